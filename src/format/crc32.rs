@@ -10,7 +10,9 @@ impl Crc32 {
     pub fn new() -> Self {
         let mut table = [0; 256];
         for (value, entry) in (0u32..).zip(&mut table) {
-            *entry = (0..8).fold(value, |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()));
+            *entry = (0..8).fold(value, |crc, _| {
+                (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+            });
         }
         Self { table, state: !0 }
     }

@@ -21,8 +21,12 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
             }
             ([], []) => return true,
             ([b'?', tail @ ..], [_, more @ ..]) => Some((tail, more)),
-            ([b'[', class @ ..], [byte, more @ ..]) => bracket(class, *byte).map(|tail| (tail, more)),
-            ([want, tail @ ..], [byte, more @ ..]) if fold(*want) == fold(*byte) => Some((tail, more)),
+            ([b'[', class @ ..], [byte, more @ ..]) => {
+                bracket(class, *byte).map(|tail| (tail, more))
+            }
+            ([want, tail @ ..], [byte, more @ ..]) if fold(*want) == fold(*byte) => {
+                Some((tail, more))
+            }
             _ => None,
         };
         (rest, at) = match (step, retry) {
@@ -73,9 +77,21 @@ mod tests {
             ("a*c", "abbc", true),
             ("a*c", "abcb", false),
             ("a*b*c", "aXbXbXc", true),
-            ("pci:v00001AF4d*sv*sd*bc*sc*i*", "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00", true),
-            ("pci:v00001AF4d*sv*sd*bc*sc*i*", "pci:v00008086d00001000sv00001AF4sd00000001bc02sc00i00", false),
-            ("usb:v*p*d*dc*dsc*dp*ic08isc06ip50in*", "usb:v0951p1666d0110dc00dsc00dp00ic08isc06ip50in00", true),
+            (
+                "pci:v00001AF4d*sv*sd*bc*sc*i*",
+                "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00",
+                true,
+            ),
+            (
+                "pci:v00001AF4d*sv*sd*bc*sc*i*",
+                "pci:v00008086d00001000sv00001AF4sd00000001bc02sc00i00",
+                false,
+            ),
+            (
+                "usb:v*p*d*dc*dsc*dp*ic08isc06ip50in*",
+                "usb:v0951p1666d0110dc00dsc00dp00ic08isc06ip50in00",
+                true,
+            ),
             ("a?c", "abc", true),
             ("a?c", "ac", false),
             ("a[0-3]c", "a2c", true),
@@ -89,7 +105,11 @@ mod tests {
             ("a*", "b", false),
             ("**a", "xxa", true),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), want, "{pattern} ~ {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                want,
+                "{pattern} ~ {text}"
+            );
         }
     }
 }

@@ -134,7 +134,15 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     let (options, rest) = counted(rest)?;
     let (count, rest) = rest.split_first()?;
     let (dependencies, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
-    Some((Module { flags: *flags, name, options, dependencies: dependencies.as_chunks().0 }, rest))
+    Some((
+        Module {
+            flags: *flags,
+            name,
+            options,
+            dependencies: dependencies.as_chunks().0,
+        },
+        rest,
+    ))
 }
 
 impl<'a> Plan<'a> {
@@ -149,12 +157,24 @@ impl<'a> Plan<'a> {
         if crc32(file.get(20..).ok_or(Refused::Truncated)?) != field(16) {
             return Err(Refused::Checksum);
         }
-        let section = |rest: &'a [u8], offset| rest.split_at_checked(field(offset) as usize).ok_or(Refused::Structure);
+        let section = |rest: &'a [u8], offset| {
+            rest.split_at_checked(field(offset) as usize)
+                .ok_or(Refused::Structure)
+        };
         let (modules, rest) = section(file.get(HEADER..).ok_or(Refused::Truncated)?, 20)?;
         let (tails, rest) = section(rest, 24)?;
         let (aliases, settings) = section(rest, 28)?;
-        let plan = Self { modules, tails, aliases, settings };
-        if plan.modules_are_ordered() { Ok(plan) } else { Err(Refused::Structure) }
+        let plan = Self {
+            modules,
+            tails,
+            aliases,
+            settings,
+        };
+        if plan.modules_are_ordered() {
+            Ok(plan)
+        } else {
+            Err(Refused::Structure)
+        }
     }
 
     /// Every module parses and depends only on earlier ones: loading it, dependencies first, always ends.
@@ -163,7 +183,11 @@ impl<'a> Plan<'a> {
         let mut index = 0;
         while !rest.is_empty() {
             match module(rest) {
-                Some((module, after)) if module.dependencies().all(|(dependency, _)| dependency < index) => {
+                Some((module, after))
+                    if module
+                        .dependencies()
+                        .all(|(dependency, _)| dependency < index) =>
+                {
                     rest = after
                 }
                 _ => return false,
@@ -213,14 +237,16 @@ impl<'a> Plan<'a> {
             } else {
                 let (len, rest) = rest.split_first_chunk::<3>()?;
                 let [low, middle, high] = *len;
-                let (body, after) = rest.split_at_checked(u32::from_le_bytes([low, middle, high, 0]) as usize)?;
+                let (body, after) =
+                    rest.split_at_checked(u32::from_le_bytes([low, middle, high, 0]) as usize)?;
                 let (count, body) = body.split_first()?;
                 (*count, body, after)
             };
-            let Some((head, remaining)) = text
-                .split_at_checked(label.len())
-                .filter(|(head, _)| head.iter().zip(label).all(|(have, want)| glob::fold(*have) == *want))
-            else {
+            let Some((head, remaining)) = text.split_at_checked(label.len()).filter(|(head, _)| {
+                head.iter()
+                    .zip(label)
+                    .all(|(have, want)| glob::fold(*have) == *want)
+            }) else {
                 siblings = after;
                 continue;
             };
