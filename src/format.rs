@@ -1,5 +1,42 @@
 //! Bytes from or for the outside, one file for each format.
 
+pub mod cmdline;
 pub mod crc32;
+pub mod dm;
+pub mod filesystem;
 pub mod glob;
+pub mod gpt;
+pub mod mount_options;
 pub mod plan;
+pub mod uevent;
+pub mod verity;
+
+/// Something that can be read at a byte offset: a disk, an image, or a test's slice.
+///
+/// `read_at` fills the whole buffer or fails. A failed read is never told apart from the end of the device: both mean that what
+/// was looked for is not there to be read.
+pub trait ReadAt {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()>;
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        let from = usize::try_from(offset).ok()?;
+        let source = self.get(from..)?.get(..buffer.len())?;
+        buffer
+            .iter_mut()
+            .zip(source)
+            .for_each(|(to, from)| *to = *from);
+        Some(())
+    }
+}
+
+/// The little-endian u32 at `offset`, if it is inside.
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+/// The little-endian u64 at `offset`, if it is inside.
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
+}

@@ -6,4 +6,8 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod failure;
 pub mod format;
+pub mod options;
+pub mod spec;
+pub mod text;

@@ -1,0 +1,117 @@
+//! The kernel command line, split into words and values as the kernel itself splits it.
+//!
+//! Source: `next_arg()` and `parse_args()` in the kernel's lib/cmdline.c and kernel/params.c. A double quote
+//! anywhere keeps blanks together; quotes around the whole word or around the whole value are taken off; `--` ends the words
+//! that are meant for the kernel and for us.
+
+/// One word: its name, and what stands behind the first `=`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Word<'a> {
+    pub name: &'a [u8],
+    pub value: Option<&'a [u8]>,
+}
+
+/// Iterates over the words of a command line.
+pub struct Words<'a> {
+    rest: &'a [u8],
+}
+
+/// Splits a command line; a trailing newline, as in /proc/cmdline, is white space like any other.
+pub fn words(line: &[u8]) -> Words<'_> {
+    Words { rest: line }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let start = self.rest.trim_ascii_start();
+        let (quoted, text) = match start {
+            [] => return None,
+            [b'"', text @ ..] => (true, text),
+            _ => (false, start),
+        };
+        let mut inside = quoted;
+        let end = text.iter().position(|byte| {
+            if *byte == b'"' {
+                inside = !inside;
+            }
+            byte.is_ascii_whitespace() && !inside
+        });
+        let (word, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+        self.rest = rest;
+        let word = if quoted {
+            word.strip_suffix(b"\"").unwrap_or(word)
+        } else {
+            word
+        };
+        // As in the kernel, a `=` at the very start belongs to the name.
+        let equals = word
+            .iter()
+            .skip(1)
+            .position(|byte| *byte == b'=')
+            .map(|at| at + 1);
+        let word = match equals.and_then(|at| word.split_at_checked(at)) {
+            Some((name, [_, value @ ..])) => Word {
+                name,
+                value: Some(unquote(value)),
+            },
+            _ => Word {
+                name: word,
+                value: None,
+            },
+        };
+        if word.name == b"--" && word.value.is_none() {
+            self.rest = b"";
+            return None;
+        }
+        Some(word)
+    }
+}
+
+fn unquote(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ ..] => inner.strip_suffix(b"\"").unwrap_or(inner),
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    fn split(line: &str) -> Vec<(String, Option<String>)> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        words(line.as_bytes())
+            .map(|word| (text(word.name), word.value.map(text)))
+            .collect()
+    }
+
+    fn expect(line: &str, want: &[(&str, Option<&str>)]) {
+        let want: Vec<_> = want
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.map(str::to_string)))
+            .collect();
+        assert_eq!(split(line), want, "{line}");
+    }
+
+    #[test]
+    fn as_the_kernel_splits() {
+        expect("", &[]);
+        expect(" \t\n", &[]);
+        expect("quiet ro\n", &[("quiet", None), ("ro", None)]);
+        expect("a=1  b=2", &[("a", Some("1")), ("b", Some("2"))]);
+        expect("a=b=c", &[("a", Some("b=c"))]);
+        expect("a=", &[("a", Some(""))]);
+        expect("=a", &[("=a", None)]);
+        expect("=a=b", &[("=a", Some("b"))]);
+        expect(r#"a="b c" d"#, &[("a", Some("b c")), ("d", None)]);
+        expect(r#""a=b c" d"#, &[("a", Some("b c")), ("d", None)]);
+        expect(r#"a=b" "c"#, &[("a", Some(r#"b" "c"#))]);
+        expect(r#"a="b c"#, &[("a", Some("b c"))]);
+        expect(r#"a="b"c"#, &[("a", Some(r#"b"c"#))]);
+        expect("a -- b", &[("a", None)]);
+        expect("a --=1 b", &[("a", None), ("--", Some("1")), ("b", None)]);
+        expect(r#"a """#, &[("a", None), ("", None)]);
+    }
+}

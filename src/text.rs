@@ -1,0 +1,101 @@
+//! Text in fixed buffers: bounded lines, and word lists that stand for tables of names.
+
+use heapless::{Vec, VecView};
+
+/// The one size of text buffers (a second would duplicate the code): a path, a log line, or a uevent.
+pub type Text = Vec<u8, 4096>;
+
+/// Appends what fits.
+pub fn push(text: &mut VecView<u8>, bytes: &[u8]) {
+    let room = text.capacity() - text.len();
+    // It fits: the slice was cut to the room that there is.
+    let _ = text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+}
+
+/// Appends a number in decimal.
+pub fn push_number(text: &mut VecView<u8>, number: u64) {
+    let _ = ufmt::uwrite!(text, "{}", number);
+}
+
+/// The `index`th word of a list whose words are separated by single spaces.
+///
+/// A `&'static str` costs 16 bytes of pointer and length; a word in a list costs one.
+pub fn word(list: &'static [u8], index: usize) -> &'static [u8] {
+    list.split(|byte| *byte == b' ').nth(index).unwrap_or(b"?")
+}
+
+/// The place of `word` in such a list.
+pub fn position(list: &[u8], word: &[u8]) -> Option<usize> {
+    list.split(|byte| *byte == b' ')
+        .position(|candidate| candidate == word)
+}
+
+/// A decimal number and nothing else.
+pub fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0u64, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            None
+        } else {
+            value.checked_mul(10)?.checked_add(u64::from(digit))
+        }
+    })
+}
+
+/// The value of a hexadecimal digit.
+pub fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Appends each byte as two lower-case hexadecimal digits.
+pub fn push_hex(text: &mut VecView<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            push(text, &[digit + if digit < 10 { b'0' } else { b'a' - 10 }]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_never_overrun() {
+        let mut text: Vec<u8, 4> = Vec::new();
+        push(&mut text, b"abc");
+        push(&mut text, b"def");
+        assert_eq!(text, b"abcd");
+        push(&mut text, b"x");
+        assert_eq!(text, b"abcd");
+    }
+
+    #[test]
+    fn words() {
+        assert_eq!(word(b"a bc d", 1), b"bc");
+        assert_eq!(word(b"a bc d", 3), b"?");
+        assert_eq!(position(b"a bc d", b"d"), Some(2));
+        assert_eq!(position(b"a bc d", b"b"), None);
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(decimal(b"300"), Some(300));
+        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
+        for bad in [&b""[..], b"-1", b"1 ", b"0x10", b"18446744073709551616"] {
+            assert_eq!(decimal(bad), None);
+        }
+        let mut text = Text::new();
+        push_hex(&mut text, &[0x00, 0xAF, 0x19]);
+        push_number(&mut text, 42);
+        assert_eq!(text, b"00af1942");
+    }
+}
