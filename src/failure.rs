@@ -103,6 +103,29 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static [u8] {
+        match (self.step, self.stage) {
+            (Step::Plan, _) => b"the plan is missing or damaged: build the initrd again",
+            (Step::Options, _) => b"this word of the kernel command line is missing, wrong, or contradicts another",
+            (Step::Wait, _) => {
+                b"it did not come up: compare with the devices above; is its driver in the initrd? is rd.earlytimeout long enough?"
+            }
+            (Step::Ambiguous, _) => b"several devices answer: give the copy another identifier, or name one by its /dev path",
+            (Step::Superblock, _) => b"no dm-verity superblock there: check the profile's hash_offset and how the image was written",
+            (Step::Probe, _) => {
+                b"the first block fails verification: the root hash belongs to another image, or this one was changed: write it again"
+            }
+            (Step::Control, _) => b"device-mapper does not answer: are dm-mod and dm-verity in the initrd?",
+            (Step::Detect, _) => b"no filesystem that is known here: btrfs, ext4, squashfs or erofs",
+            (Step::Open, Stage::Stage2) => b"not in /usr: check the profile's usr.image and the contents of /usr",
+            (Step::Exec, _) => b"the stage-2 image cannot be started: check the profile's usr.init",
+            _ => b"the kernel's own message, if there is one, is above",
+        }
+    }
+}
+
 /// Error names 1 to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
 const ERRNO_NAMES: &[u8] = b"EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
 ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \

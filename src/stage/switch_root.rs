@@ -1,0 +1,105 @@
+//! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
+
+use super::stage2::ROOT;
+use crate::journal::Journal;
+use crate::sys::call::Result as Call;
+use crate::sys::files::{CWD, File, make_directory, open, open_at, remove_at};
+use crate::sys::memory::keep;
+use crate::sys::mounts::*;
+use crate::sys::process::Arguments;
+use core::convert::Infallible;
+use core::ffi::CStr;
+use rustix::fs::{AtFlags, OFlags};
+use rustix::io::Errno;
+use toehold::failure::{Failure, Stage, Step};
+use toehold::options::Settings;
+
+const STAGE: Stage = Stage::SwitchRoot;
+
+/// statfs(2): what an initramfs can be.
+const RAMFS: u32 = 0x8584_58F6;
+const TMPFS: u32 = 0x0102_1994;
+
+pub fn run(
+    settings: &Settings,
+    journal: &mut Journal,
+    arguments: &Arguments,
+) -> Result<Infallible, Failure> {
+    let program = keep(&[settings.init]);
+    // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
+    open_at(
+        &CWD,
+        keep(&[ROOT.to_bytes(), settings.init]),
+        OFlags::PATH | OFlags::NOFOLLOW,
+    )
+    .map_err(|errno| STAGE.failed(Step::Exec, errno, settings.init))?;
+
+    for directory in [
+        b"/dev".as_slice(),
+        b"/proc",
+        b"/sys",
+        b"/run",
+        settings.mountpoint,
+    ] {
+        move_over(directory).map_err(|errno| STAGE.failed(Step::Move, errno, directory))?;
+    }
+    free_initramfs();
+    change_directory(ROOT)
+        .and_then(|()| change_root_here())
+        .and_then(|()| change_directory(c"/"))
+        .map_err(|errno| STAGE.failed(Step::Chroot, errno, ROOT.to_bytes()))?;
+
+    journal.done(STAGE);
+    journal.hand_over(program);
+    Err(STAGE.failed(Step::Exec, arguments.execute(program), settings.init))
+}
+
+/// Moves a mount to the same place in the new root, whose directories are made as needed.
+fn move_over(directory: &[u8]) -> Call {
+    let end = |at: usize| directory.get(..at).unwrap_or(directory);
+    for (at, byte) in directory.iter().enumerate().skip(1) {
+        if *byte == b'/' {
+            make_directory(keep(&[ROOT.to_bytes(), end(at)]))?;
+        }
+    }
+    let target = keep(&[ROOT.to_bytes(), directory]);
+    make_directory(target)?;
+    move_mount(keep(&[directory]), target)
+}
+
+/// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.
+fn change_root_here() -> Call {
+    if pivot_root_here().is_ok() {
+        return detach(c".");
+    }
+    move_mount(c".", c"/")?;
+    change_root(c".")
+}
+
+/// Deletes what the kernel unpacked: its memory is free from then on. Only where the root is an initramfs; other filesystems
+/// are not entered.
+fn free_initramfs() {
+    if !matches!(filesystem_magic(), Ok(RAMFS | TMPFS)) {
+        return;
+    }
+    if let Ok(root) = open(c"/")
+        && let Ok(status) = root.status()
+    {
+        empty(&root, status.device);
+    }
+}
+
+fn empty(directory: &File, device: u64) {
+    let _ = directory.entries(&mut |name: &CStr| {
+        if remove_at(directory, name, AtFlags::empty()) != Err(Errno::ISDIR) {
+            return;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        if let Ok(below) = open_at(directory, name, flags)
+            && below.status().is_ok_and(|status| status.device == device)
+        {
+            empty(&below, device);
+            let _ = remove_at(directory, name, AtFlags::REMOVEDIR);
+        }
+    });
+}

@@ -1,0 +1,19 @@
+//! Everything that touches the kernel. `unsafe` is allowed here and in the entry point, nowhere else.
+
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+#[path = "sys/x86_64.rs"]
+mod arch;
+
+pub mod call;
+pub mod clock;
+pub mod dm;
+pub mod files;
+pub mod loop_device;
+pub mod memory;
+pub mod modules;
+pub mod mounts;
+pub mod netlink;
+pub mod partitions;
+pub mod process;

@@ -1,0 +1,246 @@
+//! Files, directories and block devices.
+
+use super::call::*;
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use linux_raw_sys::general::*;
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
+use rustix::fs::{AtFlags, OFlags};
+use rustix::io::Errno;
+use static_assertions::const_assert_eq;
+use toehold::format::ReadAt;
+
+/// An open file; closed when it goes.
+pub struct File(u32);
+
+/// The directory that relative paths start from.
+pub static CWD: File = File(AT_FDCWD as u32);
+
+/// Where messages go before there is a log.
+pub static STDERR: File = File(2);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is ours alone. There is nothing to do about an error.
+        let _ = unsafe { syscall1(__NR_close, self.0 as usize) };
+    }
+}
+
+/// What stat(2) tells.
+pub struct Status {
+    /// The device that the file lies on.
+    pub device: u64,
+    /// Bytes.
+    pub size: usize,
+}
+
+/// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always close-on-exec.
+pub fn open_at(directory: &File, path: &CStr, flags: OFlags) -> Result<File> {
+    let flags = flags | OFlags::CLOEXEC;
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe {
+        syscall4(
+            __NR_openat,
+            directory.number(),
+            path.as_ptr() as usize,
+            flags.bits() as usize,
+            0o644,
+        )
+    })
+    .map(|fd| File(fd as u32))
+}
+
+/// Opens `path` for reading.
+pub fn open(path: &CStr) -> Result<File> {
+    open_at(&CWD, path, OFlags::RDONLY)
+}
+
+/// Makes a file with this content, or replaces it.
+pub fn write_file(path: &CStr, content: &[u8]) -> Result {
+    open_at(&CWD, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?.write(content)
+}
+
+/// Reads the beginning of a file, as much as the buffer holds.
+pub fn read_file<'a>(directory: &File, path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    open_at(directory, path, OFlags::RDONLY)?.read(buffer)
+}
+
+/// Makes a directory, mode 0755; one that is there is good.
+pub fn make_directory(path: &CStr) -> Result {
+    // SAFETY: the path is NUL-terminated.
+    match done(unsafe { syscall3(__NR_mkdirat, CWD.number(), path.as_ptr() as usize, 0o755) }) {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a symbolic link.
+pub fn symlink(target: &CStr, path: &CStr) -> Result {
+    // SAFETY: both are NUL-terminated.
+    done(unsafe {
+        syscall3(
+            __NR_symlinkat,
+            target.as_ptr() as usize,
+            CWD.number(),
+            path.as_ptr() as usize,
+        )
+    })
+}
+
+/// Removes a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
+pub fn remove_at(directory: &File, name: &CStr, flags: AtFlags) -> Result {
+    // SAFETY: the name is NUL-terminated.
+    done(unsafe {
+        syscall3(
+            __NR_unlinkat,
+            directory.number(),
+            name.as_ptr() as usize,
+            flags.bits() as usize,
+        )
+    })
+}
+
+const_assert_eq!(size_of::<stat>(), 144);
+
+impl File {
+    /// As system calls take it.
+    pub fn number(&self) -> usize {
+        self.0 as usize
+    }
+
+    /// Reads once, as much as the buffer holds.
+    pub fn read<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+        // SAFETY: the buffer is as long as it says.
+        let len = check(unsafe {
+            syscall3(
+                __NR_read,
+                self.number(),
+                buffer.as_mut_ptr() as usize,
+                buffer.len(),
+            )
+        })?;
+        buffer.get(..len).ok_or(Errno::RANGE)
+    }
+
+    /// Fills the whole buffer from a byte offset; EIO at the end of the file.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result {
+        // SAFETY: the buffer is as long as it says.
+        let len = check(unsafe {
+            syscall4(
+                __NR_pread64,
+                self.number(),
+                buffer.as_mut_ptr() as usize,
+                buffer.len(),
+                offset as usize,
+            )
+        })?;
+        if len == buffer.len() {
+            Ok(())
+        } else {
+            Err(Errno::IO)
+        }
+    }
+
+    /// Writes once: small files and the log take all of it.
+    pub fn write(&self, bytes: &[u8]) -> Result {
+        // SAFETY: the slice is as long as it says.
+        done(unsafe {
+            syscall3(
+                __NR_write,
+                self.number(),
+                bytes.as_ptr() as usize,
+                bytes.len(),
+            )
+        })
+    }
+
+    pub fn status(&self) -> Result<Status> {
+        let mut status = core::mem::MaybeUninit::<stat>::zeroed();
+        // SAFETY: room for a stat.
+        done(unsafe { syscall2(__NR_fstat, self.number(), status.as_mut_ptr() as usize) })?;
+        // SAFETY: every bit pattern is a stat, and the kernel has written it.
+        let status = unsafe { status.assume_init() };
+        Ok(Status {
+            device: status.st_dev,
+            size: status.st_size as usize,
+        })
+    }
+
+    /// An ioctl whose argument is a number or the address of something that the caller keeps alive.
+    ///
+    /// # Safety
+    /// `argument` must be what `request` asks for.
+    pub unsafe fn ioctl(&self, request: u32, argument: usize) -> Result<usize> {
+        // SAFETY: the caller's promise.
+        check(unsafe { syscall3(__NR_ioctl, self.number(), request as usize, argument) })
+    }
+
+    /// A block device's logical sector size and its length, in bytes.
+    pub fn geometry(&self) -> Result<(u64, u64)> {
+        let (mut sector, mut size) = (0u32, 0u64);
+        // SAFETY: BLKSSZGET writes an int.
+        unsafe { self.ioctl(BLKSSZGET, &raw mut sector as usize) }?;
+        // SAFETY: BLKGETSIZE64 writes a u64.
+        unsafe { self.ioctl(BLKGETSIZE64, &raw mut size as usize) }?;
+        Ok((sector.into(), size))
+    }
+
+    /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
+    pub fn entries(&self, visit: &mut dyn FnMut(&CStr)) -> Result {
+        /// Offsets in `struct linux_dirent64`.
+        const RECORD_LEN: usize = 16;
+        const NAME: usize = 19;
+        let mut buffer = [0u8; 2048];
+        loop {
+            // SAFETY: the buffer is as long as it says.
+            let len = check(unsafe {
+                syscall3(
+                    __NR_getdents64,
+                    self.number(),
+                    buffer.as_mut_ptr() as usize,
+                    buffer.len(),
+                )
+            })?;
+            let mut rest = buffer.get(..len).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
+            }
+            while let Some(record_len) = rest.get(RECORD_LEN..).and_then(<[u8]>::first_chunk) {
+                let Some((record, after)) =
+                    rest.split_at_checked(u16::from_ne_bytes(*record_len).into())
+                else {
+                    break;
+                };
+                rest = after;
+                if let Ok(name) = CStr::from_bytes_until_nul(record.get(NAME..).unwrap_or_default())
+                    && !matches!(name.to_bytes(), b"." | b"..")
+                {
+                    visit(name);
+                }
+            }
+        }
+    }
+}
+
+/// A buffer that O_DIRECT accepts, as large as any block of a verity device.
+#[repr(align(4096))]
+struct Direct(UnsafeCell<[u8; 65536]>);
+
+// SAFETY: the program has one thread.
+unsafe impl Sync for Direct {}
+
+static DIRECT: Direct = Direct(UnsafeCell::new([0; 65536]));
+
+/// Reads the first `len` bytes of a device, past every cache, and throws them away.
+pub fn probe(node: &CStr, len: usize) -> Result {
+    let file = open_at(&CWD, node, OFlags::RDONLY | OFlags::DIRECT)?;
+    // SAFETY: one thread, and the reference does not leave this function.
+    let buffer = unsafe { &mut *DIRECT.0.get() };
+    file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?)
+}
+
+impl ReadAt for File {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        self.read_exact_at(offset, buffer).ok()
+    }
+}

@@ -1,0 +1,120 @@
+//! The kernel's uevents, over netlink. Source: the kernel's lib/kobject_uevent.c, netlink(7).
+
+use super::call::*;
+use core::mem::size_of;
+use linux_raw_sys::general::*;
+use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, sockaddr_nl};
+use rustix::io::Errno;
+use static_assertions::const_assert_eq;
+
+/// From linux/socket.h; linux-raw-sys has them with its whole `net` feature only.
+const AF_NETLINK: u16 = 16;
+const SOCK_DGRAM: usize = 2;
+const SOCK_CLOEXEC: usize = 0o2000000;
+const SOCK_NONBLOCK: usize = 0o4000;
+const SOL_SOCKET: usize = 1;
+const SO_RCVBUFFORCE: usize = 33;
+const POLLIN: i16 = 1;
+
+/// Bytes that the socket may hold: a machine with hundreds of disks announces them in one burst.
+static RECEIVE_BUFFER: u32 = 4 << 20;
+
+const_assert_eq!(size_of::<sockaddr_nl>(), 12);
+
+/// The socket.
+pub struct Uevents(usize);
+
+impl Uevents {
+    /// Starts listening.
+    pub fn listen() -> Result<Self> {
+        // SAFETY: numbers only.
+        let socket = check(unsafe {
+            syscall3(
+                __NR_socket,
+                AF_NETLINK.into(),
+                SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                NETLINK_KOBJECT_UEVENT as usize,
+            )
+        })?;
+        // SAFETY: reads a u32. Less than asked for is no reason to stop: lost messages are noticed.
+        let _ = unsafe {
+            syscall5(
+                __NR_setsockopt,
+                socket,
+                SOL_SOCKET,
+                SO_RCVBUFFORCE,
+                &raw const RECEIVE_BUFFER as usize,
+                size_of::<u32>(),
+            )
+        };
+        // Group 1: what the kernel itself sends.
+        let address = sockaddr_nl {
+            nl_family: AF_NETLINK,
+            nl_pad: 0,
+            nl_pid: 0,
+            nl_groups: 1,
+        };
+        // SAFETY: reads a sockaddr_nl.
+        done(unsafe {
+            syscall3(
+                __NR_bind,
+                socket,
+                &raw const address as usize,
+                size_of::<sockaddr_nl>(),
+            )
+        })?;
+        Ok(Self(socket))
+    }
+
+    /// The next message, or EAGAIN when there is none now, or ENOBUFS when some were lost. Messages that the kernel did not send are skipped.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+        loop {
+            let mut sender = sockaddr_nl {
+                nl_family: 0,
+                nl_pad: 0,
+                nl_pid: !0,
+                nl_groups: 0,
+            };
+            let mut sender_len = size_of::<sockaddr_nl>() as u32;
+            // SAFETY: the buffer is as long as it says, and so is the address.
+            let len = check(unsafe {
+                syscall6(
+                    __NR_recvfrom,
+                    self.0,
+                    buffer.as_mut_ptr() as usize,
+                    buffer.len(),
+                    0,
+                    &raw mut sender as usize,
+                    &raw mut sender_len as usize,
+                )
+            })?;
+            if sender.nl_pid == 0 {
+                return buffer.get(..len).ok_or(Errno::RANGE);
+            }
+        }
+    }
+
+    /// Waits for a message, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
+    pub fn wait(&self, microseconds: u64) {
+        let mut poll = pollfd {
+            fd: self.0 as i32,
+            events: POLLIN,
+            revents: 0,
+        };
+        let time = timespec {
+            tv_sec: (microseconds / 1_000_000) as i64,
+            tv_nsec: (microseconds % 1_000_000) as i64 * 1000,
+        };
+        // SAFETY: one pollfd, one timespec; no signal mask.
+        let _ = unsafe {
+            syscall5(
+                __NR_ppoll,
+                &raw mut poll as usize,
+                1,
+                &raw const time as usize,
+                0,
+                0,
+            )
+        };
+    }
+}
