@@ -59,6 +59,49 @@ pub struct Failure {
     pub subject: &'static [u8],
 }
 
+/// A failure before its stage and subject are known: small enough for a register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem {
+    step: Step,
+    errno: Option<Errno>,
+}
+
+impl Step {
+    /// A problem that the init found by itself.
+    pub fn refused(self) -> Problem {
+        Problem {
+            step: self,
+            errno: None,
+        }
+    }
+}
+
+/// Says at which step a system call failed.
+pub trait At<T> {
+    fn at(self, step: Step) -> Result<T, Problem>;
+}
+
+impl<T> At<T> for Result<T, Errno> {
+    fn at(self, step: Step) -> Result<T, Problem> {
+        self.map_err(|errno| Problem {
+            step,
+            errno: Some(errno),
+        })
+    }
+}
+
+impl Problem {
+    /// The whole failure.
+    pub fn on(self, stage: Stage, subject: &'static [u8]) -> Failure {
+        Failure {
+            stage,
+            step: self.step,
+            errno: self.errno,
+            subject,
+        }
+    }
+}
+
 impl Stage {
     /// A failure with the kernel's reason.
     pub fn failed(self, step: Step, errno: Errno, subject: &'static [u8]) -> Failure {
@@ -159,10 +202,10 @@ pub fn push_errno(line: &mut VecView<u8>, errno: Errno) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Text;
+    use crate::text::Line;
 
     fn line(failure: Failure) -> String {
-        let mut text = Text::new();
+        let mut text = Line::new();
         failure.describe(&mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
@@ -186,7 +229,7 @@ mod tests {
     #[test]
     fn errors_by_name() {
         let name = |errno| {
-            let mut text = Text::new();
+            let mut text = Line::new();
             push_errno(&mut text, errno);
             String::from_utf8(text.to_vec()).unwrap()
         };

@@ -5,7 +5,7 @@ use crate::sys::files::{CWD, File, make_directory, open_at, write_file};
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use toehold::failure::{Failure, Stage};
-use toehold::text::{Text, push, push_number};
+use toehold::text::{Line, push, push_number};
 
 /// A longer line than this is refused by the kernel (LOG_LINE_MAX less its own prefix).
 const LINE: usize = 900;
@@ -13,7 +13,7 @@ const LINE: usize = 900;
 pub struct Journal {
     kmsg: Option<File>,
     start: u64,
-    timeline: Text,
+    timeline: Line,
     /// Seconds that a failure stays to be read.
     pub restart_after: u64,
 }
@@ -24,14 +24,14 @@ impl Journal {
         Self {
             kmsg: None,
             start: clock::now(),
-            timeline: Text::new(),
+            timeline: Line::new(),
             restart_after: 60,
         }
     }
 
     /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
     pub fn open(&mut self) {
-        self.kmsg = open_at(&CWD, c"/dev/kmsg", OFlags::WRONLY).ok();
+        self.kmsg = open_at(CWD, c"/dev/kmsg", OFlags::WRONLY).ok();
         // Where the command line fixed it (printk.devkmsg=), it stays as it is.
         let _ = write_file(c"/proc/sys/kernel/printk_devkmsg", b"on\n");
     }
@@ -54,7 +54,7 @@ impl Journal {
     }
 
     fn say(&self, level: &[u8], parts: &[&[u8]]) {
-        let mut line = Text::new();
+        let mut line = Line::new();
         if self.kmsg.is_some() {
             push(&mut line, level);
         }
@@ -73,7 +73,7 @@ impl Journal {
 
     /// A message that ends with the time.
     fn timed(&self, parts: &[&[u8]], us: u64) {
-        let mut text = Text::new();
+        let mut text = Line::new();
         for part in parts {
             push(&mut text, part);
         }
@@ -101,7 +101,7 @@ impl Journal {
 
     /// The line of a failure, and what to do about it.
     pub fn failed(&self, failure: &Failure) {
-        let mut text = Text::new();
+        let mut text = Line::new();
         failure.describe(&mut text);
         self.error(&[&text]);
         self.error(&[failure.advice()]);

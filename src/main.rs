@@ -12,8 +12,7 @@ mod sys;
 use core::convert::Infallible;
 use journal::Journal;
 use stage::device::Search;
-use stage::modules::Modules;
-use stage::{device, kernel_fs, modules, stage2, switch_root, usr, verity};
+use stage::{Boot, device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
 use toehold::failure::{Failure, Stage};
 use toehold::options::Options;
@@ -24,37 +23,36 @@ fn main(arguments: &Arguments) -> ! {
     if process::id() != 1 {
         journal.error(&[
             b"this is the first program of an initramfs and works as PID 1 only: \
-            put it into an initrd as /init (cargo xtask initrd)",
+put it into an initrd as /init (cargo xtask initrd)",
         ]);
         process::exit(2);
     }
-    match boot(&mut journal, arguments) {
-        Err(failure) => stage::give_up(&mut journal, &failure),
-    }
+    let Err(failure) = boot(&mut journal, arguments);
+    stage::give_up(&journal, &failure)
 }
 
 /// The seven stages.
 fn boot(journal: &mut Journal, arguments: &Arguments) -> Result<Infallible, Failure> {
     let (line, plan) = kernel_fs::run(journal)?;
     let options = Options::read(line, &plan)?;
-    journal.done(Stage::KernelFs);
+    let mut boot = Boot::new(journal, plan, options);
+    boot.done(Stage::KernelFs);
 
-    let mut modules = Modules::new(plan);
-    let mut search = Search::start(&options, &mut modules, journal)?;
-    modules::run(&mut search);
-    search.journal.done(Stage::Modules);
+    let mut search = Search::start()?;
+    modules::run(&mut boot, &mut search);
+    boot.done(Stage::Modules);
 
-    let device = device::run(&mut search)?;
-    journal.done(Stage::Device);
+    let device = device::run(&mut boot, &mut search)?;
+    boot.done(Stage::Device);
 
-    let source = verity::run(&options, &device, &mut modules, journal)?;
-    journal.done(Stage::Verity);
+    let source = verity::run(&mut boot, &device)?;
+    boot.done(Stage::Verity);
 
-    usr::run(&options, source, &mut modules, journal)?;
-    journal.done(Stage::Usr);
+    usr::run(&mut boot, source)?;
+    boot.done(Stage::Usr);
 
-    stage2::run(&options.settings, &mut modules, journal)?;
-    journal.done(Stage::Stage2);
+    stage2::run(&mut boot)?;
+    boot.done(Stage::Stage2);
 
-    switch_root::run(&options.settings, journal, arguments)
+    switch_root::run(&mut boot, arguments)
 }

@@ -6,126 +6,236 @@ use crate::format::plan::{Key, Plan};
 use crate::format::verity::is_root_hash;
 use crate::spec::Spec;
 use crate::text::{decimal, position};
-use rustix::io::Errno;
 
 /// Words that we take. The first [`SLOTS`] have a slot each; the rest are other names of the same.
 const WORDS: &[u8] =
     b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
 usr usrfstype usrflags";
 const SLOTS: usize = 6;
-/// Slot of the first word behind the slots, and so on.
-const ALIASES: usize = 2;
+/// How far an other name's place is from its slot.
+const ALIAS: usize = 4;
 
 /// Seconds to wait for a device when nothing else is said.
 const TIMEOUT: u64 = 300;
 
 type Text = &'static [u8];
 
-/// Everything that the boot is told.
+/// Everything that the command line says.
 pub struct Options {
-    /// The device that holds /usr, with the filesystem or with data and hash tree, and how it was written.
+    /// The device that holds /usr: the filesystem, or data and hash tree.
     pub device: Spec<'static>,
+    /// The same as it was written.
     pub device_text: Text,
     /// Hexadecimal; `None`: /usr is mounted without verification.
     pub root_hash: Option<Text>,
-    /// Type for mount(2); `None`: by its superblock.
-    pub fstype: Option<Text>,
+    /// Type for mount(2), or `auto`: by its superblock.
+    pub fstype: Text,
     /// As fstab would have it.
     pub mount_options: Text,
     /// Seconds.
     pub timeout: u64,
-    pub settings: Settings,
 }
 
-/// The profile's part, see [`Key`].
-pub struct Settings {
-    pub release: Text,
-    pub verity_name: Text,
-    /// Byte offset of the superblock; `None`: where the filesystem ends.
-    pub hash_offset: Option<u64>,
-    pub on_corruption: Text,
-    pub mountpoint: Text,
-    pub image: Text,
-    pub overlay_options: Text,
-    pub init: Text,
-}
-
-impl Settings {
-    /// Reads the settings that every plan has.
-    pub fn read(plan: &Plan<'static>) -> Option<Self> {
-        let path = |key| plan.setting(key).filter(|path| path.starts_with(b"/"));
-        Some(Self {
-            release: plan.setting(Key::Release)?,
-            verity_name: plan.setting(Key::VerityName)?,
-            hash_offset: match plan.setting(Key::HashOffset) {
-                Some(bytes) => Some(u64::from_le_bytes(*bytes.first_chunk()?)),
-                None => None,
+impl Options {
+    /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
+    pub fn read(line: Text, plan: &Plan<'static>) -> Result<Self, Failure> {
+        let mut slots: [Option<Text>; SLOTS] = [None; SLOTS];
+        for word in cmdline::words(line) {
+            let place = position(WORDS, word.name);
+            let slot = place.map(|at| if at < SLOTS { at } else { at - ALIAS });
+            if let (Some(slot), Some(_)) = (slot.and_then(|at| slots.get_mut(at)), word.value) {
+                *slot = word.value;
+            }
+        }
+        let [verity, root_hash, mount, fstype, flags, timeout] = slots;
+        let wanted = choose(verity, root_hash, mount, plan);
+        let device_text =
+            wanted.map_err(|(stage, subject)| stage.refused(Step::Options, subject))?;
+        let refused = |subject| Stage::Device.refused(Step::Options, subject);
+        Ok(Self {
+            device: Spec::parse(device_text).ok_or(refused(device_text))?,
+            device_text,
+            root_hash,
+            fstype: fstype.unwrap_or(b"auto"),
+            mount_options: flags.unwrap_or(b"ro"),
+            timeout: match timeout {
+                None => TIMEOUT,
+                Some(text) => decimal(text).ok_or(refused(b"rd.earlytimeout"))?,
             },
-            on_corruption: plan.setting(Key::OnCorruption)?,
-            mountpoint: path(Key::Mountpoint)?,
-            image: plan.setting(Key::Image)?,
-            overlay_options: plan.setting(Key::OverlayOptions)?,
-            init: path(Key::Init)?,
         })
     }
 }
 
-impl Options {
-    /// Reads both, and refuses what would end in booting something unverified that was asked to be verified.
-    pub fn read(line: Text, plan: &Plan<'static>) -> Result<Self, Failure> {
-        let settings = Settings::read(plan)
-            .ok_or(Stage::KernelFs.refused(Step::Plan, crate::format::plan::PATH.as_bytes()))?;
-        let mut slots: [Option<Text>; SLOTS] = [None; SLOTS];
-        for word in cmdline::words(line) {
-            let slot = position(WORDS, word.name)
-                .map(|at| if at < SLOTS { at } else { at - SLOTS + ALIASES });
-            if let (Some(slot), Some(value)) =
-                (slot.and_then(|slot| slots.get_mut(slot)), word.value)
-            {
-                *slot = Some(value);
+/// Which device to look for, or the word that is missing or wrong.
+fn choose(
+    verity: Option<Text>,
+    root_hash: Option<Text>,
+    mount: Option<Text>,
+    plan: &Plan<'static>,
+) -> Result<Text, (Stage, Text)> {
+    // With verity, only the verified device can be mounted, and without it there is no such device.
+    let verified = mount.is_some_and(|device| {
+        device.strip_prefix(b"/dev/mapper/") == Some(plan.text(Key::VerityName))
+    });
+    let asked = verity.is_some() || root_hash.is_some() || verified;
+    if !asked && plan.setting(Key::VerityRequired).is_none() {
+        return mount.ok_or((Stage::Device, b"mount.usr"));
+    }
+    if !root_hash.is_some_and(is_root_hash) {
+        return Err((Stage::Verity, b"verity.usrhash"));
+    }
+    if mount.is_some() && !verified {
+        return Err((Stage::Verity, b"mount.usr"));
+    }
+    verity.ok_or((Stage::Verity, b"verity.usr"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::crc32::crc32;
+    use crate::format::plan;
+
+    /// A plan with settings and nothing else.
+    fn plan_with(extra: &[u8]) -> Plan<'static> {
+        let mut settings = Vec::new();
+        for (key, value) in [
+            (1, "6.1"),
+            (2, "usr"),
+            (5, ""),
+            (6, "/sysusr/usr"),
+            (7, "img"),
+            (8, ""),
+            (9, "/init"),
+        ] {
+            settings.extend([key, value.len() as u8]);
+            settings.extend(value.as_bytes());
+        }
+        settings.extend(extra);
+        let mut rest = vec![0; 12];
+        rest.extend(settings);
+        let mut file = plan::MAGIC.to_vec();
+        file.extend(plan::VERSION.to_le_bytes());
+        file.extend((20 + rest.len() as u32).to_le_bytes());
+        file.extend(crc32(&rest).to_le_bytes());
+        file.extend(rest);
+        Plan::parse(file.leak())
+            .map_err(|why| format!("{why:?}"))
+            .unwrap()
+    }
+
+    fn read(line: &'static str, required: bool) -> Result<Options, (Stage, Step, String)> {
+        let plan = plan_with(if required {
+            &[Key::VerityRequired as u8, 0]
+        } else {
+            &[]
+        });
+        Options::read(line.as_bytes(), &plan).map_err(|why| {
+            (
+                why.stage,
+                why.step,
+                String::from_utf8(why.subject.to_vec()).unwrap(),
+            )
+        })
+    }
+
+    const HASH: &str = "verity.usrhash=00ff";
+
+    #[test]
+    fn verified() {
+        for line in [
+            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
+            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff mount.usr=/dev/mapper/usr",
+            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff usr=/dev/mapper/usr mount.usrflags=ro",
+            "verity.usr=/dev/x verity.usrhash=zz verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
+        ] {
+            for required in [false, true] {
+                let options = read(line, required).ok().unwrap();
+                assert_eq!(options.device, Spec::PartLabel(b"USR-A"));
+                assert_eq!(options.root_hash, Some(&b"00ff"[..]));
+                assert_eq!(
+                    (options.fstype, options.mount_options, options.timeout),
+                    (&b"auto"[..], &b"ro"[..], 300)
+                );
             }
         }
-        let [verity, root_hash, mount, fstype, flags, timeout] = slots;
+    }
 
-        if root_hash.is_none() && (verity.is_some() || plan.setting(Key::VerityRequired).is_some())
-            || root_hash.is_some_and(|hash| !is_root_hash(hash))
-        {
-            return Err(Stage::Verity.refused(Step::Options, b"verity.usrhash"));
+    #[test]
+    fn never_unverified_when_verification_is_asked_for() {
+        for (line, subject) in [
+            ("verity.usr=/dev/vda", "verity.usrhash"),
+            ("verity.usr=/dev/vda verity.usrhash", "verity.usrhash"),
+            ("verity.usr=/dev/vda verity.usrhash=", "verity.usrhash"),
+            ("verity.usr=/dev/vda verity.usrhash=00f", "verity.usrhash"),
+            ("verity.usr=/dev/vda verity.usrhash=00fg", "verity.usrhash"),
+            ("mount.usr=/dev/mapper/usr", "verity.usrhash"),
+            (
+                "verity.usrhash=00ff mount.usr=/dev/mapper/usr",
+                "verity.usr",
+            ),
+            ("verity.usrhash=00ff", "verity.usr"),
+            (
+                "verity.usr=/dev/vda verity.usrhash=00ff mount.usr=/dev/vda",
+                "mount.usr",
+            ),
+            (
+                "verity.usr=/dev/vda verity.usrhash=00ff usr=/dev/mapper/usr2",
+                "mount.usr",
+            ),
+        ] {
+            for required in [false, true] {
+                let why = read(line, required).err().unwrap();
+                assert_eq!(
+                    why,
+                    (Stage::Verity, Step::Options, subject.to_string()),
+                    "{line}"
+                );
+            }
         }
-        // With verity, only the verified device can be mounted.
-        let is_verified = |device: Text| {
-            device
-                .strip_prefix(b"/dev/mapper/")
-                .is_some_and(|name| name == settings.verity_name)
-        };
-        let wanted = match (root_hash, verity, mount) {
-            (Some(_), Some(data), mount) if mount.is_none_or(is_verified) => Ok(data),
-            (Some(_), Some(_), _) => Err((Stage::Verity, b"mount.usr".as_slice())),
-            (Some(_), None, _) => Err((Stage::Verity, b"verity.usr".as_slice())),
-            (None, _, Some(device)) if !is_verified(device) => Ok(device),
-            (None, _, Some(_)) => Err((Stage::Verity, b"verity.usrhash".as_slice())),
-            (None, _, None) => Err((Stage::Device, b"mount.usr".as_slice())),
-        };
-        let device_text =
-            wanted.map_err(|(stage, subject)| stage.refused(Step::Options, subject))?;
-        let device = Spec::parse(device_text).ok_or(Stage::Device.failed(
-            Step::Options,
-            Errno::INVAL,
-            device_text,
-        ))?;
-        Ok(Self {
-            device,
-            device_text,
-            root_hash,
-            fstype: fstype.filter(|name| *name != b"auto"),
-            mount_options: flags.unwrap_or(b"ro"),
-            timeout: match timeout {
-                None => TIMEOUT,
-                Some(text) => {
-                    decimal(text).ok_or(Stage::Device.refused(Step::Options, b"rd.earlytimeout"))?
-                }
-            },
-            settings,
-        })
+        assert_eq!(
+            read("mount.usr=/dev/vda", true).err().unwrap().2,
+            "verity.usrhash"
+        );
+        assert_eq!(read("", true).err().unwrap().2, "verity.usrhash");
+        assert_eq!(read(HASH, true).err().unwrap().2, "verity.usr");
+    }
+
+    #[test]
+    fn unverified() {
+        let options = read(
+            "usr=/dev/vda2 usrfstype=ext4 usrflags=ro,noatime rd.earlytimeout=7",
+            false,
+        )
+        .ok()
+        .unwrap();
+        assert_eq!(options.device, Spec::Node(b"vda2"));
+        assert_eq!(options.root_hash, None);
+        assert_eq!(
+            (options.fstype, options.mount_options),
+            (&b"ext4"[..], &b"ro,noatime"[..])
+        );
+        assert_eq!(options.timeout, 7);
+        let options = read(
+            "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",
+            false,
+        )
+        .ok()
+        .unwrap();
+        assert_eq!(options.device_text, b"/dev/vdc2");
+    }
+
+    #[test]
+    fn refused_words() {
+        for (line, subject) in [
+            ("", "mount.usr"),
+            ("mount.usr=UUID=1", "UUID=1"),
+            ("mount.usr=/dev/vda rd.earlytimeout=5m", "rd.earlytimeout"),
+        ] {
+            assert_eq!(
+                read(line, false).err().unwrap(),
+                (Stage::Device, Step::Options, subject.to_string())
+            );
+        }
     }
 }

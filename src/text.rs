@@ -2,8 +2,8 @@
 
 use heapless::{Vec, VecView};
 
-/// The one size of text buffers (a second would duplicate the code): a path, a log line, or a uevent.
-pub type Text = Vec<u8, 4096>;
+/// A log line, or any text of that length. What takes text takes a [`VecView`], so that no length costs code of its own.
+pub type Line = Vec<u8, 1024>;
 
 /// Appends what fits.
 pub fn push(text: &mut VecView<u8>, bytes: &[u8]) {
@@ -93,7 +93,7 @@ mod tests {
         for bad in [&b""[..], b"-1", b"1 ", b"0x10", b"18446744073709551616"] {
             assert_eq!(decimal(bad), None);
         }
-        let mut text = Text::new();
+        let mut text = Line::new();
         push_hex(&mut text, &[0x00, 0xAF, 0x19]);
         push_number(&mut text, 42);
         assert_eq!(text, b"00af1942");

@@ -3,7 +3,8 @@
 //! Source: the kernel's include/uapi/linux/dm-ioctl.h, interface version 4.
 
 use super::{u32_at, u64_at};
-use crate::text::{Text, push};
+use crate::text::push;
+use heapless::{Vec, VecView};
 use static_assertions::const_assert;
 
 /// Bytes of `struct dm_ioctl`; what belongs to a request follows it.
@@ -13,8 +14,11 @@ pub const TARGET: usize = 40;
 const NAME: usize = 48;
 const UUID: usize = 176;
 
+/// A request, and the room for its answer.
+pub type Request = Vec<u8, 2048>;
+
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
-const_assert!(HEADER + TARGET + 128 + 512 + 256 < 4096);
+const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
 
 /// The ioctl numbers: `_IOWR(0xFD, n, struct dm_ioctl)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,47 +26,56 @@ const_assert!(HEADER + TARGET + 128 + 512 + 256 < 4096);
 pub enum Command {
     Create = 0xC138_FD03,
     Remove = 0xC138_FD04,
-    /// Resume, when [`SUSPEND`] is clear.
+    /// Resume, unless a flag asks for the opposite.
     Suspend = 0xC138_FD06,
     TableLoad = 0xC138_FD09,
     TableStatus = 0xC138_FD0C,
 }
 
+/// Flag of a table that is loaded; the only requests with a table are read only.
 pub const READ_ONLY: u32 = 1;
-pub const SUSPEND: u32 = 2;
 
-/// Starts a request: the header, for the device named `name`.
-pub fn request(buffer: &mut Text, name: &[u8], uuid: &[u8], flags: u32, targets: u32) {
-    buffer.clear();
-    let capacity = buffer.capacity() as u32;
-    for field in [4, 0, 0, capacity, HEADER as u32, targets, 0, flags] {
-        push(buffer, &field.to_le_bytes());
+/// Starts a request about the device named `name`: the header, with a UUID if one is to be set.
+pub fn start(request: &mut VecView<u8>, name: &[u8], uuid: &[u8], flags: u32) {
+    request.clear();
+    let targets = flags & READ_ONLY;
+    for field in [
+        4,
+        0,
+        0,
+        request.capacity() as u32,
+        HEADER as u32,
+        targets,
+        0,
+        flags,
+    ] {
+        push(request, &field.to_le_bytes());
     }
-    pad(buffer, NAME);
-    push(buffer, name);
-    pad(buffer, UUID);
-    push(buffer, uuid);
-    pad(buffer, HEADER);
+    pad(request, NAME);
+    push(request, name);
+    pad(request, UUID);
+    push(request, uuid);
+    pad(request, HEADER);
 }
 
-/// Adds the head of the one target of a table, `verity`, `sectors` long; its parameters are to follow, then [`finish`].
-pub fn target(buffer: &mut Text, sectors: u64) {
-    push(buffer, &0u64.to_le_bytes());
-    push(buffer, &sectors.to_le_bytes());
+/// Adds the head of the one target of a table: `verity`, `sectors` of 512 bytes long. Its parameters are to follow.
+pub fn add_target(request: &mut VecView<u8>, sectors: u64) {
+    push(request, &0u64.to_le_bytes());
+    push(request, &sectors.to_le_bytes());
     // Status, and the offset of a next target.
-    push(buffer, &0u64.to_le_bytes());
-    push(buffer, b"verity");
-    pad(buffer, HEADER + TARGET);
+    push(request, &0u64.to_le_bytes());
+    push(request, b"verity");
+    pad(request, HEADER + TARGET);
 }
 
 /// Fills the buffer to its capacity, which is what the header says the request is long: the kernel answers in the rest.
-pub fn finish(buffer: &mut Text) {
-    pad(buffer, buffer.capacity());
+pub fn finish(request: &mut VecView<u8>) {
+    pad(request, request.capacity());
 }
 
-fn pad(buffer: &mut Text, len: usize) {
-    // Never longer than the buffer's capacity, see the assertion above.
-    let _ = buffer.resize(len, 0);
+fn pad(request: &mut VecView<u8>, len: usize) {
+    // Never longer than the capacity, see the assertion above.
+    let _ = request.resize(len, 0);
 }
 
 /// The device's number in the kernel's answer (a dev_t).

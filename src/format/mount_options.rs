@@ -35,6 +35,12 @@ pub fn split(options: &[u8], data: &mut VecView<u8>) -> MountFlags {
     flags
 }
 
+/// Whether a `rescue=` option was given.
+pub fn has_rescue(data: &[u8]) -> bool {
+    data.split(|byte| *byte == b',')
+        .any(|option| option.starts_with(b"rescue="))
+}
+
 /// Appends one option to comma-separated mount data.
 pub fn add(data: &mut VecView<u8>, option: &[u8]) {
     if !data.is_empty() {
@@ -46,7 +52,7 @@ pub fn add(data: &mut VecView<u8>, option: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Text;
+    use crate::text::Line;
 
     #[test]
     fn flags_and_data() {
@@ -62,7 +68,7 @@ mod tests {
             ),
             ("noatime,,x", MountFlags::NOATIME, "x"),
         ] {
-            let mut data = Text::new();
+            let mut data = Line::new();
             assert_eq!(split(options.as_bytes(), &mut data), flags, "{options}");
             assert_eq!(data, want.as_bytes(), "{options}");
         }

@@ -77,6 +77,17 @@ pub enum Key {
     PromptSeconds = 10,
 }
 
+/// Settings without which there is no boot.
+const REQUIRED: [Key; 7] = [
+    Key::Release,
+    Key::VerityName,
+    Key::OnCorruption,
+    Key::Mountpoint,
+    Key::Image,
+    Key::OverlayOptions,
+    Key::Init,
+];
+
 /// Why a plan was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -86,7 +97,7 @@ pub enum Refused {
     Magic,
     /// The checksum does not hold.
     Checksum,
-    /// A section that does not add up.
+    /// A section that does not add up, or a setting that is missing.
     Structure,
 }
 
@@ -170,7 +181,8 @@ impl<'a> Plan<'a> {
             aliases,
             settings,
         };
-        if plan.modules_are_ordered() {
+        let complete = REQUIRED.iter().all(|key| plan.setting(*key).is_some());
+        if complete && plan.modules_are_ordered() {
             Ok(plan)
         } else {
             Err(Refused::Structure)
@@ -207,6 +219,11 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// The text of a setting that every plan has.
+    pub fn text(&self, key: Key) -> &'a [u8] {
+        self.setting(key).unwrap_or_default()
+    }
+
     /// The value of a setting, if the plan has it.
     pub fn setting(&self, key: Key) -> Option<&'a [u8]> {
         let mut rest = self.settings;
@@ -222,9 +239,9 @@ impl<'a> Plan<'a> {
 
     /// Calls `found` with the number of each module that has an alias matching `modalias` (or a plain name or alias, as
     /// modprobe takes them). A module with several matching aliases is reported several times.
-    pub fn lookup(&self, modalias: &[u8], mut found: impl FnMut(usize)) {
+    pub fn lookup(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) {
         // A damaged tree ends the search; the checksum was good, so this is a builder's mistake, not the disk's.
-        let _ = self.walk(modalias, &mut found);
+        let _ = self.walk(modalias, found);
     }
 
     fn walk(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) -> Option<()> {

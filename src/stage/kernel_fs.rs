@@ -84,12 +84,12 @@ pub fn run(journal: &mut Journal) -> Result<(&'static [u8], Plan<'static>), Fail
 }
 
 fn read_command_line() -> Result<&'static [u8], Errno> {
-    let mut buffer = [0; 4096];
-    let line = read_file(&CWD, c"/proc/cmdline", &mut buffer)?;
+    let mut buffer = [0; 3072];
+    let line = read_file(CWD, c"/proc/cmdline", &mut buffer)?;
     Ok(keep(&[line]).to_bytes())
 }
 
 fn map_plan() -> Result<&'static [u8], Errno> {
     let file = open(PLAN)?;
-    memory::map(&file, file.status()?.size)
+    memory::map(file, file.status()?.size)
 }

@@ -1,7 +1,7 @@
 //! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
 
+use super::Boot;
 use super::stage2::ROOT;
-use crate::journal::Journal;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{CWD, File, make_directory, open, open_at, remove_at};
 use crate::sys::memory::keep;
@@ -12,7 +12,7 @@ use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::failure::{Failure, Stage, Step};
-use toehold::options::Settings;
+use toehold::format::plan::Key;
 
 const STAGE: Stage = Stage::SwitchRoot;
 
@@ -20,26 +20,24 @@ const STAGE: Stage = Stage::SwitchRoot;
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
-pub fn run(
-    settings: &Settings,
-    journal: &mut Journal,
-    arguments: &Arguments,
-) -> Result<Infallible, Failure> {
-    let program = keep(&[settings.init]);
+#[inline(never)]
+pub fn run(boot: &mut Boot, arguments: &Arguments) -> Result<Infallible, Failure> {
+    let init = boot.plan.text(Key::Init);
+    let program = keep(&[init]);
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
     open_at(
-        &CWD,
-        keep(&[ROOT.to_bytes(), settings.init]),
+        CWD,
+        keep(&[ROOT.to_bytes(), init]),
         OFlags::PATH | OFlags::NOFOLLOW,
     )
-    .map_err(|errno| STAGE.failed(Step::Exec, errno, settings.init))?;
+    .map_err(|errno| STAGE.failed(Step::Exec, errno, init))?;
 
     for directory in [
         b"/dev".as_slice(),
         b"/proc",
         b"/sys",
         b"/run",
-        settings.mountpoint,
+        boot.plan.text(Key::Mountpoint),
     ] {
         move_over(directory).map_err(|errno| STAGE.failed(Step::Move, errno, directory))?;
     }
@@ -49,9 +47,9 @@ pub fn run(
         .and_then(|()| change_directory(c"/"))
         .map_err(|errno| STAGE.failed(Step::Chroot, errno, ROOT.to_bytes()))?;
 
-    journal.done(STAGE);
-    journal.hand_over(program);
-    Err(STAGE.failed(Step::Exec, arguments.execute(program), settings.init))
+    boot.done(STAGE);
+    boot.journal.hand_over(program);
+    Err(STAGE.failed(Step::Exec, arguments.execute(program), init))
 }
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
@@ -85,11 +83,11 @@ fn free_initramfs() {
     if let Ok(root) = open(c"/")
         && let Ok(status) = root.status()
     {
-        empty(&root, status.device);
+        empty(root, status.device);
     }
 }
 
-fn empty(directory: &File, device: u64) {
+fn empty(directory: File, device: u64) {
     let _ = directory.entries(&mut |name: &CStr| {
         if remove_at(directory, name, AtFlags::empty()) != Err(Errno::ISDIR) {
             return;
@@ -98,7 +96,8 @@ fn empty(directory: &File, device: u64) {
         if let Ok(below) = open_at(directory, name, flags)
             && below.status().is_ok_and(|status| status.device == device)
         {
-            empty(&below, device);
+            empty(below, device);
+            below.close();
             let _ = remove_at(directory, name, AtFlags::REMOVEDIR);
         }
     });

@@ -1,54 +1,43 @@
 //! Stage 5: /usr, mounted.
 
-use super::modules::Modules;
-use crate::journal::Journal;
+use super::Boot;
 use crate::sys::files::open;
 use crate::sys::memory::keep;
 use crate::sys::mounts::mount;
 use core::ffi::CStr;
 use rustix::mount::MountFlags;
-use toehold::failure::{Failure, Stage, Step};
+use toehold::failure::{At, Failure, Problem, Stage, Step};
+use toehold::format::plan::Key;
 use toehold::format::{filesystem, mount_options};
-use toehold::options::Options;
-use toehold::text::Text;
+use toehold::text::Line;
 
-const STAGE: Stage = Stage::Usr;
+pub fn run(boot: &mut Boot, source: &'static CStr) -> Result<(), Failure> {
+    mount_usr(boot, source).map_err(|problem| problem.on(Stage::Usr, source.to_bytes()))
+}
 
-pub fn run(
-    options: &Options,
-    source: &'static CStr,
-    modules: &mut Modules,
-    journal: &Journal,
-) -> Result<(), Failure> {
-    let subject = source.to_bytes();
-    let fstype = match options.fstype {
-        Some(fstype) => fstype,
-        None => {
-            let device = open(source).map_err(|errno| STAGE.failed(Step::Open, errno, subject))?;
-            filesystem::detect(&device)
-                .ok_or(STAGE.refused(Step::Detect, subject))?
-                .filesystem
-                .name()
-        }
-    };
-    modules.request(keep(&[b"fs-", fstype]).to_bytes(), journal);
-    let mut data = Text::new();
-    let flags = mount_options::split(options.mount_options, &mut data);
+fn mount_usr(boot: &mut Boot, source: &CStr) -> Result<(), Problem> {
+    let mut fstype = boot.options.fstype;
+    if fstype == b"auto" {
+        let device = open(source).at(Step::Open)?;
+        fstype = filesystem::detect(&device)
+            .ok_or(Step::Detect.refused())?
+            .filesystem
+            .name();
+    }
+    boot.request(keep(&[b"fs-", fstype]).to_bytes());
+    let mut data = Line::new();
+    let flags = mount_options::split(boot.options.mount_options, &mut data);
     // A log to be replayed would have to be written.
-    if fstype == b"btrfs"
-        && flags.contains(MountFlags::RDONLY)
-        && !data
-            .split(|byte| *byte == b',')
-            .any(|option| option.starts_with(b"rescue="))
+    if fstype == b"btrfs" && flags.contains(MountFlags::RDONLY) && !mount_options::has_rescue(&data)
     {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
     mount(
         source,
-        keep(&[options.settings.mountpoint]),
+        keep(&[boot.plan.text(Key::Mountpoint)]),
         keep(&[fstype]),
         flags,
         keep(&[&data]),
     )
-    .map_err(|errno| STAGE.failed(Step::Mount, errno, subject))
+    .at(Step::Mount)
 }

@@ -1,83 +1,71 @@
 //! Stage 4: the verity device: made, proven on one block, and only then armed.
 
+use super::Boot;
 use super::device::Device;
-use super::modules::Modules;
-use crate::journal::Journal;
 use crate::sys::call::Result as Call;
+use crate::sys::dm::send;
 use crate::sys::files::{self, CWD, File, make_directory, open, open_at, symlink, write_file};
 use crate::sys::memory::keep;
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
-use rustix::io::Errno;
-use toehold::failure::{Failure, Stage, Step};
-use toehold::format::dm::{self, Command};
+use toehold::failure::{At, Failure, Problem, Stage, Step};
+use toehold::format::dm::{self, Command, Request};
 use toehold::format::filesystem;
+use toehold::format::plan::Key;
 use toehold::format::verity::{SUPERBLOCK, Superblock};
-use toehold::options::Options;
-use toehold::text::{Text, push_number};
-
-const STAGE: Stage = Stage::Verity;
+use toehold::text::{Line, push_number};
 
 /// Returns the node to mount: the verified device, or the plain one where no verification is asked for.
-pub fn run(
-    options: &Options,
-    device: &Device,
-    modules: &mut Modules,
-    journal: &Journal,
-) -> Result<&'static CStr, Failure> {
-    let Some(root_hash) = options.root_hash else {
-        journal.warning(&[device.node.to_bytes(), b" is used without verification"]);
+pub fn run(boot: &mut Boot, device: &Device) -> Result<&'static CStr, Failure> {
+    let Some(root_hash) = boot.options.root_hash else {
+        boot.journal
+            .warning(&[device.node.to_bytes(), b" is used without verification"]);
         return Ok(device.node);
     };
-    let subject = device.node.to_bytes();
-    let failed = |step| move |errno| STAGE.failed(step, errno, subject);
-    let settings = &options.settings;
-    modules.request(b"dm-verity", journal);
+    boot.request(b"dm-verity");
+    set_up(boot, device, root_hash)
+        .map_err(|problem| problem.on(Stage::Verity, device.node.to_bytes()))
+}
 
-    let disk = open(device.node).map_err(failed(Step::Open))?;
-    let offset = match settings.hash_offset {
-        Some(offset) => offset,
+fn set_up(boot: &Boot, device: &Device, root_hash: &[u8]) -> Result<&'static CStr, Problem> {
+    let disk = open(device.node).at(Step::Open)?;
+    let hash_offset = match boot
+        .plan
+        .setting(Key::HashOffset)
+        .and_then(<[u8]>::first_chunk)
+    {
+        Some(bytes) => u64::from_le_bytes(*bytes),
         None => {
             filesystem::detect(&disk)
-                .ok_or(STAGE.refused(Step::Detect, subject))?
+                .ok_or(Step::Detect.refused())?
                 .size
         }
     };
     let mut block = [0; SUPERBLOCK];
-    disk.read_exact_at(offset, &mut block)
-        .map_err(failed(Step::Superblock))?;
+    disk.read_exact_at(hash_offset, &mut block)
+        .at(Step::Superblock)?;
     let superblock = Superblock::parse(&block)
         // What lies behind the superblock is the tree, not data.
-        .filter(|superblock| superblock.sectors() <= offset / 512)
-        .ok_or(STAGE.refused(Step::Superblock, subject))?;
+        .filter(|superblock| superblock.sectors() <= hash_offset / 512)
+        .ok_or(Step::Superblock.refused())?;
 
-    let control =
-        open_at(&CWD, c"/dev/mapper/control", OFlags::RDWR).map_err(failed(Step::Control))?;
-    let target = Target {
+    let control = open_at(CWD, c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
+    let mut target = Target {
         control,
-        name: settings.verity_name,
+        name: boot.plan.text(Key::VerityName),
         superblock,
-        device,
-        offset,
+        device: device.number,
+        hash_offset,
         root_hash,
+        request: Request::new(),
     };
-    let number = target.create().map_err(failed(Step::Create))?;
-    let mut digits = Text::new();
-    push_number(&mut digits, minor(number).into());
-    let activated = target
-        .activate(settings.on_corruption, keep(&[b"/dev/dm-", &digits]))
-        .and_then(|()| {
-            let node = keep(&[b"/dev/mapper/", target.name]);
-            symlink(keep(&[b"../dm-", &digits]), node)
-                .and_then(|()| tell_udev(target.name))
-                .map_err(|errno| (Step::Node, errno))?;
-            Ok(node)
-        });
-    activated.map_err(|(step, errno)| {
+    let number = target.create().at(Step::Create)?;
+    let activated = target.activate(number, boot.plan.text(Key::OnCorruption));
+    if activated.is_err() {
         // Nothing half made is left behind.
-        let _ = target.remove();
-        STAGE.failed(step, errno, subject)
-    })
+        let _ = target.send(Command::Remove);
+    }
+    activated
 }
 
 /// What the device-mapper device is to be.
@@ -85,74 +73,77 @@ struct Target<'a> {
     control: File,
     name: &'static [u8],
     superblock: Superblock<'a>,
-    device: &'a Device,
-    offset: u64,
-    root_hash: &'static [u8],
+    device: (u32, u32),
+    hash_offset: u64,
+    root_hash: &'a [u8],
+    request: Request,
 }
 
 impl Target<'_> {
-    /// Creates the device, without a table, and returns its number.
-    fn create(&self) -> Call<u64> {
-        let (mut uuid, mut request) = (Text::new(), Text::new());
+    /// Creates the device, without a table, and returns its minor number.
+    fn create(&mut self) -> Call<u32> {
+        let mut uuid = Line::new();
         self.superblock.push_uuid(&mut uuid, self.name);
-        dm::request(&mut request, self.name, &uuid, 0, 0);
-        crate::sys::dm::send(&self.control, Command::Create, &mut request)?;
-        Ok(dm::device_number(&request))
+        dm::start(&mut self.request, self.name, &uuid, 0);
+        send(self.control, Command::Create, &mut self.request)?;
+        Ok(minor(dm::device_number(&self.request)))
     }
 
-    fn remove(&self) -> Call {
-        self.send(Command::Remove, 0).map(|_| ())
-    }
-
-    /// A request without a table.
-    fn send(&self, command: Command, flags: u32) -> Call<Text> {
-        let mut request = Text::new();
-        dm::request(&mut request, self.name, b"", flags, 0);
-        crate::sys::dm::send(&self.control, command, &mut request)?;
-        Ok(request)
+    /// A request without a table. Resume is one: Suspend, with no flag set.
+    fn send(&mut self, command: Command) -> Call {
+        dm::start(&mut self.request, self.name, b"", 0);
+        send(self.control, command, &mut self.request)
     }
 
     /// Loads the table and makes it the live one.
-    fn set_table(&self, policy: &[u8]) -> Call {
-        let mut request = Text::new();
-        dm::request(&mut request, self.name, b"", dm::READ_ONLY, 1);
-        dm::target(&mut request, self.superblock.sectors());
+    fn set_table(&mut self, policy: &[u8], load: Step) -> Result<(), Problem> {
+        let request = &mut self.request;
+        dm::start(request, self.name, b"", dm::READ_ONLY);
+        dm::add_target(request, self.superblock.sectors());
         self.superblock.push_table(
-            &mut request,
-            self.device.number,
-            self.offset,
+            request,
+            self.device,
+            self.hash_offset,
             self.root_hash,
             policy,
         );
-        crate::sys::dm::send(&self.control, Command::TableLoad, &mut request)?;
+        send(self.control, Command::TableLoad, request).at(load)?;
+        self.send(Command::Suspend).at(Step::Resume)?;
         // A resume without a table succeeds as well: see that there is one.
-        let answer = self.send(Command::Suspend, 0)?;
-        if dm::target_count(&answer) == 1 {
+        if dm::target_count(&self.request) == 1 {
             Ok(())
         } else {
-            Err(Errno::NXIO)
+            Err(Step::Resume.refused())
         }
     }
 
-    /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets the policy.
-    fn activate(&self, policy: &[u8], node: &CStr) -> Result<(), (Step, Errno)> {
-        self.set_table(b"").map_err(|errno| (Step::Load, errno))?;
-        files::probe(node, self.superblock.data_block_size as usize)
-            .map_err(|errno| (Step::Probe, errno))?;
-        let answer = self
-            .send(Command::TableStatus, 0)
-            .map_err(|errno| (Step::Probe, errno))?;
-        if dm::status(&answer) != Some(b'V') {
-            return Err((Step::Probe, Errno::IO));
+    /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
+    /// the policy, and makes the device known. Returns its node.
+    fn activate(&mut self, minor: u32, policy: &[u8]) -> Result<&'static CStr, Problem> {
+        self.set_table(b"", Step::Load)?;
+        let mut digits = Line::new();
+        push_number(&mut digits, minor.into());
+        files::probe(
+            keep(&[b"/dev/dm-", &digits]),
+            self.superblock.data_block_size as usize,
+        )
+        .at(Step::Probe)?;
+        self.send(Command::TableStatus).at(Step::Probe)?;
+        if dm::status(&self.request) != Some(b'V') {
+            return Err(Step::Probe.refused());
         }
-        if policy.is_empty() {
-            return Ok(());
+        if !policy.is_empty() {
+            self.set_table(policy, Step::Arm)?;
         }
-        self.set_table(policy).map_err(|errno| (Step::Arm, errno))
+        let node = keep(&[b"/dev/mapper/", self.name]);
+        symlink(keep(&[b"../dm-", &digits]), node)
+            .and_then(|()| tell_udev(self.name))
+            .at(Step::Node)?;
+        Ok(node)
     }
 }
 
-/// udev in stage 2 ignores device-mapper devices that udev did not see made; this rule makes it take ours.
+/// udev in stage 2 ignores device-mapper devices that it did not see made; with this rule it takes ours.
 fn tell_udev(name: &[u8]) -> Call {
     make_directory(c"/run/udev")?;
     make_directory(c"/run/udev/rules.d")?;

@@ -2,7 +2,7 @@
 
 use super::call::*;
 use core::cell::UnsafeCell;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
@@ -10,21 +10,16 @@ use rustix::io::Errno;
 use static_assertions::const_assert_eq;
 use toehold::format::ReadAt;
 
-/// An open file; closed when it goes.
+/// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
+/// and again is closed, here.
+#[derive(Clone, Copy)]
 pub struct File(u32);
 
 /// The directory that relative paths start from.
-pub static CWD: File = File(AT_FDCWD as u32);
+pub const CWD: File = File(AT_FDCWD as u32);
 
 /// Where messages go before there is a log.
-pub static STDERR: File = File(2);
-
-impl Drop for File {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor is ours alone. There is nothing to do about an error.
-        let _ = unsafe { syscall1(__NR_close, self.0 as usize) };
-    }
-}
+pub const STDERR: File = File(2);
 
 /// What stat(2) tells.
 pub struct Status {
@@ -35,14 +30,20 @@ pub struct Status {
 }
 
 /// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always close-on-exec.
-pub fn open_at(directory: &File, path: &CStr, flags: OFlags) -> Result<File> {
+#[inline(always)]
+pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
+    open_thin(directory, path.as_ptr(), flags)
+}
+
+// A `&CStr` is two words, of which the kernel wants one: the functions that are called from many places take just that.
+fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::CLOEXEC;
-    // SAFETY: the path is NUL-terminated.
+    // SAFETY: the path comes from a CStr.
     check(unsafe {
         syscall4(
             __NR_openat,
             directory.number(),
-            path.as_ptr() as usize,
+            path as usize,
             flags.bits() as usize,
             0o644,
         )
@@ -51,24 +52,41 @@ pub fn open_at(directory: &File, path: &CStr, flags: OFlags) -> Result<File> {
 }
 
 /// Opens `path` for reading.
+#[inline(always)]
 pub fn open(path: &CStr) -> Result<File> {
-    open_at(&CWD, path, OFlags::RDONLY)
+    open_at(CWD, path, OFlags::RDONLY)
 }
 
 /// Makes a file with this content, or replaces it.
 pub fn write_file(path: &CStr, content: &[u8]) -> Result {
-    open_at(&CWD, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?.write(content)
+    let file = open_at(CWD, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+    let result = file.write(content);
+    file.close();
+    result
 }
 
 /// Reads the beginning of a file, as much as the buffer holds.
-pub fn read_file<'a>(directory: &File, path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
-    open_at(directory, path, OFlags::RDONLY)?.read(buffer)
+#[inline(always)]
+pub fn read_file<'a>(directory: File, path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    read_thin(directory, path.as_ptr(), buffer)
+}
+
+fn read_thin(directory: File, path: *const c_char, buffer: &mut [u8]) -> Result<&[u8]> {
+    let file = open_thin(directory, path, OFlags::RDONLY)?;
+    let result = file.read(buffer);
+    file.close();
+    result
 }
 
 /// Makes a directory, mode 0755; one that is there is good.
+#[inline(always)]
 pub fn make_directory(path: &CStr) -> Result {
-    // SAFETY: the path is NUL-terminated.
-    match done(unsafe { syscall3(__NR_mkdirat, CWD.number(), path.as_ptr() as usize, 0o755) }) {
+    make_directory_thin(path.as_ptr())
+}
+
+fn make_directory_thin(path: *const c_char) -> Result {
+    // SAFETY: the path comes from a CStr.
+    match done(unsafe { syscall3(__NR_mkdirat, CWD.number(), path as usize, 0o755) }) {
         Err(Errno::EXIST) => Ok(()),
         other => other,
     }
@@ -88,7 +106,7 @@ pub fn symlink(target: &CStr, path: &CStr) -> Result {
 }
 
 /// Removes a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
-pub fn remove_at(directory: &File, name: &CStr, flags: AtFlags) -> Result {
+pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     // SAFETY: the name is NUL-terminated.
     done(unsafe {
         syscall3(
@@ -104,12 +122,18 @@ const_assert_eq!(size_of::<stat>(), 144);
 
 impl File {
     /// As system calls take it.
-    pub fn number(&self) -> usize {
+    pub fn number(self) -> usize {
         self.0 as usize
     }
 
+    /// Gives the descriptor back.
+    pub fn close(self) {
+        // SAFETY: the caller does not use it any more. There is nothing to do about an error.
+        let _ = unsafe { syscall1(__NR_close, self.number()) };
+    }
+
     /// Reads once, as much as the buffer holds.
-    pub fn read<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    pub fn read<'a>(self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
             syscall3(
@@ -123,7 +147,7 @@ impl File {
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
-    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result {
+    pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
             syscall4(
@@ -142,7 +166,7 @@ impl File {
     }
 
     /// Writes once: small files and the log take all of it.
-    pub fn write(&self, bytes: &[u8]) -> Result {
+    pub fn write(self, bytes: &[u8]) -> Result {
         // SAFETY: the slice is as long as it says.
         done(unsafe {
             syscall3(
@@ -154,7 +178,7 @@ impl File {
         })
     }
 
-    pub fn status(&self) -> Result<Status> {
+    pub fn status(self) -> Result<Status> {
         let mut status = core::mem::MaybeUninit::<stat>::zeroed();
         // SAFETY: room for a stat.
         done(unsafe { syscall2(__NR_fstat, self.number(), status.as_mut_ptr() as usize) })?;
@@ -170,13 +194,13 @@ impl File {
     ///
     /// # Safety
     /// `argument` must be what `request` asks for.
-    pub unsafe fn ioctl(&self, request: u32, argument: usize) -> Result<usize> {
+    pub unsafe fn ioctl(self, request: u32, argument: usize) -> Result<usize> {
         // SAFETY: the caller's promise.
         check(unsafe { syscall3(__NR_ioctl, self.number(), request as usize, argument) })
     }
 
     /// A block device's logical sector size and its length, in bytes.
-    pub fn geometry(&self) -> Result<(u64, u64)> {
+    pub fn geometry(self) -> Result<(u64, u64)> {
         let (mut sector, mut size) = (0u32, 0u64);
         // SAFETY: BLKSSZGET writes an int.
         unsafe { self.ioctl(BLKSSZGET, &raw mut sector as usize) }?;
@@ -186,7 +210,7 @@ impl File {
     }
 
     /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
-    pub fn entries(&self, visit: &mut dyn FnMut(&CStr)) -> Result {
+    pub fn entries(self, visit: &mut dyn FnMut(&CStr)) -> Result {
         /// Offsets in `struct linux_dirent64`.
         const RECORD_LEN: usize = 16;
         const NAME: usize = 19;
@@ -233,10 +257,12 @@ static DIRECT: Direct = Direct(UnsafeCell::new([0; 65536]));
 
 /// Reads the first `len` bytes of a device, past every cache, and throws them away.
 pub fn probe(node: &CStr, len: usize) -> Result {
-    let file = open_at(&CWD, node, OFlags::RDONLY | OFlags::DIRECT)?;
+    let file = open_at(CWD, node, OFlags::RDONLY | OFlags::DIRECT)?;
     // SAFETY: one thread, and the reference does not leave this function.
     let buffer = unsafe { &mut *DIRECT.0.get() };
-    file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?)
+    let result = file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?);
+    file.close();
+    result
 }
 
 impl ReadAt for File {

@@ -1,13 +1,13 @@
-//! Memory: files mapped for good, and text that outlives its maker.
+//! Memory: files mapped for good, and text put together.
 
 use super::call::*;
 use super::files::File;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::ffi::CStr;
 use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
 
 /// Maps the first `len` bytes of a file, read only, until execve.
-pub fn map(file: &File, len: usize) -> Result<&'static [u8]> {
+pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let address = check(unsafe {
         syscall6(
@@ -24,36 +24,56 @@ pub fn map(file: &File, len: usize) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len) })
 }
 
-/// The command line, some paths.
-const KEPT: usize = 16384;
-
-/// Text that is kept: a failure's subject, or a path, must outlive the stage that made it. A boot keeps a few hundred
-/// bytes; what does not fit is cut.
-struct Keep(UnsafeCell<(usize, [u8; KEPT])>);
-
-// SAFETY: the program has one thread.
-unsafe impl Sync for Keep {}
-
-static KEEP: Keep = Keep(UnsafeCell::new((0, [0; KEPT])));
-
-/// Joins the parts to a text that stays.
-pub fn keep(parts: &[&[u8]]) -> &'static CStr {
-    // SAFETY: one thread, and the reference does not leave this function.
-    let (used, buffer) = unsafe { &mut *KEEP.0.get() };
-    let free = buffer.get_mut(*used..).unwrap_or_default();
+/// Joins the parts in `buffer`. What does not fit is cut, NUL bytes are left out.
+pub fn join<'a>(buffer: &'a mut [u8], parts: &[&[u8]]) -> &'a CStr {
+    let Some((last, room)) = buffer.split_last_mut() else {
+        return c"";
+    };
+    *last = 0;
     let mut len = 0;
-    // The last byte is never written, so there is always a NUL.
-    let room = free.len().saturating_sub(1);
-    for (to, from) in free
+    for (to, from) in room
         .iter_mut()
-        .take(room)
-        .zip(parts.iter().copied().flatten())
+        .zip(parts.iter().copied().flatten().filter(|byte| **byte != 0))
     {
         *to = *from;
         len += 1;
     }
-    *used += (len + 1).min(free.len());
-    // SAFETY: these bytes were handed out just now, will not be again, and are never written any more.
-    let kept: &'static [u8] = unsafe { core::slice::from_raw_parts(free.as_ptr(), free.len()) };
-    CStr::from_bytes_until_nul(kept).unwrap_or(c"?")
+    // The room is one byte shorter than the buffer.
+    let Some(end) = buffer.get_mut(len) else {
+        return c"";
+    };
+    *end = 0;
+    // SAFETY: `len` bytes other than NUL were written, and a NUL behind them.
+    unsafe {
+        CStr::from_bytes_with_nul_unchecked(core::slice::from_raw_parts(buffer.as_ptr(), len + 1))
+    }
+}
+
+/// The command line, and a few paths.
+const KEPT: usize = 16384;
+
+/// How much of it is used, and the text.
+struct Keep {
+    used: Cell<usize>,
+    text: UnsafeCell<[u8; KEPT]>,
+}
+
+// SAFETY: the program has one thread.
+unsafe impl Sync for Keep {}
+
+static KEEP: Keep = Keep {
+    used: Cell::new(0),
+    text: UnsafeCell::new([0; KEPT]),
+};
+
+/// Joins the parts to a text that stays: a failure's subject must outlive the stage that made it.
+pub fn keep(parts: &[&[u8]]) -> &'static CStr {
+    let used = KEEP.used.get();
+    // SAFETY: `used` never grows beyond the buffer, see below.
+    let free = unsafe { KEEP.text.get().cast::<u8>().add(used) };
+    // SAFETY: one thread, and nothing behind `used` was handed out before.
+    let free = unsafe { core::slice::from_raw_parts_mut(free, KEPT - used) };
+    let text = join(free, parts);
+    KEEP.used.set((used + text.count_bytes() + 1).min(KEPT));
+    text
 }

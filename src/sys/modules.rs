@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use linux_raw_sys::general::__NR_finit_module;
 
 /// Loads a module with its parameters. Returns when its init function has returned.
-pub fn load(file: &File, parameters: &CStr) -> Result {
+pub fn load(file: File, parameters: &CStr) -> Result {
     // SAFETY: the parameters are NUL-terminated; no flags.
     done(unsafe {
         syscall3(
