@@ -80,16 +80,20 @@ fn pad(request: &mut VecView<u8>, len: usize) {
 
 /// The device's number in the kernel's answer (a dev_t).
 pub fn device_number(answer: &[u8]) -> u64 {
-    u64_at(answer, 40).unwrap_or(0)
+    answer
+        .first_chunk::<HEADER>()
+        .map_or(0, |header| u64_at(header, 40))
 }
 
 /// How many targets the live table has.
 pub fn target_count(answer: &[u8]) -> u32 {
-    u32_at(answer, 20).unwrap_or(0)
+    answer
+        .first_chunk::<HEADER>()
+        .map_or(0, |header| u32_at(header, 20))
 }
 
-/// The first character of the first target's status.
+/// The first character of the first target's status: behind the target's head, where the kernel says that it wrote.
 pub fn status(answer: &[u8]) -> Option<u8> {
-    let start = u32_at(answer, 16)? as usize;
-    answer.get(start.checked_add(TARGET)?..)?.first().copied()
+    let start = u32_at(answer.first_chunk::<HEADER>()?, 16) as usize;
+    answer.get(start..)?.get(TARGET).copied()
 }

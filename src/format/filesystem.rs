@@ -34,40 +34,40 @@ const INCOMPAT_64BIT: u32 = 0x80;
 /// Looks for each superblock in its place.
 pub fn detect<R: ReadAt + ?Sized>(device: &R) -> Option<Found> {
     let mut block = [0; 512];
-    let found = |filesystem, size: u64| {
-        Some(Found {
-            filesystem,
-            size: size.checked_next_multiple_of(4096)?,
-        })
-    };
+    let mut read = |offset| device.read_at(offset, &mut block).map(|()| block);
 
-    device.read_at(0, &mut block)?;
-    if block.starts_with(b"hsqs") {
-        return found(Filesystem::Squashfs, u64_at(&block, 40)?);
-    }
-    if device.read_at(1024, &mut block).is_some() {
-        if u32_at(&block, 0) == Some(0xE0F5_E1E2) {
-            let [shift, ..] = *block.get(12..)?.first_chunk::<1>()?;
-            let blocks = u64::from(u32_at(&block, 36)?);
-            return found(
-                Filesystem::Erofs,
-                blocks.checked_mul(1u64.checked_shl(shift.into())?)?,
-            );
-        }
-        if u32_at(&block, 56).map(|magic| magic as u16) == Some(0xEF53) {
-            let mut blocks = u64::from(u32_at(&block, 4)?);
-            if u32_at(&block, 96)? & INCOMPAT_64BIT != 0 {
-                blocks |= u64::from(u32_at(&block, 336)?) << 32;
-            }
-            return found(
-                Filesystem::Ext4,
-                blocks.checked_mul(1024u64.checked_shl(u32_at(&block, 24)?)?)?,
-            );
-        }
-    }
-    device.read_at(65536, &mut block)?;
-    if block.get(64..)?.starts_with(b"_BHRfS_M") {
-        return found(Filesystem::Btrfs, u64_at(&block, 112)?);
-    }
-    None
+    let (filesystem, blocks, shift) = if let Some(block) =
+        read(0).filter(|block| block.starts_with(b"hsqs"))
+    {
+        (Filesystem::Squashfs, u64_at(&block, 40), 0)
+    } else if let Some(block) = read(1024).filter(|block| u32_at(block, 0) == 0xE0F5_E1E2) {
+        (
+            Filesystem::Erofs,
+            u32_at(&block, 36).into(),
+            u32_at(&block, 12) & 0xFF,
+        )
+    } else if let Some(block) = read(1024).filter(|block| u32_at(block, 56) & 0xFFFF == 0xEF53) {
+        let high = if u32_at(&block, 96) & INCOMPAT_64BIT != 0 {
+            u32_at(&block, 336)
+        } else {
+            0
+        };
+        let blocks = u64::from(high) << 32 | u64::from(u32_at(&block, 4));
+        (
+            Filesystem::Ext4,
+            blocks,
+            u32_at(&block, 24).saturating_add(10),
+        )
+    } else {
+        let block = read(65536).filter(|block| {
+            block
+                .get(64..)
+                .is_some_and(|magic| magic.starts_with(b"_BHRfS_M"))
+        })?;
+        (Filesystem::Btrfs, u64_at(&block, 112), 0)
+    };
+    let size = blocks
+        .checked_mul(1u64.checked_shl(shift)?)?
+        .checked_next_multiple_of(4096)?;
+    Some(Found { filesystem, size })
 }

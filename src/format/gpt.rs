@@ -2,14 +2,15 @@
 //!
 //! Source: UEFI Specification, "GUID Partition Table (GPT) Disk Layout".
 
-use super::{ReadAt, crc32::Crc32, u32_at, u64_at};
+use super::crc32::{Crc32, crc32};
+use super::{ReadAt, u32_at, u64_at};
 
 /// Largest logical sector, and the piece in which entries are read.
 const CHUNK: usize = 4096;
 /// More partition entries than this (in bytes) are no partition table.
-const MAX_TABLE: u64 = 4 << 20;
+const MAX_TABLE: u32 = 4 << 20;
 /// Entries are 128 bytes times a power of two.
-const ENTRY: usize = 128;
+const ENTRY: u32 = 128;
 
 /// A partition's place on its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +36,7 @@ pub enum Lookup {
 }
 
 /// One used entry.
-pub struct Entry<'a>(&'a [u8; ENTRY]);
+pub struct Entry<'a>(&'a [u8; 128]);
 
 impl Entry<'_> {
     /// The partition's own GUID, in the disk's byte order.
@@ -67,71 +68,79 @@ pub fn find<R: ReadAt + ?Sized>(
     size: u64,
     wanted: &dyn Fn(&Entry) -> bool,
 ) -> Lookup {
-    let last = (size / sector.max(1)).wrapping_sub(1);
-    [(1, false), (last, true)]
-        .into_iter()
-        .find_map(|(lba, from_backup)| read_table(disk, sector, lba, from_backup, wanted))
+    let sectors = size.checked_div(sector).unwrap_or(0);
+    read_table(disk, sector, sectors, 1, wanted)
+        .or_else(
+            || match read_table(disk, sector, sectors, sectors.wrapping_sub(1), wanted)? {
+                Lookup::Found(partition) => Some(Lookup::Found(Partition {
+                    from_backup: true,
+                    ..partition
+                })),
+                other => Some(other),
+            },
+        )
         .unwrap_or(Lookup::Absent)
 }
 
-/// `None`: there is no valid table whose header is at `lba`.
+/// `None`: there is no valid table whose header is at sector `lba` of `sectors`.
 fn read_table<R: ReadAt + ?Sized>(
     disk: &R,
     sector: u64,
+    sectors: u64,
     lba: u64,
-    from_backup: bool,
     wanted: &dyn Fn(&Entry) -> bool,
 ) -> Option<Lookup> {
     let mut chunk = [0; CHUNK];
     let header = chunk.get_mut(..sector as usize)?;
     disk.read_at(lba.checked_mul(sector)?, header)?;
-    if !header.starts_with(b"EFI PART") || u64_at(header, 24)? != lba {
-        return None;
-    }
-    let header_size = u32_at(header, 12)? as usize;
-    let stored = u32_at(header, 16)?;
+    let fields: [u8; 92] = *header.first_chunk()?;
     header.get_mut(16..20)?.fill(0);
-    let mut crc = Crc32::new();
-    crc.update(header.get(..header_size).filter(|_| header_size >= 92)?);
-    if crc.value() != stored {
+    let header_size = u32_at(&fields, 12) as usize;
+    if !fields.starts_with(b"EFI PART")
+        || u64_at(&fields, 24) != lba
+        || header_size < fields.len()
+        || crc32(header.get(..header_size)?) != u32_at(&fields, 16)
+    {
         return None;
     }
-    let table = u64_at(header, 72)?.checked_mul(sector)?;
-    let entry_size = u64::from(u32_at(header, 84)?);
-    let length = u64::from(u32_at(header, 80)?).checked_mul(entry_size)?;
-    let entries_crc = u32_at(header, 88)?;
-    if entry_size < ENTRY as u64 || !entry_size.is_power_of_two() || length > MAX_TABLE {
+    let entry_size = u32_at(&fields, 84);
+    let length = u32_at(&fields, 80).checked_mul(entry_size)?;
+    let table = u64_at(&fields, 72);
+    if !entry_size.is_power_of_two() || entry_size < ENTRY || length > MAX_TABLE || table > sectors
+    {
         return None;
     }
 
     let mut crc = Crc32::new();
     let mut result = Lookup::Absent;
-    let mut done = 0;
-    while done < length {
-        let piece = chunk.get_mut(..(length - done).min(CHUNK as u64) as usize)?;
-        disk.read_at(table.checked_add(done)?, piece)?;
+    let mut offset = 0;
+    while offset < length {
+        let piece = chunk.get_mut(..CHUNK.min((length - offset) as usize))?;
+        disk.read_at(
+            table.wrapping_mul(sector).wrapping_add(offset.into()),
+            piece,
+        )?;
         crc.update(piece);
         for entry in piece.as_chunks().0 {
             // The length is a multiple of the entry size, itself one of 128: entries begin where the offset says so.
-            let here = done;
-            done += ENTRY as u64;
-            if here & (entry_size - 1) != 0
-                || entry.first_chunk::<16>() == Some(&[0; 16])
-                || !wanted(&Entry(entry))
-            {
+            let here = offset;
+            offset += ENTRY;
+            let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
+            let used = u64_at(entry, 0) | u64_at(entry, 8) != 0 && first <= last && last < sectors;
+            if here & (entry_size - 1) != 0 || !used || !wanted(&Entry(entry)) {
                 continue;
             }
-            let (first, end) = (u64_at(entry, 32)?, u64_at(entry, 40)?.checked_add(1)?);
             result = match result {
                 Lookup::Absent => Lookup::Found(Partition {
-                    number: (here >> entry_size.trailing_zeros()) as u32 + 1,
-                    start: first.checked_mul(sector)?,
-                    length: end.checked_sub(first)?.checked_mul(sector)?,
-                    from_backup,
+                    number: (here >> entry_size.trailing_zeros()) + 1,
+                    // Both are inside the disk, whose size in bytes is a u64.
+                    start: first.wrapping_mul(sector),
+                    length: (last - first + 1).wrapping_mul(sector),
+                    from_backup: false,
                 }),
                 _ => Lookup::Ambiguous,
             };
         }
     }
-    (crc.value() == entries_crc).then_some(result)
+    (crc.value() == u32_at(&fields, 88)).then_some(result)
 }

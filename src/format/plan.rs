@@ -32,7 +32,7 @@
 //!
 //! **Settings** are `key: u8, len: u8, value`, each key once at most. See [`Key`].
 
-use super::{crc32::crc32, glob};
+use super::{crc32::crc32, glob, u32_at};
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
 pub const VERSION: u32 = 1;
@@ -135,10 +135,6 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(*len))
 }
 
-fn number(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
 fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     let (flags, rest) = bytes.split_first()?;
     let (name, rest) = counted(rest)?;
@@ -160,7 +156,7 @@ impl<'a> Plan<'a> {
     /// Checks and opens a plan.
     pub fn parse(file: &'a [u8]) -> Result<Self, Refused> {
         let header: &[u8; HEADER] = file.first_chunk().ok_or(Refused::Truncated)?;
-        let field = |offset| number(header, offset).unwrap_or(0);
+        let field = |offset| u32_at(header, offset);
         if !header.starts_with(&MAGIC) || field(8) != VERSION {
             return Err(Refused::Magic);
         }

@@ -29,27 +29,23 @@ pub struct Superblock<'a> {
 impl<'a> Superblock<'a> {
     /// Reads a superblock; `None` if it is not one, or one that the kernel could not use.
     pub fn parse(bytes: &'a [u8; SUPERBLOCK]) -> Option<Self> {
-        let (magic, rest) = bytes.split_at_checked(8)?;
-        if magic != b"verity\0\0" || u32_at(rest, 0)? != 1 {
-            return None;
-        }
         let algorithm = bytes.get(32..64)?.split(|byte| *byte == 0).next()?;
-        let (salt_size, rest) = bytes.get(80..)?.split_first_chunk()?;
         let superblock = Self {
-            hash_type: u32_at(bytes, 12)?,
+            hash_type: u32_at(bytes, 12),
             uuid: bytes.get(16..32)?,
             algorithm,
-            data_block_size: u32_at(bytes, 64)?,
-            hash_block_size: u32_at(bytes, 68)?,
-            data_blocks: u64_at(bytes, 72)?,
-            salt: rest
-                .get(6..262)?
-                .get(..usize::from(u16::from_le_bytes(*salt_size)))?,
+            data_block_size: u32_at(bytes, 64),
+            hash_block_size: u32_at(bytes, 68),
+            data_blocks: u64_at(bytes, 72),
+            salt: bytes
+                .get(88..344)?
+                .get(..u32_at(bytes, 80) as u16 as usize)?,
         };
         let block_size = |size: u32| (512..=65536).contains(&size) && size.is_power_of_two();
         // The name goes into a line whose words are parted by blanks.
         let name = !algorithm.is_empty() && algorithm.iter().all(u8::is_ascii_graphic);
-        let good = superblock.hash_type <= 1
+        let good = bytes.starts_with(b"verity\0\0\x01\0\0\0")
+            && superblock.hash_type <= 1
             && name
             && block_size(superblock.data_block_size)
             && block_size(superblock.hash_block_size)

@@ -54,15 +54,17 @@ pub fn run(boot: &mut Boot, arguments: &Arguments) -> Result<Infallible, Failure
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
 fn move_over(directory: &[u8]) -> Call {
-    let end = |at: usize| directory.get(..at).unwrap_or(directory);
-    for (at, byte) in directory.iter().enumerate().skip(1) {
-        if *byte == b'/' {
-            make_directory(keep(&[ROOT.to_bytes(), end(at)]))?;
+    let mut rest = directory;
+    while let [_, tail @ ..] = rest {
+        rest = tail;
+        if matches!(rest, [] | [b'/', ..]) {
+            let path = directory
+                .get(..directory.len() - rest.len())
+                .unwrap_or_default();
+            make_directory(keep(&[ROOT.to_bytes(), path]))?;
         }
     }
-    let target = keep(&[ROOT.to_bytes(), directory]);
-    make_directory(target)?;
-    move_mount(keep(&[directory]), target)
+    move_mount(keep(&[directory]), keep(&[ROOT.to_bytes(), directory]))
 }
 
 /// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.

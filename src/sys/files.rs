@@ -179,10 +179,10 @@ impl File {
     }
 
     pub fn status(self) -> Result<Status> {
-        let mut status = core::mem::MaybeUninit::<stat>::zeroed();
+        let mut status = core::mem::MaybeUninit::<stat>::uninit();
         // SAFETY: room for a stat.
         done(unsafe { syscall2(__NR_fstat, self.number(), status.as_mut_ptr() as usize) })?;
-        // SAFETY: every bit pattern is a stat, and the kernel has written it.
+        // SAFETY: the kernel has written it.
         let status = unsafe { status.assume_init() };
         Ok(Status {
             device: status.st_dev,
@@ -211,8 +211,7 @@ impl File {
 
     /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
     pub fn entries(self, visit: &mut dyn FnMut(&CStr)) -> Result {
-        /// Offsets in `struct linux_dirent64`.
-        const RECORD_LEN: usize = 16;
+        /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
         const NAME: usize = 19;
         let mut buffer = [0u8; 2048];
         loop {
@@ -225,20 +224,19 @@ impl File {
                     buffer.len(),
                 )
             })?;
-            let mut rest = buffer.get(..len).unwrap_or_default();
-            if rest.is_empty() {
+            if len == 0 {
                 return Ok(());
             }
-            while let Some(record_len) = rest.get(RECORD_LEN..).and_then(<[u8]>::first_chunk) {
-                let Some((record, after)) =
-                    rest.split_at_checked(u16::from_ne_bytes(*record_len).into())
-                else {
-                    break;
-                };
-                rest = after;
-                if let Ok(name) = CStr::from_bytes_until_nul(record.get(NAME..).unwrap_or_default())
-                    && !matches!(name.to_bytes(), b"." | b"..")
-                {
+            let mut at = 0;
+            while at < len
+                && let Some(record) = buffer.get(at..)
+                && let Some((head, name)) = record.split_first_chunk::<NAME>()
+            {
+                let [.., low, high, _] = *head;
+                at += usize::from(u16::from_ne_bytes([low, high]));
+                // SAFETY: the kernel ends each name with a NUL inside its record.
+                let name = unsafe { CStr::from_ptr(name.as_ptr().cast()) };
+                if !matches!(name.to_bytes(), b"." | b"..") {
                     visit(name);
                 }
             }

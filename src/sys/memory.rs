@@ -26,19 +26,18 @@ pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
 
 /// Joins the parts in `buffer`. What does not fit is cut, NUL bytes are left out.
 pub fn join<'a>(buffer: &'a mut [u8], parts: &[&[u8]]) -> &'a CStr {
-    let Some((last, room)) = buffer.split_last_mut() else {
-        return c"";
-    };
-    *last = 0;
     let mut len = 0;
-    for (to, from) in room
-        .iter_mut()
-        .zip(parts.iter().copied().flatten().filter(|byte| **byte != 0))
-    {
-        *to = *from;
-        len += 1;
+    for part in parts {
+        for byte in *part {
+            if *byte != 0
+                && len + 1 < buffer.len()
+                && let Some(to) = buffer.get_mut(len)
+            {
+                *to = *byte;
+                len += 1;
+            }
+        }
     }
-    // The room is one byte shorter than the buffer.
     let Some(end) = buffer.get_mut(len) else {
         return c"";
     };

@@ -65,7 +65,7 @@ pub fn pivot_root_here() -> Result {
 
 /// The magic number of the filesystem that the working directory is on.
 pub fn filesystem_magic() -> Result<u32> {
-    let mut status = core::mem::MaybeUninit::<statfs>::zeroed();
+    let mut status = core::mem::MaybeUninit::<statfs>::uninit();
     // SAFETY: NUL-terminated path, room for a statfs.
     done(unsafe {
         syscall2(
@@ -74,6 +74,6 @@ pub fn filesystem_magic() -> Result<u32> {
             status.as_mut_ptr() as usize,
         )
     })?;
-    // SAFETY: every bit pattern is a statfs, and the kernel has written it.
+    // SAFETY: the kernel has written it.
     Ok(unsafe { status.assume_init() }.f_type as u32)
 }

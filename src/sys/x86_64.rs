@@ -148,3 +148,20 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i3
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     naked_asm!("jmp {memcmp}", memcmp = sym memcmp)
 }
+
+/// `strlen`, for names that the kernel writes.
+///
+/// # Safety
+/// As in C.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    naked_asm!(
+        "xor eax, eax",
+        "lea rcx, [rax - 1]",
+        "repne scasb",
+        "not rcx",
+        "lea rax, [rcx - 1]",
+        "ret"
+    )
+}
