@@ -1,1 +1,3 @@
-//! The subcommands, one file each.
+//! The subcommands, one file each: `Args` for clap, and `run`.
+
+pub mod build;

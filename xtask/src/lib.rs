@@ -5,3 +5,13 @@
 pub mod commands;
 pub mod initrd;
 pub mod paths;
+
+/// What a command found; each becomes an exit code (a command that could not run at all is an `Err`, exit code 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Verdict {
+    /// Done, or what was checked holds: exit code 0.
+    Pass,
+    /// What was checked does not hold: exit code 1.
+    Fail,
+}

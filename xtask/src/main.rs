@@ -1,1 +1,42 @@
-fn main() {}
+//! The command line: one variant for each subcommand, each with its file in `commands/`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{Verdict, commands};
+
+/// Builds Toehold's initrd, guards its size and boots it on real kernels.
+///
+/// Exit codes: 0 done, 1 what was checked does not hold, 2 could not run.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the init: one static ELF, stripped to what the kernel loads
+    Build(commands::build::Args),
+}
+
+impl Command {
+    fn run(self) -> Result<Verdict> {
+        match self {
+            Self::Build(args) => commands::build::run(args),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command.run() {
+        Ok(Verdict::Pass) => ExitCode::SUCCESS,
+        Ok(Verdict::Fail) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask build`: the init, at `target/toehold/<arch>/init`.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{Verdict, paths};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Architecture to build for
+    #[arg(long, default_value = "x86_64")]
+    arch: String,
+    /// Cargo features of the package `toehold` to switch on
+    #[arg(long, value_delimiter = ',')]
+    features: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<Verdict> {
+    let path = init(&args.arch, &args.features)?;
+    println!(
+        "{}  {} bytes",
+        path.display(),
+        std::fs::metadata(&path)?.len()
+    );
+    Ok(Verdict::Pass)
+}
+
+/// Builds and strips the init of `arch`; returns its path. Beside it lies `init.debug`, the same with symbols.
+pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
+    if arch != "x86_64" {
+        bail!("architecture {arch}: not supported, only x86_64 is");
+    }
+    let target = paths::root().join("target");
+    let status = Command::new(env!("CARGO"))
+        .current_dir(paths::root())
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "toehold",
+            "--bin",
+            "init",
+            "--profile",
+            "init",
+        ])
+        .arg("--features")
+        .arg([&["freestanding".to_owned()], features].concat().join(","))
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "cargo could not build the init ({status}); its messages stand above"
+    );
+    let _ = target.join("init/init");
+    Ok(paths::init(arch))
+}
