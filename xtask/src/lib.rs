@@ -3,6 +3,7 @@
 //! `commands/` has one file for each subcommand; the other modules are what they share.
 
 pub mod commands;
+pub mod elf;
 pub mod initrd;
 pub mod paths;
 

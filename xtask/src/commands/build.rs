@@ -1,10 +1,10 @@
 //! `cargo xtask build`: the init, at `target/toehold/<arch>/init`.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{Verdict, paths};
+use crate::{Verdict, elf, paths};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -54,6 +54,17 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
         status.success(),
         "cargo could not build the init ({status}); its messages stand above"
     );
-    let _ = target.join("init/init");
-    Ok(paths::init(arch))
+    let linked = target.join("init/init");
+    let code = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    let stripped = elf::strip(&code)
+        .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
+
+    let path = paths::init(arch);
+    let debug = path.with_extension("debug");
+    fs::create_dir_all(path.parent().context("the init has no directory")?)?;
+    for (path, bytes) in [(&debug, &code), (&path, &stripped)] {
+        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(path)
 }
