@@ -112,7 +112,7 @@ mod tests {
             settings.extend(value.as_bytes());
         }
         settings.extend(extra);
-        let mut rest = vec![0; 12];
+        let mut rest = vec![0; 8];
         rest.extend(settings);
         let mut file = plan::MAGIC.to_vec();
         file.extend(plan::VERSION.to_le_bytes());

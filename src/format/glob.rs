@@ -7,23 +7,36 @@ pub const fn fold(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte }
 }
 
+/// In a pattern of the plan: one upper-case hexadecimal digit, which becomes part of the key.
+pub const DIGIT: u8 = 1;
+
 /// Whether `pattern` matches the whole of `text`. Linear in both but for backtracking to the last `*`;
 /// a pattern with an unclosed bracket matches nothing.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut rest, mut at) = (pattern, text);
+    key(pattern, text).is_some()
+}
+
+/// As [`matches`]; a match yields the digits that stand where the pattern has [`DIGIT`], read as one hexadecimal number
+/// (of more than 16 the last 16).
+pub fn key(pattern: &[u8], text: &[u8]) -> Option<u64> {
+    let (mut rest, mut at, mut key) = (pattern, text, 0);
     // Where to take up again after a mismatch: behind the last star, one character further on.
-    let mut retry: Option<(&[u8], &[u8])> = None;
+    let mut retry: Option<(&[u8], &[u8], u64)> = None;
     loop {
         let step = match (rest, at) {
             ([b'*', tail @ ..], _) => {
-                retry = Some((tail, at));
+                retry = Some((tail, at, key));
                 Some((tail, at))
             }
-            ([], []) => return true,
+            ([], []) => return Some(key),
             ([b'?', tail @ ..], [_, more @ ..]) => Some((tail, more)),
             ([b'[', class @ ..], [byte, more @ ..]) => {
                 bracket(class, *byte).map(|tail| (tail, more))
             }
+            ([DIGIT, tail @ ..], [byte, more @ ..]) => digit(*byte).map(|value| {
+                key = key << 4 | value;
+                (tail, more)
+            }),
             ([want, tail @ ..], [byte, more @ ..]) if fold(*want) == fold(*byte) => {
                 Some((tail, more))
             }
@@ -31,12 +44,22 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
         };
         (rest, at) = match (step, retry) {
             (Some(next), _) => next,
-            (None, Some((tail, [_, more @ ..]))) => {
-                retry = Some((tail, more));
+            (None, Some((tail, [_, more @ ..], before))) => {
+                retry = Some((tail, more, before));
+                key = before;
                 (tail, more)
             }
-            _ => return false,
+            _ => return None,
         };
+    }
+}
+
+/// The value of an upper-case hexadecimal digit, as the kernel writes them into modaliases.
+fn digit(byte: u8) -> Option<u64> {
+    match byte {
+        b'0'..=b'9' => Some(u64::from(byte - b'0')),
+        b'A'..=b'F' => Some(u64::from(byte - b'A') + 10),
+        _ => None,
     }
 }
 
@@ -67,7 +90,7 @@ fn bracket(class: &[u8], byte: u8) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{key, matches};
 
     #[test]
     fn as_fnmatch_does() {
@@ -110,6 +133,20 @@ mod tests {
                 want,
                 "{pattern} ~ {text}"
             );
+        }
+    }
+    #[test]
+    fn keys() {
+        for (pattern, text, want) in [
+            ("v\u{1}\u{1}d\u{1}", "v1Fd0", Some(0x1F0)),
+            ("v\u{1}\u{1}d\u{1}", "v1fd0", None),
+            ("v\u{1}\u{1}", "v1", None),
+            ("v", "v", Some(0)),
+            // Digits read before a star moved on do not count.
+            ("g*v\u{1}\u{1}p", "gv1v23p", Some(0x23)),
+        ] {
+            let got = key(pattern.as_bytes(), text.as_bytes());
+            assert_eq!(got, want, "{pattern} ~ {text}");
         }
     }
 }

@@ -10,41 +10,39 @@
 //! | 12 | 4 | length of the whole file |
 //! | 16 | 4 | CRC-32 (IEEE) of everything from offset 20 on |
 //! | 20 | 4 | length of the module section |
-//! | 24 | 4 | length of the tail section |
-//! | 28 | 4 | length of the alias section |
-//! | 32 | | module section, tail section, alias section, settings (to the end of the file) |
+//! | 24 | 4 | length of the alias section |
+//! | 28 | | module section, alias section, settings (to the end of the file) |
+//!
+//! A *number* is an unsigned LEB128 of at most 64 bits: seven bits in each byte, the lowest first, the top bit set in all but
+//! the last byte. A *string* is a number and as many bytes.
 //!
 //! **Modules**, in topological order: a module stands after everything that it depends on. Each is
-//! `flags: u8, name_len: u8, name, options_len: u8, options, dependencies: u8, dependency: u16 …`. The name is the
+//! `flags: u8, name: string, options: string, dependencies: u8, dependency: u16 …`. The name is the
 //! file's stem (`/lib/modules/NAME.ko`), the options are finit_module's `param_values`. A dependency is the number
 //! of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
 //!
-//! **Aliases** are a radix tree over the literal beginnings of the patterns, with `-` written as `_`. Each node is
-//! `kind: u8, label`, where the low seven bits of `kind` are the label's length, then
-//! - with [`LEAF`] set: one pattern, and no children;
-//! - else `body_len: u24`, and in the body `patterns: u8, pattern …, node …`.
+//! **Aliases** are grouped by what they look like, because most of a kernel's thousands differ in a vendor's and a device's
+//! number only. A group is `shape: string, sets: string`. The shape is a shell pattern (see [`glob`]) with
+//! [`glob::DIGIT`] in place of some digits; the digits that a modalias has there are its *key*. A set is
+//! `module: number, keys: string`: the module's place counted from the previous set's in the group (the first from 0), and its keys as
+//! ascending numbers, each counted from the one before. An alias without digits is a shape of its own, with the one key 0.
+//! So `pci:v00008086d00002922sv*sd*bc*sc*i*` is key 0x80862922 of the shape `pci:v0000····d0000····sv*sd*bc*sc*i*`. Digits behind a `*` are
+//! taken only from aliases whose fields are fixed (as for `hid:`), so that there is one way to match. A look-up compares
+//! a few hundred shapes, most of them by their first byte, and searches the keys of those that match.
 //!
-//! A pattern is `tail: u16, module: u16`: the tail is what follows the label, as an offset into the tail section, where
-//! `len: u8, bytes` stands; it is a shell pattern (see [`glob`]). The alias section is a list of nodes; so is
-//! each body after its patterns. Among siblings no two labels begin with the same byte and none is empty, so at most one can
-//! match, and looking up a modalias reads the nodes on one path and the headers of their siblings. An alias that ends
-//! where its label ends has the empty tail.
-//!
-//! **Settings** are `key: u8, len: u8, value`, each key once at most. See [`Key`].
+//! **Settings** are `key: u8, value: string`, each key once at most. See [`Key`].
 
 use super::{crc32::crc32, glob, u32_at};
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
 pub const VERSION: u32 = 1;
 /// Bytes before the module section.
-pub const HEADER: usize = 32;
+pub const HEADER: usize = 28;
 /// Where the plan lies in the initrd.
 pub const PATH: &str = "/toehold.plan";
 
 /// Set in a dependency's number: load it before, but do not insist.
 pub const SOFT: u16 = 0x8000;
-/// Set in a node's kind: one pattern, no children.
-pub const LEAF: u8 = 0x80;
 /// Module flag: load without waiting for hardware.
 pub const ALWAYS: u8 = 1;
 
@@ -105,7 +103,6 @@ pub enum Refused {
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     modules: &'a [u8],
-    tails: &'a [u8],
     aliases: &'a [u8],
     settings: &'a [u8],
 }
@@ -129,16 +126,29 @@ impl Module<'_> {
     }
 }
 
-/// Takes `u8 length, bytes` from the front.
-fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = bytes.split_first()?;
-    rest.split_at_checked(usize::from(*len))
+/// Takes a number from the front.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut shift, mut rest) = (0, 0, bytes);
+    loop {
+        let (byte, after) = rest.split_first()?;
+        value |= u64::from(byte & 0x7F).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some((value, after));
+        }
+        (shift, rest) = (shift + 7, after);
+    }
+}
+
+/// Takes a string from the front.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = number(bytes)?;
+    rest.split_at_checked(usize::try_from(len).ok()?)
 }
 
 fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     let (flags, rest) = bytes.split_first()?;
-    let (name, rest) = counted(rest)?;
-    let (options, rest) = counted(rest)?;
+    let (name, rest) = string(rest)?;
+    let (options, rest) = string(rest)?;
     let (count, rest) = rest.split_first()?;
     let (dependencies, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
     Some((
@@ -169,11 +179,9 @@ impl<'a> Plan<'a> {
                 .ok_or(Refused::Structure)
         };
         let (modules, rest) = section(file.get(HEADER..).ok_or(Refused::Truncated)?, 20)?;
-        let (tails, rest) = section(rest, 24)?;
-        let (aliases, settings) = section(rest, 28)?;
+        let (aliases, settings) = section(rest, 24)?;
         let plan = Self {
             modules,
-            tails,
             aliases,
             settings,
         };
@@ -224,7 +232,7 @@ impl<'a> Plan<'a> {
     pub fn setting(&self, key: Key) -> Option<&'a [u8]> {
         let mut rest = self.settings;
         while let Some((found, after)) = rest.split_first() {
-            let (value, after) = counted(after)?;
+            let (value, after) = string(after)?;
             if *found == key as u8 {
                 return Some(value);
             }
@@ -234,46 +242,45 @@ impl<'a> Plan<'a> {
     }
 
     /// Calls `found` with the number of each module that has an alias matching `modalias` (or a plain name or alias, as
-    /// modprobe takes them). A module with several matching aliases is reported several times.
+    /// modprobe takes them). A module with several matching aliases may be reported several times.
     pub fn lookup(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) {
-        // A damaged tree ends the search; the checksum was good, so this is a builder's mistake, not the disk's.
+        // Damage ends the search; the checksum was good, so this is a builder's mistake, not the disk's.
         let _ = self.walk(modalias, found);
     }
 
     fn walk(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) -> Option<()> {
-        let (mut siblings, mut text) = (self.aliases, modalias);
-        while let Some((kind, rest)) = siblings.split_first() {
-            let (label, rest) = rest.split_at_checked(usize::from(kind & !LEAF))?;
-            let (count, body, after) = if kind & LEAF != 0 {
-                let (pattern, after) = rest.split_at_checked(4)?;
-                (1, pattern, after)
-            } else {
-                let (len, rest) = rest.split_first_chunk::<3>()?;
-                let [low, middle, high] = *len;
-                let (body, after) =
-                    rest.split_at_checked(u32::from_le_bytes([low, middle, high, 0]) as usize)?;
-                let (count, body) = body.split_first()?;
-                (*count, body, after)
-            };
-            let Some((head, remaining)) = text.split_at_checked(label.len()).filter(|(head, _)| {
-                head.iter()
-                    .zip(label)
-                    .all(|(have, want)| glob::fold(*have) == *want)
-            }) else {
-                siblings = after;
+        let mut groups = self.aliases;
+        while !groups.is_empty() {
+            let (shape, rest) = string(groups)?;
+            let (mut sets, rest) = string(rest)?;
+            groups = rest;
+            let Some(key) = glob::key(shape, modalias) else {
                 continue;
             };
-            debug_assert!(!head.is_empty());
-            let (patterns, children) = body.split_at_checked(usize::from(count) * 4)?;
-            for [tail_low, tail_high, low, high] in patterns.as_chunks().0 {
-                let tail = usize::from(u16::from_le_bytes([*tail_low, *tail_high]));
-                let (tail, _) = counted(self.tails.get(tail..)?)?;
-                if glob::matches(tail, remaining) {
-                    found(usize::from(u16::from_le_bytes([*low, *high])));
+            let mut module = 0usize;
+            while !sets.is_empty() {
+                let (step, rest) = number(sets)?;
+                let (keys, rest) = string(rest)?;
+                sets = rest;
+                module = module.wrapping_add(step as usize);
+                if contains(keys, key)? {
+                    found(module);
                 }
             }
-            (siblings, text) = (children, remaining);
         }
         Some(())
     }
+}
+
+/// Whether `key` is among ascending `keys`, each counted from the one before.
+fn contains(mut keys: &[u8], key: u64) -> Option<bool> {
+    let mut current = 0u64;
+    while !keys.is_empty() {
+        let (step, rest) = number(keys)?;
+        (current, keys) = (current.wrapping_add(step), rest);
+        if current >= key {
+            return Some(current == key);
+        }
+    }
+    Some(false)
 }
