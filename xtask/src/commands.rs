@@ -1,3 +1,4 @@
 //! The subcommands, one file each: `Args` for clap, and `run`.
 
 pub mod build;
+pub mod initrd;

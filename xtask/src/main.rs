@@ -20,12 +20,15 @@ struct Cli {
 enum Command {
     /// Build the init: one static ELF, stripped to what the kernel loads
     Build(commands::build::Args),
+    /// Build an initrd from a kernel's modules and a profile, with a manifest
+    Initrd(commands::initrd::Args),
 }
 
 impl Command {
     fn run(self) -> Result<Verdict> {
         match self {
             Self::Build(args) => commands::build::run(args),
+            Self::Initrd(args) => commands::initrd::run(args),
         }
     }
 }

@@ -18,11 +18,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Verdict> {
     let path = init(&args.arch, &args.features)?;
-    println!(
-        "{}  {} bytes",
-        path.display(),
-        std::fs::metadata(&path)?.len()
-    );
+    println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
     Ok(Verdict::Pass)
 }
 

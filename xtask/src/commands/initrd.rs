@@ -1,0 +1,75 @@
+//! `cargo xtask initrd`: an initrd from a modules directory and a profile.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::build;
+use crate::{
+    Verdict,
+    initrd::{self, Request, compress::Compression},
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The kernel's modules: …/lib/modules/<release>; no modules.dep is needed
+    #[arg(long, value_name = "DIR")]
+    modules_dir: PathBuf,
+    /// What to put in, as in xtask/profiles
+    #[arg(long, value_name = "FILE")]
+    profile: PathBuf,
+    /// The initrd to write; OUT.json gets the manifest
+    #[arg(short, long, value_name = "OUT")]
+    out: PathBuf,
+    /// Architecture of the kernel
+    #[arg(long, default_value = "x86_64")]
+    arch: String,
+    /// The init to put in, instead of the one that `cargo xtask build` makes
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Compression of the archive
+    #[arg(long, value_enum, default_value = "zstd")]
+    compress: Compression,
+    /// Where to look for firmware first, before lib/firmware beside lib/modules
+    #[arg(long, value_name = "DIR")]
+    firmware_dir: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result<Verdict> {
+    let init = match args.init {
+        Some(init) => init,
+        None => build::init(&args.arch, &[])?,
+    };
+    let built = initrd::build(&Request {
+        modules_dir: args.modules_dir,
+        profile: args.profile,
+        arch: args.arch,
+        init,
+        compress: args.compress,
+        firmware_dir: args.firmware_dir,
+        extra: Vec::new(),
+    })?;
+    built.write(&args.out)?;
+
+    let manifest = &built.manifest;
+    for warning in &manifest.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if !manifest.missing_firmware.is_empty() {
+        eprintln!(
+            "warning: {} firmware files were not found; {} lists them",
+            manifest.missing_firmware.len(),
+            initrd::manifest_path(&args.out).display()
+        );
+    }
+    let totals = &manifest.totals;
+    println!(
+        "{}  {} bytes: {} modules, {} aliases, {} bytes before compression",
+        args.out.display(),
+        totals.compressed_bytes,
+        totals.modules,
+        totals.aliases,
+        totals.archive_bytes
+    );
+    Ok(Verdict::Pass)
+}

@@ -1,0 +1,138 @@
+//! Writes the plan; `toehold::format::plan` describes the format, and reads it.
+
+pub mod shape;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Context, Result, ensure};
+use toehold::format::{
+    crc32::crc32,
+    plan::{ALWAYS, HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
+};
+
+use super::resolve::Chosen;
+use shape::{Shape, Take};
+
+/// From so many aliases on, a shape is worth its bytes; below, more digits go into the key so that more aliases share one.
+const SHARED: usize = 3;
+
+/// The plan for `modules`, which are in loading order.
+pub fn encode(modules: &[Chosen], settings: &[(Key, Vec<u8>)]) -> Result<Vec<u8>> {
+    ensure!(
+        modules.len() <= MAX_MODULES,
+        "{} modules: a plan holds {MAX_MODULES} at most",
+        modules.len()
+    );
+    let mut module_section = Vec::new();
+    for chosen in modules {
+        write_module(&mut module_section, chosen)
+            .with_context(|| format!("module {}", chosen.module.name))?;
+    }
+    let alias_section = aliases(modules)?;
+
+    let mut file = Vec::new();
+    file.extend(MAGIC);
+    file.extend(VERSION.to_le_bytes());
+    file.resize(HEADER, 0);
+    file.extend(&module_section);
+    file.extend(&alias_section);
+    for (key, value) in settings {
+        file.push(*key as u8);
+        write_string(&mut file, value);
+    }
+    let len = file.len();
+    let mut field = |offset: usize, value: usize| -> Result<()> {
+        let value = u32::try_from(value).context("the plan takes more than 4 GiB")?;
+        file[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+        Ok(())
+    };
+    field(12, len)?;
+    field(20, module_section.len())?;
+    field(24, alias_section.len())?;
+    let crc = crc32(&file[20..]);
+    file[16..20].copy_from_slice(&crc.to_le_bytes());
+    Ok(file)
+}
+
+/// LEB128.
+fn write_number(into: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
+}
+
+fn write_string(into: &mut Vec<u8>, bytes: &[u8]) {
+    write_number(into, bytes.len() as u64);
+    into.extend(bytes);
+}
+
+fn write_module(into: &mut Vec<u8>, chosen: &Chosen) -> Result<()> {
+    into.push(if chosen.always { ALWAYS } else { 0 });
+    write_string(into, chosen.module.name.as_bytes());
+    write_string(into, chosen.options.as_bytes());
+    into.push(u8::try_from(chosen.dependencies.len()).context("more than 255 dependencies")?);
+    for (number, soft) in &chosen.dependencies {
+        let number = *number as u16 | if *soft { SOFT } else { 0 };
+        into.extend(number.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// The keys of each module, by shape.
+type Groups = BTreeMap<Vec<u8>, BTreeMap<usize, BTreeSet<u64>>>;
+
+fn aliases(modules: &[Chosen]) -> Result<Vec<u8>> {
+    let mut shapes = Vec::new();
+    for (number, chosen) in modules.iter().enumerate() {
+        for alias in &chosen.module.info.aliases {
+            let shape = |take| {
+                Shape::of(alias, take).with_context(|| format!("module {}", chosen.module.name))
+            };
+            shapes.push((number, shape(Take::Identity)?, shape(Take::All)?));
+        }
+    }
+    let mut users: HashMap<&[u8], usize> = HashMap::new();
+    for (_, shape, _) in &shapes {
+        *users.entry(&shape.pattern).or_default() += 1;
+    }
+    let mut groups = Groups::new();
+    for (number, narrow, wide) in &shapes {
+        let shape = if users[narrow.pattern.as_slice()] < SHARED {
+            wide
+        } else {
+            narrow
+        };
+        groups
+            .entry(shape.pattern.clone())
+            .or_default()
+            .entry(*number)
+            .or_default()
+            .insert(shape.key);
+    }
+    let mut section = Vec::new();
+    for (pattern, sets) in groups {
+        let mut body = Vec::new();
+        let mut before = 0;
+        for (number, keys) in sets {
+            write_number(&mut body, (number - before) as u64);
+            before = number;
+            write_string(&mut body, &differences(&keys));
+        }
+        write_string(&mut section, &pattern);
+        write_string(&mut section, &body);
+    }
+    Ok(section)
+}
+
+/// Each key counted from the one before.
+fn differences(keys: &BTreeSet<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut before = 0;
+    for key in keys {
+        write_number(&mut bytes, key - before);
+        before = *key;
+    }
+    bytes
+}

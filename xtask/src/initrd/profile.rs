@@ -1,0 +1,370 @@
+//! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Deserializer, de};
+use toehold::format::plan::Key;
+
+/// What an initrd is made for. Unknown keys are refused.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Only `usr`: the verified filesystem is /usr, and holds the stage-2 image.
+    pub mode: String,
+    #[serde(default)]
+    pub modules: Modules,
+    #[serde(default)]
+    pub verity: Verity,
+    pub usr: Usr,
+    #[serde(default)]
+    pub emergency: Emergency,
+}
+
+/// Which kernel modules to take. Their dependencies, hard and soft, come along.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Modules {
+    /// Glob patterns over paths below the modules directory, as in `kernel/drivers/ata/**`.
+    pub paths: Vec<String>,
+    /// Module names or aliases (`dm-verity`, `fs-btrfs`).
+    pub names: Vec<String>,
+    /// The same, for those to be loaded without waiting for hardware.
+    pub always: Vec<String>,
+    /// Glob patterns that `paths` must not take; a dependency is taken all the same.
+    pub exclude: Vec<String>,
+    pub strip: Strip,
+    /// Take the firmware files that the modules name.
+    pub firmware: bool,
+    /// Parameters by module name, as on insmod's command line.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Whether debug information and BTF are removed from modules.
+#[derive(Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Strip {
+    /// From modules without a signature.
+    #[default]
+    Auto,
+    /// From all, which makes signatures worthless.
+    Always,
+    Never,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verity {
+    /// Name below /dev/mapper.
+    pub name: String,
+    /// Refuse to boot without a root hash.
+    pub required: bool,
+    /// Where the superblock lies on the data device.
+    pub hash_offset: HashOffset,
+    pub on_corruption: OnCorruption,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashOffset {
+    /// Behind the filesystem: at its size.
+    Auto,
+    /// Bytes from the start of the device, a multiple of 512.
+    Bytes(u64),
+}
+
+/// What the kernel does when a block fails verification after boot.
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorruption {
+    Panic,
+    Restart,
+    /// An I/O error to the reader.
+    Eio,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Usr {
+    /// Where /usr is mounted, absolute.
+    pub mountpoint: String,
+    /// Stage-2 image, relative to the mount point.
+    pub image: String,
+    /// Bound of the writable layer above the image, as tmpfs's `size=` takes it.
+    #[serde(default = "half")]
+    pub overlay_size: String,
+    /// What to execute in stage 2, absolute.
+    #[serde(default = "slash_init")]
+    pub init: String,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Emergency {
+    /// Only `reboot` so far.
+    pub action: String,
+    /// Seconds between the failure and the action.
+    pub prompt_seconds: u32,
+    /// Path in the initrd to file on this machine, relative to the profile.
+    pub extra_files: BTreeMap<String, String>,
+}
+
+impl Default for Verity {
+    fn default() -> Self {
+        Self {
+            name: "usr".to_owned(),
+            required: false,
+            hash_offset: HashOffset::Auto,
+            on_corruption: OnCorruption::Panic,
+        }
+    }
+}
+
+impl Default for Emergency {
+    fn default() -> Self {
+        Self {
+            action: "reboot".to_owned(),
+            prompt_seconds: 60,
+            extra_files: BTreeMap::new(),
+        }
+    }
+}
+
+fn half() -> String {
+    "50%".to_owned()
+}
+
+fn slash_init() -> String {
+    "/init".to_owned()
+}
+
+impl<'de> Deserialize<'de> for HashOffset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Bytes(u64),
+            Word(String),
+        }
+        match Raw::deserialize(deserializer) {
+            Ok(Raw::Bytes(bytes)) if bytes % 512 == 0 => Ok(Self::Bytes(bytes)),
+            Ok(Raw::Bytes(bytes)) => Err(de::Error::custom(format!(
+                "hash_offset {bytes} is not a multiple of 512"
+            ))),
+            Ok(Raw::Word(word)) if word == "auto" => Ok(Self::Auto),
+            _ => Err(de::Error::custom(
+                "hash_offset is a number of bytes or \"auto\"",
+            )),
+        }
+    }
+}
+
+/// Keys of the profile that are planned; a profile that uses one is refused rather than half obeyed.
+const PLANNED: [&str; 17] = [
+    "netboot",
+    "cmdline",
+    "emergency.shell",
+    "verity.version",
+    "verity.data_blocks",
+    "verity.data_block_size",
+    "verity.hash_block_size",
+    "verity.hash_start_block",
+    "verity.algorithm",
+    "verity.salt",
+    "verity.superblock",
+    "verity.uuid",
+    "verity.fec_roots",
+    "verity.fec_offset",
+    "verity.hash_device",
+    "verity.signature",
+    "verity.options",
+];
+
+impl Profile {
+    /// Reads and checks a profile.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read profile {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("profile {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = text.parse()?;
+        for key in PLANNED {
+            let found = match key.split_once('.') {
+                Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
+                None => table.get(key),
+            };
+            ensure!(found.is_none(), "`{key}` is not supported yet; remove it");
+        }
+        // A second time from the text, so that errors show the line.
+        let profile: Self = toml::from_str(text)?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.mode.as_str() {
+            "usr" => {}
+            "root" => bail!("mode = \"root\" is not supported yet; only \"usr\" is"),
+            other => bail!("mode = \"{other}\": the modes are \"usr\" and \"root\""),
+        }
+        match self.emergency.action.as_str() {
+            "reboot" => {}
+            "poweroff" | "halt" | "panic" | "shell" => bail!(
+                "emergency.action = \"{}\" is not supported yet; only \"reboot\" is",
+                self.emergency.action
+            ),
+            other => bail!(
+                "emergency.action = \"{other}\": the actions are reboot, poweroff, halt, panic and shell"
+            ),
+        }
+        for (key, path) in [
+            ("usr.mountpoint", &self.usr.mountpoint),
+            ("usr.init", &self.usr.init),
+        ] {
+            ensure!(
+                path.starts_with('/'),
+                "{key} = \"{path}\" is not an absolute path"
+            );
+        }
+        ensure!(
+            self.usr.mountpoint != "/",
+            "usr.mountpoint cannot be /, where the initrd itself lies"
+        );
+        ensure!(
+            !self.usr.image.starts_with('/') && !self.usr.image.is_empty(),
+            "usr.image = \"{}\" is not a path relative to usr.mountpoint",
+            self.usr.image
+        );
+        ensure!(
+            !self.verity.name.is_empty() && !self.verity.name.contains('/'),
+            "verity.name = \"{}\" cannot be a device-mapper name",
+            self.verity.name
+        );
+        ensure!(
+            !self.usr.overlay_size.contains(','),
+            "usr.overlay_size = \"{}\" is not a size as tmpfs takes it",
+            self.usr.overlay_size
+        );
+        Ok(())
+    }
+
+    /// The settings that go into the plan, in the order of their keys.
+    pub fn settings(&self, release: &str) -> Vec<(Key, Vec<u8>)> {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let mut settings = vec![
+            (Key::Release, text(release)),
+            (Key::VerityName, text(&self.verity.name)),
+        ];
+        if self.verity.required {
+            settings.push((Key::VerityRequired, Vec::new()));
+        }
+        if let HashOffset::Bytes(bytes) = self.verity.hash_offset {
+            settings.push((Key::HashOffset, bytes.to_le_bytes().to_vec()));
+        }
+        settings.extend([
+            (
+                Key::OnCorruption,
+                text(match self.verity.on_corruption {
+                    OnCorruption::Panic => "panic_on_corruption",
+                    OnCorruption::Restart => "restart_on_corruption",
+                    OnCorruption::Eio => "",
+                }),
+            ),
+            (Key::Mountpoint, text(&self.usr.mountpoint)),
+            (Key::Image, text(&self.usr.image)),
+            (
+                Key::OverlayOptions,
+                text(&format!("mode=0755,size={}", self.usr.overlay_size)),
+            ),
+            (Key::Init, text(&self.usr.init)),
+            (
+                Key::PromptSeconds,
+                self.emergency.prompt_seconds.to_le_bytes().to_vec(),
+            ),
+        ]);
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HashOffset, Profile};
+    use toehold::format::plan::Key;
+
+    const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
+
+    #[test]
+    fn defaults_and_settings() {
+        let profile = Profile::parse(SMALL).unwrap();
+        assert_eq!(profile.verity.hash_offset, HashOffset::Auto);
+        let settings = profile.settings("6.1");
+        let get = |key| {
+            settings
+                .iter()
+                .find(|(found, _)| *found == key)
+                .map(|(_, value)| value.as_slice())
+        };
+        assert_eq!(get(Key::Release), Some(&b"6.1"[..]));
+        assert_eq!(get(Key::VerityName), Some(&b"usr"[..]));
+        assert_eq!(get(Key::VerityRequired), None);
+        assert_eq!(get(Key::HashOffset), None);
+        assert_eq!(get(Key::OnCorruption), Some(&b"panic_on_corruption"[..]));
+        assert_eq!(get(Key::OverlayOptions), Some(&b"mode=0755,size=50%"[..]));
+        assert_eq!(get(Key::Init), Some(&b"/init"[..]));
+        assert_eq!(get(Key::PromptSeconds), Some(&60u32.to_le_bytes()[..]));
+    }
+
+    #[test]
+    fn verity_settings() {
+        let text = format!(
+            "{SMALL}[verity]\nrequired = true\nhash_offset = 1024\non_corruption = \"eio\"\n"
+        );
+        let settings = Profile::parse(&text).unwrap().settings("6.1");
+        for (key, value) in [
+            (Key::VerityRequired, &[][..]),
+            (Key::HashOffset, &[0, 4, 0, 0, 0, 0, 0, 0]),
+            (Key::OnCorruption, &[]),
+        ] {
+            assert!(settings.contains(&(key, value.to_vec())), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_key() {
+        for (text, want) in [
+            (SMALL.replace("\"usr\"", "\"root\""), "not supported yet"),
+            (SMALL.replace("\"usr\"", "\"both\""), "mode = \"both\""),
+            (SMALL.replace("\"/usr\"", "\"usr\""), "usr.mountpoint"),
+            (SMALL.replace("\"stage2\"", "\"/stage2\""), "usr.image"),
+            (format!("{SMALL}colour = 1\n"), "colour"),
+            (
+                format!("{SMALL}[netboot]\ncarry = []\n"),
+                "`netboot` is not supported yet",
+            ),
+            (
+                format!("{SMALL}[emergency]\nshell = true\n"),
+                "`emergency.shell` is not supported yet",
+            ),
+            (
+                format!("{SMALL}[emergency]\naction = \"halt\"\n"),
+                "emergency.action = \"halt\"",
+            ),
+            (
+                format!("{SMALL}[verity]\nsalt = \"00\"\n"),
+                "`verity.salt` is not supported yet",
+            ),
+            (
+                format!("{SMALL}[verity]\nhash_offset = 100\n"),
+                "multiple of 512",
+            ),
+            (
+                format!("{SMALL}[verity]\nhash_offset = \"end\"\n"),
+                "\"auto\"",
+            ),
+        ] {
+            let error = format!("{:#}", Profile::parse(&text).unwrap_err());
+            assert!(error.contains(want), "{error}\nlacks {want}");
+        }
+    }
+}
