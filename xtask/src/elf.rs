@@ -24,7 +24,8 @@ pub fn strip(linked: &[u8]) -> Result<Vec<u8>> {
         .saturating_add(u64::from(header.e_phnum(Little)) * u64::from(header.e_phentsize(Little)));
     for segment in header.program_headers(Little, linked)? {
         check_segment(segment)?;
-        if segment.p_type(Little) == elf::PT_LOAD {
+        // A segment without file bytes (.bss) may claim any offset.
+        if segment.p_type(Little) == elf::PT_LOAD && segment.p_filesz(Little) != 0 {
             end = end.max(
                 segment
                     .p_offset(Little)
@@ -104,7 +105,14 @@ mod tests {
         for (kind, flags, len) in segments {
             file.extend(kind.to_le_bytes());
             file.extend(flags.to_le_bytes());
-            for field in [0, 0x400000, 0x400000, *len, *len, 0x1000] {
+            for field in [
+                if *len == 0 { 0x8000 } else { 0 },
+                0x400000,
+                0x400000,
+                *len,
+                *len,
+                0x1000,
+            ] {
                 file.extend(field.to_le_bytes());
             }
         }
