@@ -2,10 +2,15 @@
 //!
 //! `commands/` has one file for each subcommand; the other modules are what they share.
 
+pub mod apt;
+pub mod cache;
 pub mod commands;
 pub mod elf;
 pub mod initrd;
+pub mod kernels;
 pub mod paths;
+pub mod progress;
+pub mod tools;
 
 /// What a command found; each becomes an exit code (a command that could not run at all is an `Err`, exit code 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,1 +1,102 @@
-fn main() {}
+//! Stage 2 of the tests: runs as PID 1, reports the state of the machine on the second serial line, and powers off.
+//!
+//! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::system::{RebootCommand, reboot};
+use toehold_stage2::{HELLO, Output, Read, Report};
+
+mod machine;
+
+/// The second serial line: kernel messages, which are on the first, cannot cut into it.
+const REPORT: &str = "/dev/ttyS1";
+/// Where the tests' profiles have /usr.
+const USR: &str = "/sysusr/usr";
+
+fn main() {
+    let _ = fs::write("/dev/kmsg", HELLO);
+    let mut report = machine::state();
+    if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
+    {
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+    if word(&report.cmdline, "stage2.read") == Some("all") {
+        let mut read = Read::default();
+        read_all(Path::new(USR), &mut read);
+        report.read = Some(read);
+    }
+    report.veritysetup = run("/usr/sbin/veritysetup", &["status", "usr"]);
+    report.dmsetup_table = run("/usr/sbin/dmsetup", &["table", "usr"]);
+    report.dmsetup_status = run("/usr/sbin/dmsetup", &["status", "usr"]);
+    if let Err(error) = send(&report) {
+        let _ = fs::write(
+            "/dev/kmsg",
+            format!("toehold-stage2: cannot report: {error}"),
+        );
+    }
+    rustix::fs::sync();
+    if let Err(error) = reboot(RebootCommand::PowerOff) {
+        let _ = fs::write(
+            "/dev/kmsg",
+            format!("toehold-stage2: cannot power off: {error}"),
+        );
+    }
+}
+
+/// The value of a word of the kernel command line.
+fn word<'a>(cmdline: &'a str, name: &str) -> Option<&'a str> {
+    cmdline
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .filter_map(|(key, value)| (key == name).then_some(value))
+        .next_back()
+}
+
+fn read_all(folder: &Path, read: &mut Read) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return read.errors.push(format!("{}: {error}", folder.display())),
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => read_all(&path, read),
+            Ok(kind) if kind.is_file() => match fs::read(&path) {
+                Ok(bytes) => {
+                    read.files += 1;
+                    read.bytes += bytes.len() as u64;
+                }
+                Err(error) => read.errors.push(format!("{}: {error}", path.display())),
+            },
+            _ => {}
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        Err(error) => Output {
+            stderr: format!("{program}: {error}"),
+            ..Output::default()
+        },
+    }
+}
+
+fn send(report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    let mut serial = OpenOptions::new().write(true).open(REPORT)?;
+    serial.write_all(&line)?;
+    rustix::termios::tcdrain(&serial)?;
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Which mirror the machine's own apt sources name, and the private source list made from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Debian's public mirror, for machines whose own apt sources name none.
+const PUBLIC: &str = "http://deb.debian.org/debian";
+/// The keys of Debian's archive, on machines that have them.
+const KEYRING: &str = "usr/share/keyrings/debian-archive-keyring.gpg";
+/// Suites of Debian's, without what follows a `-`.
+const SUITES: &[&str] = &[
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "sid",
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+];
+
+/// One place to fetch from, as a machine's apt sources give it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Source {
+    uris: Vec<String>,
+    suites: Vec<String>,
+    components: Vec<String>,
+    /// Value of `Signed-By` and `Trusted`, verbatim; a key in the file itself spans lines.
+    kept: BTreeMap<&'static str, String>,
+}
+
+/// The private source list (deb822) for `suite`: from the mirrors that the apt sources below `root` name for Debian, with
+/// the security and update suites where they name those; otherwise from Debian's public mirror.
+pub fn private(root: &Path, suite: &str) -> Result<String> {
+    let mut stanzas = BTreeMap::new();
+    for source in machine(root)? {
+        if !source
+            .components
+            .iter()
+            .any(|component| component == "main")
+        {
+            continue;
+        }
+        for named in &source.suites {
+            let (base, pocket) = named.split_at(named.find(['-', '/']).unwrap_or(named.len()));
+            let pocket = match pocket {
+                "/updates" => "-security",
+                other => other,
+            };
+            if SUITES.contains(&base) && ["", "-updates", "-security"].contains(&pocket) {
+                stanzas
+                    .entry(pocket.to_owned())
+                    .or_insert_with(|| source.clone());
+            }
+        }
+    }
+    if !stanzas.contains_key("") {
+        let keyring = root.join(KEYRING);
+        if !keyring.exists() {
+            bail!(
+                "this machine's apt sources name no Debian mirror, and the keys to check Debian's public one are \
+                 missing; install the package debian-archive-keyring"
+            );
+        }
+        let source = Source {
+            uris: vec![PUBLIC.to_owned()],
+            kept: BTreeMap::from([("Signed-By", keyring.display().to_string())]),
+            ..Source::default()
+        };
+        stanzas = BTreeMap::from([(String::new(), source)]);
+    }
+    let stanzas: Vec<String> = stanzas
+        .iter()
+        .map(|(pocket, source)| {
+            let uris = source.uris.join(" ");
+            let kept: String = source
+                .kept
+                .iter()
+                .map(|(key, value)| format!("{key}: {value}\n"))
+                .collect();
+            format!("Types: deb\nURIs: {uris}\nSuites: {suite}{pocket}\nComponents: main\n{kept}")
+        })
+        .collect();
+    Ok(stanzas.join("\n"))
+}
+
+/// Every enabled binary source of the machine whose root folder is `root`.
+fn machine(root: &Path) -> Result<Vec<Source>> {
+    let apt = root.join("etc/apt");
+    let mut files: Vec<PathBuf> = fs::read_dir(apt.join("sources.list.d"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    files.sort();
+    files.insert(0, apt.join("sources.list"));
+    let mut sources = Vec::new();
+    for file in files.iter().filter(|file| file.is_file()) {
+        let parse = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("sources") => stanzas,
+            Some("list") => lines,
+            _ => continue,
+        };
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        sources.extend(parse(&text));
+    }
+    Ok(sources)
+}
+
+/// Reads the format of `*.sources` files (deb822).
+fn stanzas(text: &str) -> Vec<Source> {
+    let text: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    text.split(|line| line.trim().is_empty())
+        .filter_map(|stanza| {
+            let mut fields: BTreeMap<String, String> = BTreeMap::new();
+            let mut last = String::new();
+            for line in stanza {
+                if line.starts_with([' ', '\t']) {
+                    let value = fields.entry(last.clone()).or_default();
+                    value.push('\n');
+                    value.push_str(line);
+                } else if let Some((key, value)) = line.split_once(':') {
+                    last = key.to_ascii_lowercase();
+                    fields.insert(last.clone(), value.trim().to_owned());
+                }
+            }
+            let words = |key: &str| -> Vec<String> {
+                let value = fields.get(key).map_or("", String::as_str);
+                value.split_whitespace().map(str::to_owned).collect()
+            };
+            let off =
+                ["no", "false", "0"].contains(&fields.get("enabled").map_or("yes", String::as_str));
+            let kept = [("signed-by", "Signed-By"), ("trusted", "Trusted")]
+                .into_iter()
+                .filter_map(|(key, name)| Some((name, fields.get(key)?.clone())))
+                .collect();
+            (!off && words("types").iter().any(|kind| kind == "deb")).then(|| Source {
+                uris: words("uris"),
+                suites: words("suites"),
+                components: words("components"),
+                kept,
+            })
+        })
+        .collect()
+}
+
+/// Reads the format of `*.list` files: `deb [options] uri suite component…`.
+fn lines(text: &str) -> Vec<Source> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.split('#').next().unwrap_or("");
+            let rest = line.trim().strip_prefix("deb")?;
+            let rest = rest.strip_prefix([' ', '\t'])?.trim_start();
+            let (options, rest) = match rest.strip_prefix('[') {
+                Some(rest) => rest.split_once(']')?,
+                None => ("", rest),
+            };
+            let kept = options
+                .split_whitespace()
+                .filter_map(|option| option.split_once('='))
+                .filter_map(|(key, value)| match key {
+                    "signed-by" => Some(("Signed-By", value.replace(',', " "))),
+                    "trusted" => Some(("Trusted", value.to_owned())),
+                    _ => None,
+                })
+                .collect();
+            let mut words = rest.split_whitespace().map(str::to_owned);
+            Some(Source {
+                uris: vec![words.next()?],
+                suites: vec![words.next()?],
+                components: words.collect(),
+                kept,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn deb822_sources_keep_mirror_keys_and_pockets() {
+        let root = root(&[(
+            "etc/apt/sources.list.d/debian.sources",
+            "Types: deb\n# a comment\nURIs: http://mirror/debian\nSuites: trixie trixie-updates\n\
+             Components: main contrib\nSigned-By: /keys.gpg\n\n\
+             Types: deb deb-src\nURIs: http://mirror/security\nSuites: trixie-security\nComponents: main\n\n\
+             Enabled: no\nTypes: deb\nURIs: http://off/debian\nSuites: sid\nComponents: main\n",
+        )]);
+        assert_eq!(
+            private(root.path(), "bookworm").unwrap(),
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /keys.gpg\n\n\
+             Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\nComponents: main\n\n\
+             Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main\n\
+             Signed-By: /keys.gpg\n"
+        );
+    }
+
+    #[test]
+    fn one_line_sources_are_read_and_other_distributions_passed_over() {
+        let root = root(&[
+            (
+                "etc/apt/sources.list",
+                "deb-src http://mirror/debian bookworm main\n# deb http://old/debian bookworm main\n\
+                 deb [arch=amd64 signed-by=/k.gpg] http://mirror/debian bookworm main # here\n",
+            ),
+            (
+                "etc/apt/sources.list.d/x.list",
+                "deb http://else/apt cloud-sdk-bookworm main\n",
+            ),
+            (
+                "etc/apt/sources.list.d/x.list.save",
+                "deb http://saved/debian sid main\n",
+            ),
+        ]);
+        assert_eq!(
+            private(root.path(), "bookworm").unwrap(),
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.gpg\n"
+        );
+    }
+
+    #[test]
+    fn ubuntu_falls_back_to_the_public_mirror_if_it_has_the_keys() {
+        let ubuntu = (
+            "etc/apt/sources.list.d/ubuntu.sources",
+            "Types: deb\nURIs: http://mirror/ubuntu\nSuites: noble noble-updates\nComponents: main universe\n",
+        );
+        let without = root(&[ubuntu]);
+        let error = private(without.path(), "bookworm").unwrap_err();
+        assert!(
+            error.to_string().contains("debian-archive-keyring"),
+            "{error}"
+        );
+        let with = root(&[ubuntu, (KEYRING, "")]);
+        let text = private(with.path(), "bookworm").unwrap();
+        assert!(
+            text.contains(PUBLIC) && text.contains("Signed-By: "),
+            "{text}"
+        );
+    }
+}

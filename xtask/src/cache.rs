@@ -1,0 +1,81 @@
+//! Things made once and kept below `target/toehold`: complete or absent, whoever else is making them at the same time.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+/// Stands in a folder whose making came to its end.
+const MARKER: &str = ".complete";
+
+/// Returns `folder`, made by `make` unless an earlier call has done so.
+///
+/// `make` gets the folder, new and empty. A lock file beside it keeps other processes and threads waiting; what an
+/// interrupted run left behind is removed.
+pub fn folder(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let _lock = lock(&folder.with_added_extension("lock"))?;
+    let marker = folder.join(MARKER);
+    if !marker.exists() {
+        if folder.exists() {
+            fs::remove_dir_all(folder)
+                .with_context(|| format!("cannot remove the unfinished {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        make(folder)?;
+        File::create(&marker).with_context(|| format!("cannot create {}", marker.display()))?;
+    }
+    Ok(folder.to_owned())
+}
+
+/// Waits for the lock `path` and holds it until the returned file is dropped.
+pub fn lock(path: &Path) -> Result<File> {
+    let context = || format!("cannot lock {}", path.display());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(context)?;
+    }
+    let file = File::create(path).with_context(context)?;
+    file.lock().with_context(context)?;
+    Ok(file)
+}
+
+/// A name for what is made from these inputs: 16 hexadecimal digits of their SHA-256.
+pub fn key(inputs: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for input in inputs {
+        hash.update((input.len() as u64).to_le_bytes());
+        hash.update(input);
+    }
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_making_is_done_again_and_a_finished_one_is_not() {
+        let room = tempfile::tempdir().unwrap();
+        let target = room.path().join("thing");
+        let broken = folder(&target, |path| {
+            fs::write(path.join("half"), "x")?;
+            anyhow::bail!("interrupted")
+        });
+        assert!(broken.is_err());
+        folder(&target, |path| Ok(fs::write(path.join("whole"), "x")?)).unwrap();
+        assert!(!target.join("half").exists());
+        folder(&target, |_| panic!("made twice")).unwrap();
+        assert!(target.join("whole").exists());
+    }
+
+    #[test]
+    fn the_key_tells_where_one_input_ends() {
+        assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
+        assert_eq!(key(&[b"ab", b"c"]), key(&[b"ab", b"c"]));
+    }
+}

@@ -1,0 +1,100 @@
+//! Kernels to boot: Debian's packages, unpacked below `target/toehold/kernels` and never installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::{self, Apt};
+use crate::progress;
+use crate::{cache, paths, tools};
+
+/// The kernels that tests know, by the names that `--kernel` takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, clap::ValueEnum)]
+pub enum Series {
+    /// Debian 12's kernel for virtual machines.
+    #[value(name = "6.1")]
+    Cloud61,
+    /// Debian 12's kernel for any hardware.
+    #[value(name = "6.1-generic")]
+    Generic61,
+}
+
+impl Series {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cloud61 => "6.1",
+            Self::Generic61 => "6.1-generic",
+        }
+    }
+
+    /// Suite and metapackage.
+    fn source(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cloud61 => ("bookworm", "linux-image-cloud-amd64"),
+            Self::Generic61 => ("bookworm", "linux-image-amd64"),
+        }
+    }
+}
+
+/// A kernel with its modules.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// As `uname -r` prints it.
+    pub release: String,
+    pub vmlinuz: PathBuf,
+    /// `…/lib/modules/<release>`.
+    pub modules_dir: PathBuf,
+}
+
+impl Kernel {
+    /// A kernel that is already here. The release is the last part of the modules' folder, as everywhere on Linux.
+    pub fn local(vmlinuz: &Path, modules_dir: &Path) -> Result<Self> {
+        let modules_dir = modules_dir
+            .canonicalize()
+            .with_context(|| format!("cannot find the modules in {}", modules_dir.display()))?;
+        if !vmlinuz.is_file() {
+            bail!("{} is not a kernel image", vmlinuz.display());
+        }
+        let release = modules_dir
+            .file_name()
+            .context("the modules' folder has no name")?;
+        Ok(Self {
+            release: release.to_string_lossy().into_owned(),
+            vmlinuz: vmlinuz.to_owned(),
+            modules_dir,
+        })
+    }
+}
+
+/// Fetches a kernel from Debian's mirror, or finds the one fetched before.
+pub fn fetch(series: Series) -> Result<Kernel> {
+    let folder = paths::output().join("kernels").join(series.name());
+    let folder = cache::folder(&folder, |folder| unpack(series, folder))
+        .with_context(|| format!("cannot get kernel {}", series.name()))?;
+    let modules = folder.join("lib/modules");
+    let entry = fs::read_dir(&modules)
+        .with_context(|| format!("cannot list {}", modules.display()))?
+        .next()
+        .with_context(|| format!("{} is empty", modules.display()))??;
+    let release = entry.file_name().to_string_lossy().into_owned();
+    Kernel::local(
+        &folder.join("boot").join(format!("vmlinuz-{release}")),
+        &entry.path(),
+    )
+}
+
+fn unpack(series: Series, folder: &Path) -> Result<()> {
+    tools::require(&[tools::DPKG_DEB])?;
+    let (suite, metapackage) = series.source();
+    let step = progress::step(format!("fetching Debian's kernel {}", series.name()));
+    let apt = Apt::open(suite)?;
+    let package = apt.resolve(metapackage, "linux-image-")?;
+    step.now(&format!("fetching {package}"));
+    let deb = apt.download(&package, folder)?;
+    step.now(&format!("unpacking {package}"));
+    apt::unpack(&deb, folder)?;
+    fs::remove_file(deb)?;
+    step.done();
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The programs of the host: where they lie, which Debian package brings them, and how to run them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A program that xtask runs, and the Debian and Ubuntu package that has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tool {
+    pub binary: &'static str,
+    pub package: &'static str,
+}
+
+const fn tool(binary: &'static str, package: &'static str) -> Tool {
+    Tool { binary, package }
+}
+
+pub const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
+pub const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
+pub const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
+pub const MKFS_EROFS: Tool = tool("mkfs.erofs", "erofs-utils");
+pub const MKSQUASHFS: Tool = tool("mksquashfs", "squashfs-tools");
+pub const VERITYSETUP: Tool = tool("veritysetup", "cryptsetup-bin");
+pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
+pub const DEPMOD: Tool = tool("depmod", "kmod");
+pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
+
+/// What a demo disk is made with, whichever filesystems it has.
+pub const DISK: &[Tool] = &[
+    MKFS_BTRFS,
+    MKFS_EXT4,
+    MKFS_EROFS,
+    MKSQUASHFS,
+    VERITYSETUP,
+    DMSETUP,
+];
+
+/// What every test needs.
+pub const ALL: &[Tool] = &[
+    QEMU,
+    MKFS_BTRFS,
+    MKFS_EXT4,
+    MKFS_EROFS,
+    MKSQUASHFS,
+    VERITYSETUP,
+    DMSETUP,
+    DEPMOD,
+    DPKG_DEB,
+];
+
+impl Tool {
+    /// The program's path, searched in `PATH` and in the two folders for administrators that a user's `PATH` may lack.
+    pub fn find(&self) -> Option<PathBuf> {
+        find(self.binary)
+    }
+
+    /// A command that runs the program.
+    pub fn command(&self) -> Result<Command> {
+        let path = self.find().with_context(|| {
+            format!(
+                "{} is not installed; Debian's package {} has it",
+                self.binary, self.package
+            )
+        })?;
+        Ok(Command::new(path))
+    }
+}
+
+fn find(binary: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(binary))
+        .find(|file| {
+            file.metadata()
+                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        })
+}
+
+/// Makes sure that all of `tools` are there, installing the packages of those that are not.
+///
+/// The exact command is printed first. It runs as root, or through a `sudo` that asks for no password; where neither is
+/// possible the error names the command.
+pub fn require(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| tool.find().is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let binaries: Vec<&str> = missing.iter().map(|tool| tool.binary).collect();
+    let packages: BTreeSet<&str> = missing.iter().map(|tool| tool.package).collect();
+    let mut words = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+    words.extend(&packages);
+    let advice = format!(
+        "these programs are missing: {}; install them with\n    {}",
+        binaries.join(", "),
+        words.join(" ")
+    );
+    if find("apt-get").is_none() {
+        bail!("{advice}\nor with this system's own package manager: there is no apt-get here");
+    }
+    let prefix = privilege().with_context(|| advice.clone())?;
+    if !packages.iter().all(|package| known(package)) {
+        administer(prefix, &["apt-get", "update"]).with_context(|| advice.clone())?;
+    }
+    administer(prefix, &words).with_context(|| advice.clone())?;
+    match missing.iter().find(|tool| tool.find().is_none()) {
+        Some(tool) => bail!(
+            "package {} was installed and brought no {}",
+            tool.package,
+            tool.binary
+        ),
+        None => Ok(()),
+    }
+}
+
+/// What to put before a command that root has to run.
+fn privilege() -> Result<&'static [&'static str]> {
+    if Path::new("/proc/self")
+        .metadata()
+        .is_ok_and(|process| process.uid() == 0)
+    {
+        return Ok(&["env", "DEBIAN_FRONTEND=noninteractive"]);
+    }
+    let sudo = Command::new("sudo")
+        .args(["-n", "true"])
+        .stdin(Stdio::null())
+        .output();
+    if sudo.is_ok_and(|output| output.status.success()) {
+        return Ok(&["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]);
+    }
+    bail!("this is not root, and sudo asks for a password")
+}
+
+/// Whether apt has a candidate for this package in the lists that it has now.
+fn known(package: &str) -> bool {
+    let mut show = Command::new("apt-cache");
+    run(show.args(["show", "--no-all-versions", package])).is_ok()
+}
+
+fn administer(prefix: &[&str], words: &[&str]) -> Result<()> {
+    let words: Vec<&str> = prefix.iter().chain(words).copied().collect();
+    let (program, arguments) = words.split_first().context("an empty command")?;
+    eprintln!("$ {}", words.join(" "));
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", words.join(" "));
+    }
+    Ok(())
+}
+
+/// Runs a command to its end; the error has the command line and what it said.
+pub fn run(command: &mut Command) -> Result<Output> {
+    let line = describe(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    if !output.status.success() {
+        let said = [&output.stdout, &output.stderr]
+            .map(|stream| String::from_utf8_lossy(stream).trim().to_owned())
+            .join("\n");
+        bail!("`{line}` failed: {}\n{}", output.status, said.trim());
+    }
+    Ok(output)
+}
+
+/// Runs a command to its end and returns its standard output.
+pub fn capture(command: &mut Command) -> Result<String> {
+    Ok(String::from_utf8_lossy(&run(command)?.stdout).into_owned())
+}
+
+fn describe(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
