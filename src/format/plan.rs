@@ -241,46 +241,72 @@ impl<'a> Plan<'a> {
         None
     }
 
-    /// Calls `found` with the number of each module that has an alias matching `modalias` (or a plain name or alias, as
-    /// modprobe takes them). A module with several matching aliases may be reported several times.
+    /// Calls `found` with the number of each module that has an alias matching `modalias` (or another name, as modprobe
+    /// takes them). A module with several matching aliases may be reported several times. The checksum was good, so
+    /// groups that do not add up are a builder's mistake: what follows them is not found.
     pub fn lookup(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) {
-        // Damage ends the search; the checksum was good, so this is a builder's mistake, not the disk's.
-        let _ = self.walk(modalias, found);
-    }
-
-    fn walk(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) -> Option<()> {
-        let mut groups = self.aliases;
-        while !groups.is_empty() {
-            let (shape, rest) = string(groups)?;
-            let (mut sets, rest) = string(rest)?;
-            groups = rest;
-            let Some(key) = glob::key(shape, modalias) else {
-                continue;
-            };
-            let mut module = 0usize;
-            while !sets.is_empty() {
-                let (step, rest) = number(sets)?;
-                let (keys, rest) = string(rest)?;
-                sets = rest;
-                module = module.wrapping_add(step as usize);
-                if contains(keys, key)? {
-                    found(module);
+        for group in self.groups() {
+            if let Some(key) = glob::key(group.shape, modalias) {
+                for set in group.sets() {
+                    if set.keys().find(|have| *have >= key) == Some(key) {
+                        found(set.module);
+                    }
                 }
             }
         }
-        Some(())
+    }
+
+    /// The aliases, grouped by shape.
+    pub fn groups(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
+        let mut rest = self.aliases;
+        core::iter::from_fn(move || {
+            let (shape, after) = string(rest)?;
+            let (sets, after) = string(after)?;
+            rest = after;
+            Some(Group { shape, sets })
+        })
     }
 }
 
-/// Whether `key` is among ascending `keys`, each counted from the one before.
-fn contains(mut keys: &[u8], key: u64) -> Option<bool> {
-    let mut current = 0u64;
-    while !keys.is_empty() {
-        let (step, rest) = number(keys)?;
-        (current, keys) = (current.wrapping_add(step), rest);
-        if current >= key {
-            return Some(current == key);
-        }
+/// The aliases of one shape.
+#[derive(Clone, Copy)]
+pub struct Group<'a> {
+    /// A shell pattern with [`glob::DIGIT`] where keys have digits.
+    pub shape: &'a [u8],
+    sets: &'a [u8],
+}
+
+impl<'a> Group<'a> {
+    /// The aliases of this shape, by module.
+    pub fn sets(&self) -> impl Iterator<Item = Set<'a>> + use<'a> {
+        let (mut module, mut rest) = (0usize, self.sets);
+        core::iter::from_fn(move || {
+            let (step, after) = number(rest)?;
+            let (keys, after) = string(after)?;
+            module = module.wrapping_add(step as usize);
+            rest = after;
+            Some(Set { module, keys })
+        })
     }
-    Some(false)
+}
+
+/// The aliases of one shape and module.
+#[derive(Clone, Copy)]
+pub struct Set<'a> {
+    /// The module's place in the loading order.
+    pub module: usize,
+    keys: &'a [u8],
+}
+
+impl<'a> Set<'a> {
+    /// What to put in place of the shape's digits, ascending.
+    pub fn keys(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let (mut key, mut rest) = (0u64, self.keys);
+        core::iter::from_fn(move || {
+            let (step, after) = number(rest)?;
+            key = key.wrapping_add(step);
+            rest = after;
+            Some(key)
+        })
+    }
 }

@@ -10,7 +10,7 @@ use xtask::{Verdict, commands};
 ///
 /// Exit codes: 0 done, 1 what was checked does not hold, 2 could not run.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+#[command(name = "xtask", bin_name = "cargo xtask", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,6 +22,8 @@ enum Command {
     Build(commands::build::Args),
     /// Build an initrd from a kernel's modules and a profile, with a manifest
     Initrd(commands::initrd::Args),
+    /// Show the module plan of an initrd, or what a modalias would load
+    Plan(commands::plan::Args),
 }
 
 impl Command {
@@ -29,6 +31,7 @@ impl Command {
         match self {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args),
+            Self::Plan(args) => commands::plan::run(args),
         }
     }
 }
