@@ -3,3 +3,4 @@
 pub mod build;
 pub mod initrd;
 pub mod plan;
+pub mod image;

@@ -5,7 +5,9 @@
 pub mod apt;
 pub mod cache;
 pub mod commands;
+pub mod disk;
 pub mod elf;
+pub mod guest;
 pub mod initrd;
 pub mod kernels;
 pub mod paths;

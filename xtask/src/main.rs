@@ -24,6 +24,8 @@ enum Command {
     Initrd(commands::initrd::Args),
     /// Show the module plan of an initrd, or what a modalias would load
     Plan(commands::plan::Args),
+    /// Make a GPT test disk with a verity-protected /usr
+    Image(commands::image::Args),
 }
 
 impl Command {
@@ -32,6 +34,7 @@ impl Command {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args),
             Self::Plan(args) => commands::plan::run(args),
+            Self::Image(args) => commands::image::run(args),
         }
     }
 }
