@@ -1,6 +1,9 @@
 //! The subcommands, one file each: `Args` for clap, and `run`.
 
+pub mod bench;
+pub mod boot;
 pub mod build;
 pub mod initrd;
 pub mod plan;
 pub mod image;
+pub mod initrd;

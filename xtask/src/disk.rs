@@ -232,6 +232,11 @@ impl Disk {
         }
     }
 
+    /// Where the description of a disk lies, as JSON: beside it, with `.json` behind its name.
+    pub fn description(disk: &Path) -> PathBuf {
+        disk.with_added_extension("json")
+    }
+
     /// A copy at `path`, sharing or skipping what it can.
     pub fn copy(&self, path: &Path) -> Result<Self> {
         let mut copy = std::process::Command::new("cp");

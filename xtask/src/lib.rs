@@ -3,8 +3,10 @@
 //! `commands/` has one file for each subcommand; the other modules are what they share.
 
 pub mod apt;
+pub mod busybox;
 pub mod cache;
 pub mod commands;
+pub mod console;
 pub mod disk;
 pub mod elf;
 pub mod guest;
@@ -12,6 +14,8 @@ pub mod initrd;
 pub mod kernels;
 pub mod paths;
 pub mod progress;
+pub mod qemu;
+pub mod summary;
 pub mod tools;
 
 /// What a command found; each becomes an exit code (a command that could not run at all is an `Err`, exit code 2).

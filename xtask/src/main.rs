@@ -24,6 +24,10 @@ enum Command {
     Initrd(commands::initrd::Args),
     /// Show the module plan of an initrd, or what a modalias would load
     Plan(commands::plan::Args),
+    /// Boot a real kernel in QEMU into stage 2, building whatever is missing
+    Boot(commands::boot::Args),
+    /// Compare with a busybox initrd on the same kernel, disk and modules
+    Bench(commands::bench::Args),
     /// Make a GPT test disk with a verity-protected /usr
     Image(commands::image::Args),
 }
@@ -34,6 +38,8 @@ impl Command {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args),
             Self::Plan(args) => commands::plan::run(args),
+            Self::Boot(args) => commands::boot::run(args),
+            Self::Bench(args) => commands::bench::run(args),
             Self::Image(args) => commands::image::run(args),
         }
     }

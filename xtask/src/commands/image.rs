@@ -1,15 +1,16 @@
 //! `cargo xtask image`: a GPT test disk with a verity-protected /usr.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
 use crate::Verdict;
-use crate::disk::{self, Filesystem, Recipe};
+use crate::disk::{self, Disk, Filesystem, Recipe};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The disk to write, a sparse file
+    /// The disk to write, a sparse file; DISK.json gets what is printed
     #[arg(short, long, value_name = "DISK")]
     output: PathBuf,
     /// Filesystem of /usr
@@ -51,6 +52,8 @@ pub fn run(args: Args) -> Result<Verdict> {
         salt: args.salt,
     })?;
     let disk = made.copy(&std::path::absolute(args.output)?)?;
-    println!("{}", serde_json::to_string_pretty(&disk)?);
+    let description = serde_json::to_string_pretty(&disk)? + "\n";
+    fs::write(Disk::description(&disk.path), &description)?;
+    print!("{description}");
     Ok(Verdict::Pass)
 }
