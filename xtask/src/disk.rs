@@ -123,7 +123,8 @@ fn build(recipe: &Recipe, stage2: &guest::Stage2, folder: &Path) -> Result<Disk>
     };
 
     let path = folder.join("disk.img");
-    let partition_bytes = data.metadata()?.len().next_multiple_of(MIB);
+    // More than the filesystem takes, as on real disks: where no superblock follows it, something else does.
+    let partition_bytes = (data.metadata()?.len() + 1).next_multiple_of(MIB);
     table::write(&path, USR_OFFSET, partition_bytes)?;
     copy_sparse(&data, &path, USR_OFFSET)?;
     Ok(Disk {

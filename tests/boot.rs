@@ -1,0 +1,210 @@
+//! Real kernels booted in QEMU: each scenario asserts what stage 2 reports, or the exact line of the failure.
+
+use std::time::Duration;
+
+use xtask::disk::{Disk, Filesystem, Recipe};
+use xtask::kernels::Series;
+use xtask::qemu::Interface;
+
+use harness::Boot;
+
+#[path = "boot/expect.rs"]
+mod expect;
+#[path = "boot/failures.rs"]
+mod failures;
+#[path = "boot/harness.rs"]
+mod harness;
+#[path = "boot/memory.rs"]
+mod memory;
+
+/// Where the profile qemu.toml has the stage-2 image.
+const IMAGE: &str = "lib/toehold/stage2.img";
+
+fn usr(filesystem: Filesystem, stage2: Filesystem) {
+    let booted = Boot {
+        recipe: Recipe {
+            usr: filesystem,
+            stage2,
+            ..Recipe::default()
+        },
+        append: "stage2.read=all",
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    let read = booted.report.read.as_ref().expect("all files were read");
+    assert_eq!(read.errors, [""; 0]);
+    // 300 small ones, two large ones, the bait, and the image.
+    assert_eq!(read.files, 304);
+    let image = booted.report.mount("/stage2/image");
+    assert!(
+        image.is_none_or(|mount| mount.fstype == stage2.to_string()),
+        "{image:?}"
+    );
+}
+
+#[test]
+fn usr_on_btrfs() {
+    usr(Filesystem::Btrfs, Filesystem::Squashfs);
+}
+
+#[test]
+fn usr_on_ext4() {
+    usr(Filesystem::Ext4, Filesystem::Squashfs);
+}
+
+#[test]
+fn usr_on_squashfs() {
+    usr(Filesystem::Squashfs, Filesystem::Erofs);
+}
+
+#[test]
+fn usr_on_erofs_and_stage2_on_erofs() {
+    usr(Filesystem::Erofs, Filesystem::Erofs);
+}
+
+#[test]
+fn usr_without_verity() {
+    let booted = Boot {
+        recipe: Recipe {
+            verity: false,
+            ..Recipe::default()
+        },
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn partition_by_label() {
+    let booted = Boot {
+        words: |disk| disk.words_for("PARTLABEL=USR-A"),
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn partition_by_path() {
+    let booted = Boot {
+        words: |disk| disk.words_for("/dev/vda2"),
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn partuuid_in_upper_case() {
+    let booted = Boot {
+        words: |disk| disk.words_for(&format!("PARTUUID={}", disk.partuuid.to_uppercase())),
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn disk_on_ahci() {
+    let booted = Boot {
+        interface: Interface::Ahci,
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    assert!(booted.report.modules.iter().any(|module| module == "ahci"));
+}
+
+#[test]
+fn disk_on_nvme() {
+    let booted = Boot {
+        interface: Interface::Nvme,
+        names: &["nvme"],
+        words: |disk| disk.words_for("/dev/nvme0n1p2"),
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn disk_plugged_in_three_seconds_late() {
+    let mut ready = Boot {
+        interface: Interface::VirtioScsi,
+        ..Boot::default()
+    }
+    .ready();
+    ready.machine.unplugged = true;
+    let mut running = ready.machine.start().expect("QEMU");
+    assert!(
+        running.wait_for("toehold: stage=modules done"),
+        "the modules stage was not reached"
+    );
+    std::thread::sleep(Duration::from_secs(3));
+    running.plug().expect("a disk plugged in");
+    let booted = ready.stage2(running);
+    expect::everything(&booted, IMAGE);
+    let waited = booted.stage("device") - booted.stage("modules");
+    assert!(
+        waited > Duration::from_millis(2500),
+        "the device was there after {waited:?}"
+    );
+}
+
+#[test]
+fn primary_gpt_header_destroyed() {
+    let booted = Boot {
+        damage: Some(|disk| disk.zero_primary_header().expect("damage")),
+        // Without this word the kernel itself gives up on such a disk.
+        append: "gpt",
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+}
+
+#[test]
+fn arguments_and_environment_reach_stage2_unchanged() {
+    let booted = Boot {
+        append: "greeting=\"hello world\" systemd.log_level=debug -- one --two=2",
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    assert_eq!(booted.report.argv, ["/init", "one", "--two=2"]);
+    assert_eq!(
+        booted.report.environment,
+        ["HOME=/", "TERM=linux", "greeting=hello world"]
+    );
+}
+
+/// Flatcar's command line, hash offset and image, on Debian's kernel for any hardware, with its 586 modules.
+#[test]
+fn flatcar_profile_on_the_generic_kernel() {
+    const HASH_OFFSET: u64 = 1_065_345_024;
+    const IMAGE: &str = "lib/flatcar/bootengine.img";
+    fn words(disk: &Disk) -> String {
+        let root_hash = &disk.verity.as_ref().expect("verity").root_hash;
+        format!(
+            "mount.usr=/dev/mapper/usr verity.usr=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132 mount.usrflags=ro \
+             verity.usrhash={root_hash}"
+        )
+    }
+    let booted = Boot {
+        kernel: Series::Generic61,
+        profile: "flatcar.toml",
+        recipe: Recipe {
+            usr_bytes: Some(HASH_OFFSET),
+            image_path: IMAGE.to_owned(),
+            ..Recipe::default()
+        },
+        words,
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    let offset = format!("{} sectors", HASH_OFFSET / 512 + 8);
+    assert_eq!(booted.report.verity()["hash offset"], offset);
+}

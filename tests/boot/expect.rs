@@ -1,0 +1,187 @@
+//! What every boot that reaches stage 2 has to leave behind.
+
+use toehold_stage2::{Loop, Mount, Report};
+
+use crate::harness::Booted;
+
+const STAGES: [&str; 7] = [
+    "kernel-fs",
+    "modules",
+    "device",
+    "verity",
+    "usr",
+    "stage2",
+    "switch-root",
+];
+
+/// From kernel-facts: makes udev in stage 2 accept the verity device.
+const RULE: &str = concat!(
+    r#"ACTION!="remove", SUBSYSTEM=="block", KERNEL=="dm-*", ATTR{dm/name}=="usr", "#,
+    r#"ATTR{dm/uuid}=="CRYPT-VERITY-*", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}="1", OPTIONS+="db_persist""#,
+);
+
+/// Checks all of it. `image` is where the stage-2 image lies in /usr.
+pub fn everything(booted: &Booted, image: &str) {
+    let report = &booted.report;
+    assert_eq!(report.pid, 1);
+    assert_eq!(report.processes, [], "processes were left behind");
+    mounts(report);
+    usr(booted);
+    root(report, image);
+    verity(booted);
+    files(report);
+    log(booted);
+}
+
+fn mount<'a>(report: &'a Report, point: &str) -> &'a Mount {
+    let found = report.mount(point);
+    found.unwrap_or_else(|| panic!("nothing is mounted on {point}: {:#?}", report.mounts))
+}
+
+/// The kernel's filesystems came along, with the flags that systemd gives them.
+fn mounts(report: &Report) {
+    for (point, fstype, flags) in [
+        ("/proc", "proc", &["rw", "nosuid", "nodev", "noexec"][..]),
+        ("/sys", "sysfs", &["rw", "nosuid", "nodev", "noexec"]),
+        ("/dev", "devtmpfs", &["rw", "nosuid"]),
+        ("/run", "tmpfs", &["rw", "nosuid", "nodev"]),
+    ] {
+        let mount = mount(report, point);
+        assert_eq!(mount.fstype, fstype, "{point}");
+        for flag in ["rw", "nosuid", "nodev", "noexec"] {
+            let has = mount.options.iter().any(|option| option == flag);
+            assert_eq!(
+                has,
+                flags.contains(&flag),
+                "{flag} on {point}: {:?}",
+                mount.options
+            );
+        }
+        let times = report
+            .mounts
+            .iter()
+            .filter(|mount| mount.point == point)
+            .count();
+        assert_eq!(times, 1, "{point} is mounted {times} times");
+    }
+}
+
+fn usr(booted: &Booted) {
+    let mount = mount(&booted.report, "/sysusr/usr");
+    assert_eq!(mount.fstype, booted.disk.filesystem.to_string());
+    assert!(
+        mount.options.contains(&"ro".to_owned()),
+        "/usr is writable: {:?}",
+        mount.options
+    );
+    let source = match booted.disk.verity {
+        Some(_) => "/dev/mapper/usr",
+        None => "/dev/vda2",
+    };
+    assert_eq!(mount.source, source);
+}
+
+/// The root is a writable overlay of the image, on a loop device that goes when it is no longer needed, and nothing of
+/// the initramfs is left in it or in memory.
+fn root(report: &Report, image: &str) {
+    let mount = mount(report, "/");
+    assert_eq!(mount.fstype, "overlay");
+    assert!(report.root_is_writable);
+    assert_eq!(
+        report.loops,
+        [Loop {
+            name: "loop0".to_owned(),
+            backing_file: format!("/sysusr/usr/{image}"),
+            read_only: true,
+            autoclear: true,
+        }]
+    );
+    let expected = [
+        "dev", "init", "lib", "lib64", "proc", "run", "sys", "sysusr", "tmp", "usr",
+    ];
+    assert_eq!(report.root, expected);
+    // The initramfs is a tmpfs, whose pages count as shared memory.
+    let shared = report.memory("Shmem");
+    assert!(
+        shared < 1024,
+        "{shared} KiB of shared memory: the initramfs is still there"
+    );
+}
+
+/// The real veritysetup accepts the device, and dm has it as veritysetup would have made it.
+fn verity(booted: &Booted) {
+    let report = &booted.report;
+    let Some(verity) = &booted.disk.verity else {
+        assert_eq!(report.dm, None);
+        return;
+    };
+    assert_eq!(report.mapper, ["control", "usr"]);
+    let dm = report.dm.as_ref().expect("dm-0");
+    assert_eq!(dm.name, "usr");
+    assert_eq!(
+        dm.uuid,
+        format!("CRYPT-VERITY-{}-usr", verity.uuid.replace('-', ""))
+    );
+
+    assert_eq!(report.veritysetup.code, Some(0), "{:?}", report.veritysetup);
+    let fields = report.verity();
+    assert_eq!(fields[""], "/dev/mapper/usr is active and is in use.");
+    for (field, expected) in [
+        ("type", "VERITY"),
+        ("status", "verified"),
+        ("mode", "readonly"),
+        ("root hash", &verity.root_hash),
+        ("flags", "panic_on_corruption"),
+    ] {
+        assert_eq!(
+            fields.get(field).map(String::as_str),
+            Some(expected),
+            "{field}"
+        );
+    }
+    let sectors = format!("{} sectors", verity.data_blocks * 8);
+    assert_eq!(fields["size"], sectors);
+    let status = format!("0 {} verity V\n", verity.data_blocks * 8);
+    assert_eq!(report.dmsetup_status.stdout, status);
+}
+
+fn files(report: &Report) {
+    let timeline = report
+        .files
+        .get("/run/toehold/timeline")
+        .expect("a timeline");
+    let stages: Vec<(u64, &str)> = timeline
+        .lines()
+        .map(|line| {
+            let (micros, stage) = line.split_once(' ').expect("a time and a stage");
+            (micros.parse().expect("microseconds"), stage)
+        })
+        .collect();
+    assert!(stages.is_sorted_by_key(|(micros, _)| *micros), "{stages:?}");
+    let names: Vec<&str> = stages.iter().map(|(_, name)| *name).collect();
+    assert_eq!(names, STAGES);
+    let rule = report
+        .files
+        .get("/run/udev/rules.d/09-toehold.rules")
+        .map(|text| text.trim_end());
+    assert_eq!(rule, report.dm.is_some().then_some(RULE));
+}
+
+/// The stable lines, on the console and in the kernel's log.
+fn log(booted: &Booted) {
+    let stages = booted.log.stages();
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, STAGES);
+    assert!(booted.log.stage2().is_some());
+    let said = booted.report.messages.iter();
+    assert_eq!(
+        said.filter(|line| line.contains(" done us=")).count(),
+        STAGES.len()
+    );
+    let exec = booted
+        .report
+        .messages
+        .iter()
+        .any(|line| line.starts_with("toehold: stage2 exec=/init us="));
+    assert!(exec, "{:?}", booted.report.messages);
+}

@@ -1,0 +1,163 @@
+//! Boots that must not succeed: each with its line, or with the kernel's panic where corruption is met later.
+
+use std::time::Duration;
+
+use xtask::disk::{Disk, Recipe};
+
+use crate::harness::Boot;
+
+/// Block 0 of /usr cannot be read through verity.
+const PROBE: &str = "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2";
+
+fn verity(disk: &Disk) -> &xtask::disk::Verity {
+    disk.verity.as_ref().expect("verity")
+}
+
+#[test]
+fn wrong_root_hash() {
+    Boot {
+        words: |disk| {
+            let hash = &verity(disk).root_hash;
+            let wrong = if hash.starts_with('0') { '1' } else { '0' };
+            disk.words()
+                .replace(hash.as_str(), &format!("{wrong}{}", &hash[1..]))
+        },
+        ..Boot::default()
+    }
+    .fails(PROBE);
+}
+
+#[test]
+fn first_block_corrupted() {
+    Boot {
+        damage: Some(|disk| disk.flip(17).expect("damage")),
+        ..Boot::default()
+    }
+    .fails(PROBE);
+}
+
+#[test]
+fn tree_corrupted() {
+    Boot {
+        // The root of the tree is the block after the superblock.
+        damage: Some(|disk| disk.flip(verity(disk).hash_offset + 4096).expect("damage")),
+        ..Boot::default()
+    }
+    .fails(PROBE);
+}
+
+#[test]
+fn block_corrupted_that_only_stage2_reads() {
+    let outcome = Boot {
+        damage: Some(|disk| disk.flip(disk.bait().expect("bait") + 100).expect("damage")),
+        append: "stage2.read=all",
+        ..Boot::default()
+    }
+    .ready()
+    .machine
+    .run()
+    .expect("QEMU");
+    let log = &outcome.log;
+    assert!(log.contains(toehold_stage2::HELLO), "{}", log.tail(40));
+    let panic = "Kernel panic - not syncing: dm-verity device corrupted";
+    assert!(log.contains(panic), "{}", log.tail(40));
+    assert!(outcome.report.is_none());
+    assert!(!outcome.timed_out);
+}
+
+#[test]
+fn image_missing() {
+    Boot {
+        recipe: Recipe {
+            image_path: "lib/elsewhere.img".to_owned(),
+            ..Recipe::default()
+        },
+        ..Boot::default()
+    }
+    .fails("FAILED stage=stage2 step=open errno=ENOENT subject=/sysusr/usr/lib/toehold/stage2.img");
+}
+
+#[test]
+fn no_such_partition() {
+    let outcome = Boot {
+        words: |disk| {
+            let missing = "00000000-1111-4222-8333-444444444444";
+            disk.words().replace(&disk.partuuid, missing)
+        },
+        append: "rd.earlytimeout=3",
+        ..Boot::default()
+    }
+    .fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=00000000-1111-4222-8333-444444444444");
+    let failed = outcome.log.time("toehold: FAILED").expect("a time");
+    let began = outcome
+        .log
+        .time("Run /init as init process")
+        .expect("a time");
+    let waited = failed - began;
+    assert!(waited > Duration::from_secs(3), "gave up after {waited:?}");
+    assert!(
+        waited < Duration::from_secs(8),
+        "gave up only after {waited:?}"
+    );
+}
+
+#[test]
+fn no_superblock() {
+    Boot {
+        recipe: Recipe {
+            verity: false,
+            ..Recipe::default()
+        },
+        words: |disk| {
+            let hash = "5".repeat(64);
+            let spec = format!("PARTUUID={}", disk.partuuid);
+            format!("mount.usr=/dev/mapper/usr verity.usr={spec} verity.usrhash={hash}")
+        },
+        ..Boot::default()
+    }
+    .fails("FAILED stage=verity step=superblock errno=- subject=/dev/vda2");
+}
+
+#[test]
+fn verity_without_root_hash() {
+    Boot {
+        words: |disk| {
+            format!(
+                "mount.usr=/dev/mapper/usr verity.usr=PARTUUID={}",
+                disk.partuuid
+            )
+        },
+        ..Boot::default()
+    }
+    .fails("FAILED stage=verity step=options errno=- subject=verity.usrhash");
+}
+
+/// The machine restarts as many seconds after a failure as the profile says.
+#[test]
+fn reboot_after_the_prompt() {
+    let outcome = Boot {
+        words: |disk| {
+            format!(
+                "mount.usr=/dev/mapper/usr verity.usr=PARTUUID={}",
+                disk.partuuid
+            )
+        },
+        prompt_seconds: 4,
+        ..Boot::default()
+    }
+    .fails("FAILED stage=verity step=options errno=- subject=verity.usrhash");
+    let failed = outcome.log.time("toehold: FAILED").expect("a time");
+    let restarted = outcome
+        .log
+        .time("reboot: Restarting system")
+        .expect("a time");
+    let waited = restarted - failed;
+    assert!(
+        waited > Duration::from_millis(3900),
+        "restarted after {waited:?}"
+    );
+    assert!(
+        waited < Duration::from_secs(7),
+        "restarted only after {waited:?}"
+    );
+}

@@ -1,0 +1,43 @@
+//! Memory: little is enough, and what the initramfs took is free again.
+
+use crate::harness::Boot;
+use crate::{IMAGE, expect};
+
+const MIB: u64 = 1 << 20;
+
+/// 64 MiB beyond the unpacked initrd, of which the kernel's own share is already gone.
+#[test]
+fn little_memory() {
+    let booted = Boot {
+        memory: 128,
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    let total = booted.report.memory("MemTotal") * 1024;
+    let beyond = (total - booted.initrd.bytes as u64) / MIB;
+    assert!(
+        (48..=64).contains(&beyond),
+        "{beyond} MiB beyond the initrd: choose another size for the machine"
+    );
+}
+
+/// Two initrds, one of them with 48 MiB more in it: stage 2 has the same memory.
+#[test]
+fn initramfs_is_freed() {
+    let available = |ballast| {
+        let booted = Boot {
+            ballast,
+            ..Boot::default()
+        }
+        .stage2();
+        expect::everything(&booted, IMAGE);
+        booted.report.memory("MemAvailable")
+    };
+    let (small, large) = (available(0), available(48 * MIB as usize));
+    assert!(
+        large + 4096 > small,
+        "{} KiB less with the larger initrd",
+        small - large
+    );
+}
