@@ -3,7 +3,6 @@
 pub mod bench;
 pub mod boot;
 pub mod build;
-pub mod initrd;
-pub mod plan;
 pub mod image;
 pub mod initrd;
+pub mod plan;
