@@ -1,8 +1,9 @@
-//! What went wrong, small enough to be copied, and the one line that says it.
+//! What went wrong, small enough for a register, and the lines that say it.
 
-use crate::text::{push, push_number, word};
+use crate::text::{item, push, push_number, word};
 use heapless::VecView;
 use rustix::io::Errno;
+use static_assertions::assert_eq_size;
 
 /// The stages of the boot, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,28 +51,30 @@ pub enum Step {
 const STEPS: &[u8] = b"mount read plan socket options wait ambiguous open superblock control create load resume probe \
 arm node detect loop overlay move chroot exec";
 
-/// A step that failed, the kernel's reason if it gave one, and what it failed on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Failure {
-    pub stage: Stage,
-    pub step: Step,
-    pub errno: Option<Errno>,
-    pub subject: &'static [u8],
-}
-
-/// A failure before its stage and subject are known: small enough for a register.
+/// A step that failed, and the kernel's reason if it gave one: small enough for a register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Problem {
     step: Step,
-    errno: Option<Errno>,
+    /// 0: the init found it by itself.
+    errno: u16,
 }
+
+assert_eq_size!(Problem, u32);
 
 impl Step {
     /// A problem that the init found by itself.
     pub fn refused(self) -> Problem {
         Problem {
             step: self,
-            errno: None,
+            errno: 0,
+        }
+    }
+
+    /// A problem that the kernel reported.
+    pub fn failed(self, errno: Errno) -> Problem {
+        Problem {
+            step: self,
+            errno: errno.raw_os_error() as u16,
         }
     }
 }
@@ -83,94 +86,62 @@ pub trait At<T> {
 
 impl<T> At<T> for Result<T, Errno> {
     fn at(self, step: Step) -> Result<T, Problem> {
-        self.map_err(|errno| Problem {
-            step,
-            errno: Some(errno),
-        })
-    }
-}
-
-impl Problem {
-    /// The whole failure.
-    pub fn on(self, stage: Stage, subject: &'static [u8]) -> Failure {
-        Failure {
-            stage,
-            step: self.step,
-            errno: self.errno,
-            subject,
-        }
+        self.map_err(|errno| step.failed(errno))
     }
 }
 
 impl Stage {
-    /// A failure with the kernel's reason.
-    pub fn failed(self, step: Step, errno: Errno, subject: &'static [u8]) -> Failure {
-        Failure {
-            stage: self,
-            step,
-            errno: Some(errno),
-            subject,
-        }
-    }
-
-    /// A failure that the init found by itself.
-    pub fn refused(self, step: Step, subject: &'static [u8]) -> Failure {
-        Failure {
-            stage: self,
-            step,
-            errno: None,
-            subject,
-        }
-    }
-
     /// As the log spells it.
     pub fn name(self) -> &'static [u8] {
         word(STAGES, self as usize)
     }
 }
 
-impl Failure {
+impl Problem {
     /// Appends `FAILED stage=… step=… errno=… subject=…`.
-    pub fn describe(&self, line: &mut VecView<u8>) {
+    pub fn describe(self, stage: Stage, subject: &[u8], line: &mut VecView<u8>) {
         push(line, b"FAILED stage=");
-        push(line, self.stage.name());
+        push(line, stage.name());
         push(line, b" step=");
         push(line, word(STEPS, self.step as usize));
         push(line, b" errno=");
-        match self.errno {
-            Some(errno) => push_errno(line, errno),
-            None => push(line, b"-"),
-        }
+        push_errno(line, self.errno);
         push(line, b" subject=");
-        push(line, self.subject);
+        push(line, subject);
+    }
+
+    /// What to do about it; empty where the kernel's own messages say more.
+    pub fn advice(self) -> &'static [u8] {
+        item(ADVICE, b'\n', self.step as usize)
     }
 }
 
-impl Failure {
-    /// What to do about it.
-    pub fn advice(&self) -> &'static [u8] {
-        match (self.step, self.stage) {
-            (Step::Plan, _) => b"the plan is missing or damaged: build the initrd again",
-            (Step::Options, _) => b"this word of the kernel command line is missing, wrong, or contradicts another",
-            (Step::Wait, _) => {
-                b"it did not come up: compare with the devices above; is its driver in the initrd? is rd.earlytimeout long enough?"
-            }
-            (Step::Ambiguous, _) => b"several devices answer: give the copy another identifier, or name one by its /dev path",
-            (Step::Superblock, _) => b"no dm-verity superblock there: check the profile's hash_offset and how the image was written",
-            (Step::Probe, _) => {
-                b"the first block fails verification: the root hash belongs to another image, or this one was changed: write it again"
-            }
-            (Step::Control, _) => b"device-mapper does not answer: are dm-mod and dm-verity in the initrd?",
-            (Step::Detect, _) => b"no filesystem that is known here: btrfs, ext4, squashfs or erofs",
-            (Step::Open, Stage::Stage2) => b"not in /usr: check the profile's usr.image and the contents of /usr",
-            (Step::Exec, _) => b"the stage-2 image cannot be started: check the profile's usr.init",
-            _ => b"the kernel's own message, if there is one, is above",
-        }
-    }
-}
+/// For each step of [`Step`], a line.
+const ADVICE: &[u8] = b"
+read /proc/cmdline: the kernel has no /proc
+the initrd's plan is missing or damaged: build the initrd again
 
-/// Error names 1 to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
-const ERRNO_NAMES: &[u8] = b"EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
+this word of the kernel command line is missing, wrong, or contradicts another
+it did not come up: compare with the devices above; is its driver in the initrd, is rd.earlytimeout long enough?
+several devices answer: change the identifiers of the copy, or name one by its /dev path
+it is not there, or cannot be read
+no dm-verity superblock there: check the profile's hash_offset, and how the image was written
+device-mapper does not answer: are dm-mod and dm-verity in the initrd?
+
+
+
+the first block fails verification: the root hash is another image's, or this image was changed: write it again
+
+
+no known filesystem there: btrfs, ext4, squashfs or erofs is needed
+
+
+
+
+the stage-2 image has no such program: check the profile's usr.init";
+
+/// Error names 0 (none) to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
+const ERRNO_NAMES: &[u8] = b"- EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
 ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \
 EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP";
 const HIGH_ERRNO_NAMES: &[u8] =
@@ -178,9 +149,9 @@ const HIGH_ERRNO_NAMES: &[u8] =
 uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x7fEKEYEXPIRED \x80EKEYREVOKED \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
-pub fn push_errno(line: &mut VecView<u8>, errno: Errno) {
-    let number = errno.raw_os_error() as usize;
-    let low = word(ERRNO_NAMES, number.wrapping_sub(1));
+pub fn push_errno(line: &mut VecView<u8>, errno: u16) {
+    let number = usize::from(errno);
+    let low = word(ERRNO_NAMES, number);
     let name = if low != b"?" {
         Some(low)
     } else {
@@ -204,33 +175,52 @@ mod tests {
     use super::*;
     use crate::text::Line;
 
-    fn line(failure: Failure) -> String {
+    fn line(problem: Problem, stage: Stage, subject: &str) -> String {
         let mut text = Line::new();
-        failure.describe(&mut text);
+        problem.describe(stage, subject.as_bytes(), &mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
     #[test]
     fn the_line_of_the_contract() {
         assert_eq!(
-            line(Stage::Verity.failed(Step::Probe, Errno::IO, b"/dev/vda2")),
+            line(Step::Probe.failed(Errno::IO), Stage::Verity, "/dev/vda2"),
             "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2"
         );
         assert_eq!(
-            line(Stage::SwitchRoot.refused(Step::Exec, b"/init")),
+            line(Step::Exec.refused(), Stage::SwitchRoot, "/init"),
             "FAILED stage=switch-root step=exec errno=- subject=/init"
         );
         assert_eq!(
-            line(Stage::Device.failed(Step::Wait, Errno::TIMEDOUT, b"PARTUUID=x")),
+            line(
+                Step::Wait.failed(Errno::TIMEDOUT),
+                Stage::Device,
+                "PARTUUID=x"
+            ),
             "FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=x"
         );
     }
 
     #[test]
+    fn advice_stands_with_its_step() {
+        let advice = |step: Step| std::str::from_utf8(step.refused().advice()).unwrap();
+        assert!(advice(Step::Plan).contains("plan"));
+        assert!(advice(Step::Options).contains("command line"));
+        assert!(advice(Step::Probe).contains("root hash"));
+        assert!(advice(Step::Detect).contains("filesystem"));
+        assert!(advice(Step::Exec).contains("usr.init"));
+        assert_eq!(advice(Step::Mount), "");
+        assert_eq!(
+            ADVICE.iter().filter(|byte| **byte == b'\n').count(),
+            Step::Exec as usize
+        );
+    }
+
+    #[test]
     fn errors_by_name() {
-        let name = |errno| {
+        let name = |errno: Errno| {
             let mut text = Line::new();
-            push_errno(&mut text, errno);
+            push_errno(&mut text, errno.raw_os_error() as u16);
             String::from_utf8(text.to_vec()).unwrap()
         };
         for (errno, want) in [

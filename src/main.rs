@@ -4,55 +4,40 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod boot;
 mod journal;
 mod panic;
 mod stage;
 mod sys;
 
+use boot::Boot;
 use core::convert::Infallible;
-use journal::Journal;
-use stage::device::Search;
-use stage::{Boot, device, kernel_fs, modules, stage2, switch_root, usr, verity};
+use stage::{device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
-use toehold::failure::{Failure, Stage};
-use toehold::options::Options;
+use toehold::failure::{Problem, Stage};
 
 /// Called by the entry point.
 fn main(arguments: &Arguments) -> ! {
-    let mut journal = Journal::start();
+    let mut boot = Boot::new();
     if process::id() != 1 {
-        journal.error(&[
-            b"this is the first program of an initramfs and works as PID 1 only: \
+        boot.journal.error(&[
+            b"this is the first program of an initramfs, and works as PID 1 only: \
 put it into an initrd as /init (cargo xtask initrd)",
         ]);
         process::exit(2);
     }
-    let Err(failure) = boot(&mut journal, arguments);
-    stage::give_up(&journal, &failure)
+    let Err(problem) = run(&mut boot, arguments);
+    boot.give_up(problem)
 }
 
-/// The seven stages.
-fn boot(journal: &mut Journal, arguments: &Arguments) -> Result<Infallible, Failure> {
-    let (line, plan) = kernel_fs::run(journal)?;
-    let options = Options::read(line, &plan)?;
-    let mut boot = Boot::new(journal, plan, options);
-    boot.done(Stage::KernelFs);
-
-    let mut search = Search::start()?;
-    modules::run(&mut boot, &mut search);
-    boot.done(Stage::Modules);
-
-    let device = device::run(&mut boot, &mut search)?;
-    boot.done(Stage::Device);
-
-    let source = verity::run(&mut boot, &device)?;
-    boot.done(Stage::Verity);
-
-    usr::run(&mut boot, source)?;
-    boot.done(Stage::Usr);
-
-    stage2::run(&mut boot)?;
-    boot.done(Stage::Stage2);
-
-    switch_root::run(&mut boot, arguments)
+/// The seven stages, and what they lead to.
+fn run(boot: &mut Boot, arguments: &Arguments) -> Result<Infallible, Problem> {
+    boot.perform(Stage::KernelFs, kernel_fs::run)?;
+    boot.perform(Stage::Modules, modules::run)?;
+    boot.perform(Stage::Device, device::run)?;
+    boot.perform(Stage::Verity, verity::run)?;
+    boot.perform(Stage::Usr, usr::run)?;
+    boot.perform(Stage::Stage2, stage2::run)?;
+    boot.perform(Stage::SwitchRoot, switch_root::run)?;
+    Err(boot.execute(arguments))
 }

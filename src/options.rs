@@ -1,6 +1,6 @@
 //! What the kernel command line and the plan together ask for, decided before anything is touched.
 
-use crate::failure::{Failure, Stage, Step};
+use crate::failure::Stage;
 use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::is_root_hash;
@@ -26,8 +26,8 @@ pub struct Options {
     pub device: Spec<'static>,
     /// The same as it was written.
     pub device_text: Text,
-    /// Hexadecimal; `None`: /usr is mounted without verification.
-    pub root_hash: Option<Text>,
+    /// Hexadecimal; empty: /usr is mounted without verification.
+    pub root_hash: Text,
     /// Type for mount(2), or `auto`: by its superblock.
     pub fstype: Text,
     /// As fstab would have it.
@@ -37,32 +37,39 @@ pub struct Options {
 }
 
 impl Options {
+    /// What is known before the command line was read: nothing.
+    pub const NONE: Self = Self {
+        device: Spec::Node(b""),
+        device_text: b"",
+        root_hash: b"",
+        fstype: b"auto",
+        mount_options: b"ro",
+        timeout: TIMEOUT,
+    };
+
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
-    pub fn read(line: Text, plan: &Plan<'static>) -> Result<Self, Failure> {
+    /// The error is the stage that could not work, and the word that is missing or wrong.
+    pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), (Stage, Text)> {
         let mut slots: [Option<Text>; SLOTS] = [None; SLOTS];
         for word in cmdline::words(line) {
-            let place = position(WORDS, word.name);
-            let slot = place.map(|at| if at < SLOTS { at } else { at - ALIAS });
-            if let (Some(slot), Some(_)) = (slot.and_then(|at| slots.get_mut(at)), word.value) {
+            let mut place = position(WORDS, word.name);
+            if place >= SLOTS {
+                place -= ALIAS;
+            }
+            if let (Some(slot), Some(_)) = (slots.get_mut(place), word.value) {
                 *slot = word.value;
             }
         }
         let [verity, root_hash, mount, fstype, flags, timeout] = slots;
-        let wanted = choose(verity, root_hash, mount, plan);
-        let device_text =
-            wanted.map_err(|(stage, subject)| stage.refused(Step::Options, subject))?;
-        let refused = |subject| Stage::Device.refused(Step::Options, subject);
-        Ok(Self {
-            device: Spec::parse(device_text).ok_or(refused(device_text))?,
-            device_text,
-            root_hash,
-            fstype: fstype.unwrap_or(b"auto"),
-            mount_options: flags.unwrap_or(b"ro"),
-            timeout: match timeout {
-                None => TIMEOUT,
-                Some(text) => decimal(text).ok_or(refused(b"rd.earlytimeout"))?,
-            },
-        })
+        self.device_text = choose(verity, root_hash, mount, plan)?;
+        self.device = Spec::parse(self.device_text).ok_or((Stage::Device, self.device_text))?;
+        self.root_hash = root_hash.unwrap_or_default();
+        self.fstype = fstype.unwrap_or(self.fstype);
+        self.mount_options = flags.unwrap_or(self.mount_options);
+        if let Some(text) = timeout {
+            self.timeout = decimal(text).ok_or((Stage::Device, b"rd.earlytimeout".as_slice()))?;
+        }
+        Ok(())
     }
 }
 
@@ -124,19 +131,17 @@ mod tests {
             .unwrap()
     }
 
-    fn read(line: &'static str, required: bool) -> Result<Options, (Stage, Step, String)> {
+    fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> {
         let plan = plan_with(if required {
             &[Key::VerityRequired as u8, 0]
         } else {
             &[]
         });
-        Options::read(line.as_bytes(), &plan).map_err(|why| {
-            (
-                why.stage,
-                why.step,
-                String::from_utf8(why.subject.to_vec()).unwrap(),
-            )
-        })
+        let mut options = Options::NONE;
+        match options.read(line.as_bytes(), &plan) {
+            Ok(()) => Ok(options),
+            Err((stage, subject)) => Err((stage, String::from_utf8(subject.to_vec()).unwrap())),
+        }
     }
 
     const HASH: &str = "verity.usrhash=00ff";
@@ -151,8 +156,9 @@ mod tests {
         ] {
             for required in [false, true] {
                 let options = read(line, required).ok().unwrap();
-                assert_eq!(options.device, Spec::PartLabel(b"USR-A"));
-                assert_eq!(options.root_hash, Some(&b"00ff"[..]));
+                assert_eq!(options.device_text, b"PARTLABEL=USR-A");
+                assert!(matches!(options.device, Spec::Entry(..)));
+                assert_eq!(options.root_hash, b"00ff");
                 assert_eq!(
                     (options.fstype, options.mount_options, options.timeout),
                     (&b"auto"[..], &b"ro"[..], 300)
@@ -186,19 +192,15 @@ mod tests {
         ] {
             for required in [false, true] {
                 let why = read(line, required).err().unwrap();
-                assert_eq!(
-                    why,
-                    (Stage::Verity, Step::Options, subject.to_string()),
-                    "{line}"
-                );
+                assert_eq!(why, (Stage::Verity, subject.to_string()), "{line}");
             }
         }
         assert_eq!(
-            read("mount.usr=/dev/vda", true).err().unwrap().2,
+            read("mount.usr=/dev/vda", true).err().unwrap().1,
             "verity.usrhash"
         );
-        assert_eq!(read("", true).err().unwrap().2, "verity.usrhash");
-        assert_eq!(read(HASH, true).err().unwrap().2, "verity.usr");
+        assert_eq!(read("", true).err().unwrap().1, "verity.usrhash");
+        assert_eq!(read(HASH, true).err().unwrap().1, "verity.usr");
     }
 
     #[test]
@@ -209,8 +211,8 @@ mod tests {
         )
         .ok()
         .unwrap();
-        assert_eq!(options.device, Spec::Node(b"vda2"));
-        assert_eq!(options.root_hash, None);
+        assert!(matches!(options.device, Spec::Node(b"vda2")));
+        assert_eq!(options.root_hash, b"");
         assert_eq!(
             (options.fstype, options.mount_options),
             (&b"ext4"[..], &b"ro,noatime"[..])
@@ -234,7 +236,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(line, false).err().unwrap(),
-                (Stage::Device, Step::Options, subject.to_string())
+                (Stage::Device, subject.to_string())
             );
         }
     }

@@ -1,16 +1,15 @@
 //! Naming a block device: `PARTUUID=`, `PARTLABEL=` or `/dev/…`, compared exactly.
 
 use crate::format::{gpt, uevent};
-use crate::text::hex_digit;
+use crate::text::{hex_digit, push};
+use heapless::{Vec, VecView};
 
 /// What to look for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Spec<'a> {
-    /// The partition's GUID as written, and in the byte order of a GPT entry.
-    PartUuid(&'a [u8], [u8; 16]),
-    PartLabel(&'a [u8]),
-    /// Node name below /dev.
+    /// The node's name below /dev.
     Node(&'a [u8]),
+    /// What the partition's entry in a GPT has at an offset.
+    Entry(usize, Vec<u8, { gpt::NAME_LEN }>),
 }
 
 /// Whether a block device is the one.
@@ -23,47 +22,38 @@ pub enum Match {
 }
 
 impl<'a> Spec<'a> {
-    /// Reads a SPEC; `None` if it is of no known kind, or no GUID.
+    /// Reads a SPEC; `None` if it is of no known kind, no GUID, or a label that no GPT can hold.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if let Some(guid) = text.strip_prefix(b"PARTUUID=") {
-            Some(Self::PartUuid(guid, parse_guid(guid)?))
-        } else if let Some(label) = text.strip_prefix(b"PARTLABEL=") {
-            (!label.is_empty()).then_some(Self::PartLabel(label))
-        } else {
-            text.strip_prefix(b"/dev/")
-                .filter(|node| !node.is_empty())
-                .map(Self::Node)
+        if let Some(node) = text.strip_prefix(b"/dev/") {
+            return (!node.is_empty()).then_some(Self::Node(node));
         }
+        let mut bytes = Vec::new();
+        if let Some(guid) = text.strip_prefix(b"PARTUUID=") {
+            push(&mut bytes, &parse_guid(guid)?);
+            return Some(Self::Entry(gpt::GUID, bytes));
+        }
+        let label = text
+            .strip_prefix(b"PARTLABEL=")
+            .filter(|label| !label.is_empty())?;
+        push_utf16(&mut bytes, label)?;
+        Some(Self::Entry(gpt::NAME, bytes))
     }
 
     /// Compares with the uevent of a block device.
     pub fn matches(&self, event: &[u8]) -> Match {
         let exact = |yes| if yes { Match::Yes } else { Match::No };
         match self {
-            Self::Node(name) => exact(uevent::value(event, b"DEVNAME") == Some(*name)),
-            _ if uevent::value(event, b"PARTN").is_none() => Match::No,
-            // Kernels since 6.13 tell.
-            Self::PartUuid(guid, _) => match uevent::value(event, b"PARTUUID") {
-                Some(found) => exact(found.eq_ignore_ascii_case(guid)),
-                None => Match::AskTable,
+            Self::Node(name) => exact(uevent::is(event, b"DEVNAME", name)),
+            Self::Entry(..) if uevent::value(event, b"PARTN").is_empty() => Match::No,
+            Self::Entry(offset, guid) => match uevent::value(event, b"PARTUUID") {
+                // Kernels since 6.13 tell.
+                text if *offset == gpt::GUID && !text.is_empty() => {
+                    exact(parse_guid(text).is_some_and(|found| **guid == found))
+                }
+                // The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
+                _ => Match::AskTable,
             },
-            // The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
-            Self::PartLabel(_) => Match::AskTable,
         }
-    }
-
-    /// Compares with an entry of a partition table.
-    pub fn matches_entry(&self, entry: &gpt::Entry) -> bool {
-        match self {
-            Self::PartUuid(_, guid) => entry.guid() == Some(guid),
-            Self::PartLabel(label) => entry.is_named(label),
-            Self::Node(_) => false,
-        }
-    }
-
-    /// Whether a partition table can identify it.
-    pub fn is_in_table(&self) -> bool {
-        !matches!(self, Self::Node(_))
     }
 }
 
@@ -84,31 +74,70 @@ fn parse_guid(text: &[u8]) -> Option<[u8; 16]> {
     rest.is_empty().then_some(guid)
 }
 
+/// Appends UTF-8 as UTF-16, little endian, with a NUL behind it where there is room; `None` if it is no text or too long.
+fn push_utf16(units: &mut VecView<u8>, text: &[u8]) -> Option<()> {
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let ones = first.leading_ones();
+        let mut code = u32::from(*first & 0x7Fu8.checked_shr(ones)?);
+        for _ in 1..ones {
+            let (next, after) = rest
+                .split_first()
+                .filter(|(next, _)| **next & 0xC0 == 0x80)?;
+            rest = after;
+            code = code << 6 | u32::from(*next & 0x3F);
+        }
+        if ones == 1 {
+            return None;
+        }
+        if code > 0xFFFF {
+            let high = 0xD7C0 + (code >> 10) as u16;
+            units.extend_from_slice(&high.to_le_bytes()).ok()?;
+            code = 0xDC00 | code & 0x3FF;
+        }
+        units.extend_from_slice(&(code as u16).to_le_bytes()).ok()?;
+    }
+    push(units, &[0, 0]);
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const GUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
+    const BYTES: &[u8] = b"\x4a\xc9\x30\x71\x3a\x21\x5a\x4e\x8e\x26\x6c\xce\x96\x62\xf1\x32";
+
+    fn entry(text: &str) -> Option<(usize, std::vec::Vec<u8>)> {
+        match Spec::parse(text.as_bytes())? {
+            Spec::Entry(offset, bytes) => Some((offset, bytes.to_vec())),
+            Spec::Node(_) => None,
+        }
+    }
+
+    fn utf16(label: &str) -> std::vec::Vec<u8> {
+        label.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
 
     #[test]
     fn kinds() {
-        let bytes = *b"\x4a\xc9\x30\x71\x3a\x21\x5a\x4e\x8e\x26\x6c\xce\x96\x62\xf1\x32";
-        let text = format!("PARTUUID={GUID}");
         assert_eq!(
-            Spec::parse(text.as_bytes()),
-            Some(Spec::PartUuid(GUID.as_bytes(), bytes))
-        );
-        assert!(
-            matches!(Spec::parse(text.to_uppercase().as_bytes()), Some(Spec::PartUuid(_, found)) if found == bytes)
+            entry(&format!("PARTUUID={GUID}")),
+            Some((16, BYTES.to_vec()))
         );
         assert_eq!(
-            Spec::parse(b"PARTLABEL=USR-A"),
-            Some(Spec::PartLabel(b"USR-A"))
+            entry(&format!("PARTUUID={}", GUID.to_uppercase())),
+            Some((16, BYTES.to_vec()))
         );
         assert_eq!(
+            entry("PARTLABEL=USR-A"),
+            Some((56, b"U\0S\0R\0-\0A\0\0\0".to_vec()))
+        );
+        assert!(matches!(
             Spec::parse(b"/dev/cciss/c0d0p1"),
             Some(Spec::Node(b"cciss/c0d0p1"))
-        );
+        ));
         for bad in [
             "",
             "/dev/",
@@ -122,7 +151,41 @@ mod tests {
             "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13g",
             "PARTUUID=12345678-01",
         ] {
-            assert_eq!(Spec::parse(bad.as_bytes()), None, "{bad}");
+            assert!(Spec::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn labels_in_utf16() {
+        for label in [
+            "a",
+            "Größe",
+            "数据",
+            "disk 💾 2",
+            "123456789012345678901234567890123456",
+        ] {
+            let mut want = utf16(label);
+            if want.len() < gpt::NAME_LEN {
+                want.extend([0, 0]);
+            }
+            assert_eq!(
+                entry(&format!("PARTLABEL={label}")),
+                Some((56, want)),
+                "{label}"
+            );
+        }
+        assert_eq!(
+            entry("PARTLABEL=1234567890123456789012345678901234567"),
+            None
+        );
+        for bad in [
+            &b"PARTLABEL=\xff"[..],
+            b"PARTLABEL=\x80",
+            b"PARTLABEL=\xc3",
+            b"PARTLABEL=\xc3a",
+            b"PARTLABEL=\xf0\x9f",
+        ] {
+            assert!(Spec::parse(bad).is_none(), "{bad:x?}");
         }
     }
 
@@ -138,7 +201,10 @@ mod tests {
             guid.matches(b"PARTN=1\nPARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f133\n"),
             Match::No
         );
+        assert_eq!(guid.matches(b"PARTN=1\nPARTUUID=12345678-01\n"), Match::No);
         assert_eq!(guid.matches(b"DEVNAME=vda\nDEVTYPE=disk\n"), Match::No);
+        let label = Spec::parse(b"PARTLABEL=USR-A").unwrap();
+        assert_eq!(label.matches(new.as_bytes()), Match::AskTable);
         assert_eq!(Spec::Node(b"vda2").matches(old), Match::Yes);
         assert_eq!(Spec::Node(b"vda").matches(old), Match::No);
         assert_eq!(Spec::Node(b"vda22").matches(old), Match::No);

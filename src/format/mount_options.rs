@@ -25,7 +25,7 @@ const BITS: [MountFlags; 10] = [
 pub fn split(options: &[u8], data: &mut VecView<u8>) -> MountFlags {
     let mut flags = MountFlags::empty();
     for option in options.split(|byte| *byte == b',') {
-        match position(NAMES, option).and_then(|at| BITS.get(at)) {
+        match BITS.get(position(NAMES, option)) {
             Some(bit) => flags |= *bit,
             None if option == b"rw" => flags -= MountFlags::RDONLY,
             None if option.is_empty() || option == b"defaults" => {}

@@ -163,6 +163,13 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
 }
 
 impl<'a> Plan<'a> {
+    /// The plan of an init that has not read one.
+    pub const NONE: Self = Self {
+        modules: &[],
+        aliases: &[],
+        settings: &[],
+    };
+
     /// Checks and opens a plan.
     pub fn parse(file: &'a [u8]) -> Result<Self, Refused> {
         let header: &[u8; HEADER] = file.first_chunk().ok_or(Refused::Truncated)?;

@@ -76,7 +76,7 @@ impl<'a> Superblock<'a> {
     pub fn push_table(
         &self,
         text: &mut VecView<u8>,
-        device: (u32, u32),
+        device: (u64, u64),
         hash_offset: u64,
         root_hash: &[u8],
         policy: &[u8],
@@ -88,8 +88,8 @@ impl<'a> Superblock<'a> {
         let hash_block_size = u64::from(self.hash_block_size);
         number(self.hash_type.into(), b" ");
         for _ in 0..2 {
-            number(device.0.into(), b":");
-            number(device.1.into(), b" ");
+            number(device.0, b":");
+            number(device.1, b" ");
         }
         number(self.data_block_size.into(), b" ");
         number(hash_block_size, b" ");

@@ -1,14 +1,15 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
-use crate::journal::Journal;
-use crate::sys::files::{CWD, make_directory, open, read_file};
+use crate::boot::Boot;
+use crate::sys::files::{self, make_directory, open};
 use crate::sys::memory::{self, keep};
 use crate::sys::mounts::mount;
 use core::ffi::CStr;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
-use toehold::failure::{Failure, Stage, Step};
-use toehold::format::plan::{Key, Plan};
+use toehold::failure::{At, Problem, Step};
+use toehold::format::plan::Plan;
 
 /// Where the builder puts it ([`toehold::format::plan::PATH`]).
 const PLAN: &CStr = c"/toehold.plan";
@@ -52,44 +53,38 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
 ];
 
 /// Mounts what is not mounted yet, and reads what we are told.
-pub fn run(journal: &mut Journal) -> Result<(&'static [u8], Plan<'static>), Failure> {
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let mut result = Ok(());
-    for (fstype, target, flags, data) in MOUNTS {
+    for (fstype, target, flags, data) in &MOUNTS {
         let _ = make_directory(target);
-        match mount(fstype, target, fstype, flags, data) {
+        match mount(fstype, target, fstype, *flags, data) {
             // Busy: it is mounted there already.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(errno) => {
-                result = Err(Stage::KernelFs.failed(Step::Mount, errno, target.to_bytes()));
+                boot.subject = target.to_bytes();
+                result = Err(Step::Mount.failed(errno));
             }
         }
     }
     // After all of them: what failed should reach the log if there is one.
-    journal.open();
+    boot.journal.open();
     result?;
 
-    let line = read_command_line()
-        .map_err(|errno| Stage::KernelFs.failed(Step::Read, errno, b"/proc/cmdline"))?;
-    let plan =
-        map_plan().map_err(|errno| Stage::KernelFs.failed(Step::Plan, errno, PLAN.to_bytes()))?;
-    let plan =
-        Plan::parse(plan).map_err(|_| Stage::KernelFs.refused(Step::Plan, PLAN.to_bytes()))?;
-    if let Some(seconds) = plan
-        .setting(Key::PromptSeconds)
-        .and_then(<[u8]>::first_chunk)
-    {
-        journal.restart_after = u32::from_le_bytes(*seconds).into();
-    }
-    Ok((line, plan))
-}
+    let mut line = [0; 3072];
+    boot.subject = b"/proc/cmdline";
+    let line = files::read(&[boot.subject], &mut line).at(Step::Read)?;
+    let line = keep(&[line]).to_bytes();
 
-fn read_command_line() -> Result<&'static [u8], Errno> {
-    let mut buffer = [0; 3072];
-    let line = read_file(CWD, c"/proc/cmdline", &mut buffer)?;
-    Ok(keep(&[line]).to_bytes())
-}
+    boot.subject = PLAN.to_bytes();
+    let file = open(PLAN, OFlags::RDONLY).at(Step::Plan)?;
+    let size = file.status().at(Step::Plan)?.size;
+    boot.plan =
+        Plan::parse(memory::map(file, size).at(Step::Plan)?).map_err(|_| Step::Plan.refused())?;
 
-fn map_plan() -> Result<&'static [u8], Errno> {
-    let file = open(PLAN)?;
-    memory::map(file, file.status()?.size)
+    boot.options
+        .read(line, &boot.plan)
+        .map_err(|(stage, subject)| {
+            (boot.stage, boot.subject) = (stage, subject);
+            Step::Options.refused()
+        })
 }

@@ -1,14 +1,14 @@
 //! Stage 2: kernel modules, those always needed and those that the hardware asks for.
 
-use super::Boot;
-use super::device::Search;
-use crate::sys::files::{CWD, File, open, open_at, read_file};
+use super::device;
+use crate::boot::{Boot, read};
+use crate::sys::files::{each_entry, open};
 use crate::sys::memory::join;
 use crate::sys::modules;
-use core::ffi::CStr;
+use crate::sys::netlink::Uevents;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::failure::push_errno;
+use toehold::failure::{At, Problem, Step, push_errno};
 use toehold::format::glob::fold;
 use toehold::format::plan::{ALWAYS, MAX_MODULES};
 use toehold::text::Line;
@@ -34,15 +34,21 @@ impl Tried {
     }
 }
 
-impl Boot<'_> {
-    /// Loads what has a matching alias. Returns whether anything was tried.
-    pub fn load_matching(&mut self, modalias: &[u8]) -> bool {
-        let plan = self.plan;
-        let mut tried = false;
-        plan.lookup(modalias, &mut |index| tried |= self.load(index));
-        tried
+/// Loads modules until there is nothing left to load, or the device that the boot needs is there.
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+    // From now on nothing comes up unnoticed.
+    boot.subject = b"uevents";
+    boot.search.uevents = Uevents::listen().at(Step::Socket)?;
+    for (index, module) in boot.plan.modules().enumerate() {
+        if module.flags & ALWAYS != 0 {
+            boot.load(index);
+        }
     }
+    boot.coldplug();
+    Ok(())
+}
 
+impl Boot {
     /// Loads a module by its name or by an alias, as the kernel would ask modprobe for it.
     pub fn request(&mut self, name: &[u8]) {
         let same = |module: &[u8]| {
@@ -57,14 +63,40 @@ impl Boot<'_> {
         self.load_matching(name);
     }
 
-    /// Loads a module after everything that it depends on. Returns whether it was this call that tried.
-    fn load(&mut self, index: usize) -> bool {
-        let Some(module) = self.plan.modules().nth(index) else {
-            return false;
-        };
-        if !self.tried.insert(index) {
-            return false;
+    /// Loads what the devices that are present ask for, through every `modalias` below /sys/bus and the two places outside it.
+    pub fn coldplug(&mut self) {
+        device::scan(self);
+        self.serve(&[b"/sys/devices/system/cpu/modalias"]);
+        self.serve(&[b"/sys/class/dmi/id/modalias"]);
+        each_entry(&[b"/sys/bus"], &mut |bus| {
+            each_entry(&[b"/sys/bus/", bus, b"/devices"], &mut |device| {
+                self.serve(&[b"/sys/bus/", bus, b"/devices/", device, b"/modalias"]);
+            });
+        });
+    }
+
+    /// Loads what one modalias file asks for, and looks at what came of it.
+    fn serve(&mut self, path: &[&[u8]]) {
+        if self.search.found.is_none() {
+            let mut buffer = [0; 3072];
+            self.load_matching(read(path, &mut buffer).trim_ascii_end());
         }
+    }
+
+    /// Loads what has a matching alias, and looks at what came of it.
+    pub fn load_matching(&mut self, modalias: &[u8]) {
+        let plan = self.plan;
+        plan.lookup(modalias, &mut |index| self.load(index));
+    }
+
+    /// Loads a module after everything that it depends on.
+    fn load(&mut self, index: usize) {
+        if !self.tried.insert(index) {
+            return;
+        }
+        let Some(module) = self.plan.modules().nth(index) else {
+            return;
+        };
         // The plan was checked: a dependency has a smaller number, so this ends.
         for (dependency, _) in module.dependencies() {
             self.load(dependency);
@@ -74,73 +106,21 @@ impl Boot<'_> {
             Ok(()) | Err(Errno::EXIST | Errno::NODEV) => {}
             Err(errno) => {
                 let mut text = Line::new();
-                push_errno(&mut text, errno);
+                push_errno(&mut text, errno.raw_os_error() as u16);
                 self.journal
-                    .warning(&[b"module ", module.name, b" not loaded: ", &text]);
+                    .error(&[b"module ", module.name, b" not loaded: ", &text]);
             }
         }
-        true
     }
 }
 
 fn insert(name: &[u8], options: &[u8]) -> Result<(), Errno> {
-    let (mut path, mut parameters) = ([0; 256], [0; 256]);
-    let file = open(join(&mut path, &[b"/lib/modules/", name, b".ko"]))?;
-    let result = modules::load(file, join(&mut parameters, &[options]));
+    let mut text = [0; 512];
+    let file = open(
+        join(&mut text, &[b"/lib/modules/", name, b".ko"]),
+        OFlags::RDONLY,
+    )?;
+    let result = modules::load(file, join(&mut text, &[options]));
     file.close();
     result
-}
-
-/// Modaliases outside /sys/bus.
-const ELSEWHERE: [&CStr; 2] = [
-    c"/sys/devices/system/cpu/modalias",
-    c"/sys/class/dmi/id/modalias",
-];
-
-/// Loads modules until there is nothing left to load, or the device that the boot needs is there.
-pub fn run(boot: &mut Boot, search: &mut Search) {
-    for (index, module) in boot.plan.modules().enumerate() {
-        if module.flags & ALWAYS != 0 {
-            boot.load(index);
-        }
-    }
-    coldplug(boot, search);
-}
-
-/// Loads what the devices that are present ask for, through every `modalias` below /sys/bus.
-pub fn coldplug(boot: &mut Boot, search: &mut Search) {
-    search.scan(boot);
-    for path in ELSEWHERE {
-        serve(boot, search, CWD, path);
-    }
-    let Ok(buses) = open(c"/sys/bus") else { return };
-    let mut path = [0; 256];
-    let _ = buses.entries(&mut |bus| {
-        let path = join(&mut path, &[bus.to_bytes(), b"/devices"]);
-        let Ok(devices) = open_at(buses, path, OFlags::RDONLY) else {
-            return;
-        };
-        let mut path = [0; 256];
-        let _ = devices.entries(&mut |device| {
-            serve(
-                boot,
-                search,
-                devices,
-                join(&mut path, &[device.to_bytes(), b"/modalias"]),
-            );
-        });
-        devices.close();
-    });
-    buses.close();
-}
-
-/// Loads what one modalias file asks for, and looks at what came of it.
-fn serve(boot: &mut Boot, search: &mut Search, directory: File, path: &CStr) {
-    let mut buffer = [0; 3072];
-    if !search.is_over()
-        && let Ok(modalias) = read_file(directory, path, &mut buffer)
-        && boot.load_matching(modalias.trim_ascii_end())
-    {
-        search.drain(boot);
-    }
 }

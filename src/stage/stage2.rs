@@ -1,13 +1,14 @@
 //! Stage 6: the stage-2 image inside /usr, on a loop device, under a tmpfs that makes it writable.
 
-use super::Boot;
+use crate::boot::Boot;
 use crate::sys::files::{make_directory, open};
 use crate::sys::loop_device;
 use crate::sys::memory::keep;
 use crate::sys::mounts::{detach, mount};
 use core::ffi::CStr;
+use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
-use toehold::failure::{At, Failure, Problem, Stage, Step};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 
@@ -16,17 +17,14 @@ const IMAGE: &CStr = c"/stage2/image";
 const WRITABLE: &CStr = c"/stage2/rw";
 pub const ROOT: &CStr = c"/stage2/root";
 
-pub fn run(boot: &mut Boot) -> Result<(), Failure> {
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let path = keep(&[
-        boot.plan.text(Key::Mountpoint),
+        boot.setting(Key::Mountpoint),
         b"/",
-        boot.plan.text(Key::Image),
+        boot.setting(Key::Image),
     ]);
-    set_up(boot, path).map_err(|problem| problem.on(Stage::Stage2, path.to_bytes()))
-}
-
-fn set_up(boot: &mut Boot, path: &CStr) -> Result<(), Problem> {
-    let image = open(path).at(Step::Open)?;
+    boot.subject = path.to_bytes();
+    let image = open(path, OFlags::RDONLY).at(Step::Open)?;
     let fstype = filesystem::detect(&image)
         .ok_or(Step::Detect.refused())?
         .filesystem
@@ -35,11 +33,11 @@ fn set_up(boot: &mut Boot, path: &CStr) -> Result<(), Problem> {
     boot.request(keep(&[b"fs-", fstype]).to_bytes());
     boot.request(b"fs-overlay");
 
-    let node = loop_device::attach(image, path.to_bytes()).at(Step::Loop)?;
+    let node = loop_device::attach(image, boot.subject).at(Step::Loop)?;
     mount(node, IMAGE, keep(&[fstype]), MountFlags::RDONLY, c"").at(Step::Mount)?;
 
     let none = MountFlags::empty();
-    let options = keep(&[boot.plan.text(Key::OverlayOptions)]);
+    let options = keep(&[boot.setting(Key::OverlayOptions)]);
     let layers = c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";
     mount(c"tmpfs", WRITABLE, c"tmpfs", none, options).at(Step::Overlay)?;
     make_directory(c"/stage2/rw/upper").at(Step::Overlay)?;

@@ -1,55 +1,46 @@
 //! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
 
-use super::Boot;
 use super::stage2::ROOT;
+use crate::boot::Boot;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{CWD, File, make_directory, open, open_at, remove_at};
+use crate::sys::files::{File, each_entry_of, make_directory, open, open_at, remove_at};
 use crate::sys::memory::keep;
 use crate::sys::mounts::*;
-use crate::sys::process::Arguments;
-use core::convert::Infallible;
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
-use toehold::failure::{Failure, Stage, Step};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::Key;
-
-const STAGE: Stage = Stage::SwitchRoot;
 
 /// statfs(2): what an initramfs can be.
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
 #[inline(never)]
-pub fn run(boot: &mut Boot, arguments: &Arguments) -> Result<Infallible, Failure> {
-    let init = boot.plan.text(Key::Init);
-    let program = keep(&[init]);
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+    boot.subject = boot.setting(Key::Init);
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
-    open_at(
-        CWD,
-        keep(&[ROOT.to_bytes(), init]),
+    open(
+        keep(&[ROOT.to_bytes(), boot.subject]),
         OFlags::PATH | OFlags::NOFOLLOW,
     )
-    .map_err(|errno| STAGE.failed(Step::Exec, errno, init))?;
+    .at(Step::Exec)?;
 
     for directory in [
         b"/dev".as_slice(),
         b"/proc",
         b"/sys",
         b"/run",
-        boot.plan.text(Key::Mountpoint),
+        boot.setting(Key::Mountpoint),
     ] {
-        move_over(directory).map_err(|errno| STAGE.failed(Step::Move, errno, directory))?;
+        boot.subject = directory;
+        move_over(directory).at(Step::Move)?;
     }
     free_initramfs();
-    change_directory(ROOT)
-        .and_then(|()| change_root_here())
-        .and_then(|()| change_directory(c"/"))
-        .map_err(|errno| STAGE.failed(Step::Chroot, errno, ROOT.to_bytes()))?;
-
-    boot.done(STAGE);
-    boot.journal.hand_over(program);
-    Err(STAGE.failed(Step::Exec, arguments.execute(program), init))
+    boot.subject = ROOT.to_bytes();
+    change_directory(ROOT).at(Step::Chroot)?;
+    change_root_here().at(Step::Chroot)?;
+    change_directory(c"/").at(Step::Chroot)
 }
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
@@ -82,7 +73,7 @@ fn free_initramfs() {
     if !matches!(filesystem_magic(), Ok(RAMFS | TMPFS)) {
         return;
     }
-    if let Ok(root) = open(c"/")
+    if let Ok(root) = open(c"/", OFlags::RDONLY)
         && let Ok(status) = root.status()
     {
         empty(root, status.device);
@@ -90,7 +81,7 @@ fn free_initramfs() {
 }
 
 fn empty(directory: File, device: u64) {
-    let _ = directory.entries(&mut |name: &CStr| {
+    each_entry_of(directory, &mut |name: &CStr| {
         if remove_at(directory, name, AtFlags::empty()) != Err(Errno::ISDIR) {
             return;
         }

@@ -1,24 +1,21 @@
 //! Stage 5: /usr, mounted.
 
-use super::Boot;
+use crate::boot::Boot;
 use crate::sys::files::open;
 use crate::sys::memory::keep;
 use crate::sys::mounts::mount;
-use core::ffi::CStr;
+use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
-use toehold::failure::{At, Failure, Problem, Stage, Step};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::Key;
 use toehold::format::{filesystem, mount_options};
 use toehold::text::Line;
 
-pub fn run(boot: &mut Boot, source: &'static CStr) -> Result<(), Failure> {
-    mount_usr(boot, source).map_err(|problem| problem.on(Stage::Usr, source.to_bytes()))
-}
-
-fn mount_usr(boot: &mut Boot, source: &CStr) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+    boot.subject = boot.source.to_bytes();
     let mut fstype = boot.options.fstype;
     if fstype == b"auto" {
-        let device = open(source).at(Step::Open)?;
+        let device = open(boot.source, OFlags::RDONLY).at(Step::Open)?;
         fstype = filesystem::detect(&device)
             .ok_or(Step::Detect.refused())?
             .filesystem
@@ -33,8 +30,8 @@ fn mount_usr(boot: &mut Boot, source: &CStr) -> Result<(), Problem> {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
     mount(
-        source,
-        keep(&[boot.plan.text(Key::Mountpoint)]),
+        boot.source,
+        keep(&[boot.setting(Key::Mountpoint)]),
         keep(&[fstype]),
         flags,
         keep(&[&data]),

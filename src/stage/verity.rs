@@ -1,34 +1,33 @@
 //! Stage 4: the verity device: made, proven on one block, and only then armed.
 
-use super::Boot;
-use super::device::Device;
+use crate::boot::Boot;
 use crate::sys::call::Result as Call;
 use crate::sys::dm::send;
-use crate::sys::files::{self, CWD, File, make_directory, open, open_at, symlink, write_file};
+use crate::sys::files::{self, File, make_directory, open, symlink, write_file};
 use crate::sys::memory::keep;
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
-use toehold::failure::{At, Failure, Problem, Stage, Step};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::dm::{self, Command, Request};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 use toehold::format::verity::{SUPERBLOCK, Superblock};
 use toehold::text::{Line, push_number};
 
-/// Returns the node to mount: the verified device, or the plain one where no verification is asked for.
-pub fn run(boot: &mut Boot, device: &Device) -> Result<&'static CStr, Failure> {
-    let Some(root_hash) = boot.options.root_hash else {
-        boot.journal
-            .warning(&[device.node.to_bytes(), b" is used without verification"]);
-        return Ok(device.node);
+pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+    let Some(device) = boot.search.found else {
+        return Err(Step::Open.refused());
     };
+    boot.subject = device.node.to_bytes();
+    let root_hash = boot.options.root_hash;
+    if root_hash.is_empty() {
+        boot.journal
+            .error(&[boot.subject, b" is used without verification"]);
+        return Ok(());
+    }
     boot.request(b"dm-verity");
-    set_up(boot, device, root_hash)
-        .map_err(|problem| problem.on(Stage::Verity, device.node.to_bytes()))
-}
 
-fn set_up(boot: &Boot, device: &Device, root_hash: &[u8]) -> Result<&'static CStr, Problem> {
-    let disk = open(device.node).at(Step::Open)?;
+    let disk = open(device.node, OFlags::RDONLY).at(Step::Open)?;
     let hash_offset = match boot
         .plan
         .setting(Key::HashOffset)
@@ -49,23 +48,30 @@ fn set_up(boot: &Boot, device: &Device, root_hash: &[u8]) -> Result<&'static CSt
         .filter(|superblock| superblock.sectors() <= hash_offset / 512)
         .ok_or(Step::Superblock.refused())?;
 
-    let control = open_at(CWD, c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
+    let control = open(c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
+    let name = boot.setting(Key::VerityName);
+    let request = Request::new();
     let mut target = Target {
         control,
-        name: boot.plan.text(Key::VerityName),
+        name,
         superblock,
         device: device.number,
         hash_offset,
         root_hash,
-        request: Request::new(),
+        request,
     };
     let number = target.create().at(Step::Create)?;
-    let activated = target.activate(number, boot.plan.text(Key::OnCorruption));
-    if activated.is_err() {
-        // Nothing half made is left behind.
-        let _ = target.send(Command::Remove);
+    match target.activate(number, boot.setting(Key::OnCorruption)) {
+        Ok(node) => {
+            boot.source = node;
+            Ok(())
+        }
+        Err(problem) => {
+            // Nothing half made is left behind.
+            let _ = target.send(Command::Remove);
+            Err(problem)
+        }
     }
-    activated
 }
 
 /// What the device-mapper device is to be.
@@ -73,7 +79,7 @@ struct Target<'a> {
     control: File,
     name: &'static [u8],
     superblock: Superblock<'a>,
-    device: (u32, u32),
+    device: (u64, u64),
     hash_offset: u64,
     root_hash: &'a [u8],
     request: Request,

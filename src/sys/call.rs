@@ -6,7 +6,7 @@ use rustix::io::Errno;
 pub type Result<T = ()> = core::result::Result<T, Errno>;
 
 /// Parts the kernel's answer into a value and an error number (the last 4095 values).
-#[inline]
+#[inline(always)]
 pub fn check(answer: usize) -> Result<usize> {
     let number = answer.wrapping_neg();
     if number.wrapping_sub(1) < 4095 {
@@ -17,7 +17,7 @@ pub fn check(answer: usize) -> Result<usize> {
 }
 
 /// For calls that return nothing but success.
-#[inline]
+#[inline(always)]
 pub fn done(answer: usize) -> Result {
     check(answer).map(|_| ())
 }

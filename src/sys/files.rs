@@ -1,6 +1,7 @@
 //! Files, directories and block devices.
 
 use super::call::*;
+use super::memory::join;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
@@ -35,6 +36,12 @@ pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
     open_thin(directory, path.as_ptr(), flags)
 }
 
+/// Opens an absolute path.
+#[inline(always)]
+pub fn open(path: &CStr, flags: OFlags) -> Result<File> {
+    open_thin(CWD, path.as_ptr(), flags)
+}
+
 // A `&CStr` is two words, of which the kernel wants one: the functions that are called from many places take just that.
 fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::CLOEXEC;
@@ -51,31 +58,66 @@ fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File
     .map(|fd| File(fd as u32))
 }
 
-/// Opens `path` for reading.
-#[inline(always)]
-pub fn open(path: &CStr) -> Result<File> {
-    open_at(CWD, path, OFlags::RDONLY)
-}
-
 /// Makes a file with this content, or replaces it.
 pub fn write_file(path: &CStr, content: &[u8]) -> Result {
-    let file = open_at(CWD, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+    let file = open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
     let result = file.write(content);
     file.close();
     result
 }
 
-/// Reads the beginning of a file, as much as the buffer holds.
-#[inline(always)]
-pub fn read_file<'a>(directory: File, path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
-    read_thin(directory, path.as_ptr(), buffer)
-}
-
-fn read_thin(directory: File, path: *const c_char, buffer: &mut [u8]) -> Result<&[u8]> {
-    let file = open_thin(directory, path, OFlags::RDONLY)?;
+/// Reads the beginning of a file, as much as the buffer holds. The path is given in parts.
+pub fn read<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    let mut joined = [0; 512];
+    let file = open(join(&mut joined, path), OFlags::RDONLY)?;
     let result = file.read(buffer);
     file.close();
     result
+}
+
+/// Calls `visit` with the name of each entry of a directory, whose path is given in parts. One that cannot be read has none.
+pub fn each_entry(path: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
+    let mut joined = [0; 512];
+    if let Ok(directory) = open(join(&mut joined, path), OFlags::RDONLY) {
+        each_entry_of(directory, &mut |name| visit(name.to_bytes()));
+        directory.close();
+    }
+}
+
+/// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
+pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
+    /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
+    const NAME: usize = 19;
+    let mut buffer = [0u8; 2048];
+    loop {
+        // SAFETY: the buffer is as long as it says.
+        let len = check(unsafe {
+            syscall3(
+                __NR_getdents64,
+                directory.number(),
+                buffer.as_mut_ptr() as usize,
+                buffer.len(),
+            )
+        });
+        let mut rest = len
+            .ok()
+            .and_then(|len| buffer.get(..len))
+            .unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        while let Some((head, name)) = rest.split_first_chunk::<NAME>() {
+            let [.., low, high, _] = *head;
+            rest = rest
+                .get(u16::from_ne_bytes([low, high]).into()..)
+                .unwrap_or_default();
+            // SAFETY: the kernel ends each name with a NUL inside its record.
+            let name = unsafe { CStr::from_ptr(name.as_ptr().cast()) };
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                visit(name);
+            }
+        }
+    }
 }
 
 /// Makes a directory, mode 0755; one that is there is good.
@@ -208,40 +250,6 @@ impl File {
         unsafe { self.ioctl(BLKGETSIZE64, &raw mut size as usize) }?;
         Ok((sector.into(), size))
     }
-
-    /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
-    pub fn entries(self, visit: &mut dyn FnMut(&CStr)) -> Result {
-        /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
-        const NAME: usize = 19;
-        let mut buffer = [0u8; 2048];
-        loop {
-            // SAFETY: the buffer is as long as it says.
-            let len = check(unsafe {
-                syscall3(
-                    __NR_getdents64,
-                    self.number(),
-                    buffer.as_mut_ptr() as usize,
-                    buffer.len(),
-                )
-            })?;
-            if len == 0 {
-                return Ok(());
-            }
-            let mut at = 0;
-            while at < len
-                && let Some(record) = buffer.get(at..)
-                && let Some((head, name)) = record.split_first_chunk::<NAME>()
-            {
-                let [.., low, high, _] = *head;
-                at += usize::from(u16::from_ne_bytes([low, high]));
-                // SAFETY: the kernel ends each name with a NUL inside its record.
-                let name = unsafe { CStr::from_ptr(name.as_ptr().cast()) };
-                if !matches!(name.to_bytes(), b"." | b"..") {
-                    visit(name);
-                }
-            }
-        }
-    }
 }
 
 /// A buffer that O_DIRECT accepts, as large as any block of a verity device.
@@ -255,7 +263,7 @@ static DIRECT: Direct = Direct(UnsafeCell::new([0; 65536]));
 
 /// Reads the first `len` bytes of a device, past every cache, and throws them away.
 pub fn probe(node: &CStr, len: usize) -> Result {
-    let file = open_at(CWD, node, OFlags::RDONLY | OFlags::DIRECT)?;
+    let file = open(node, OFlags::RDONLY | OFlags::DIRECT)?;
     // SAFETY: one thread, and the reference does not leave this function.
     let buffer = unsafe { &mut *DIRECT.0.get() };
     let result = file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?);

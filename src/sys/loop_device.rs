@@ -1,7 +1,7 @@
 //! Loop devices.
 
 use super::call::*;
-use super::files::{CWD, File, open, open_at};
+use super::files::{File, open};
 use super::memory::keep;
 use core::ffi::CStr;
 use core::mem::{offset_of, size_of};
@@ -31,14 +31,14 @@ pub fn attach(image: File, name: &[u8]) -> Result<&'static CStr> {
         .take(63)
         .zip(name)
         .for_each(|(to, from)| *to = *from);
-    let control = open_at(CWD, c"/dev/loop-control", OFlags::RDWR)?;
+    let control = open(c"/dev/loop-control", OFlags::RDWR)?;
     loop {
         // SAFETY: takes no argument.
         let number = unsafe { control.ioctl(LOOP_CTL_GET_FREE, 0) }?;
         let mut digits = Line::new();
         push_number(&mut digits, number as u64);
         let node = keep(&[b"/dev/loop", &digits]);
-        let device = open(node)?;
+        let device = open(node, OFlags::RDONLY)?;
         // SAFETY: reads a loop_config.
         match unsafe { device.ioctl(LOOP_CONFIGURE, &raw const config as usize) } {
             Ok(_) => return Ok(node),

@@ -21,7 +21,8 @@ static RECEIVE_BUFFER: u32 = 4 << 20;
 
 const_assert_eq!(size_of::<sockaddr_nl>(), 12);
 
-/// The socket.
+/// The socket; the default is none.
+#[derive(Default)]
 pub struct Uevents(usize);
 
 impl Uevents {
