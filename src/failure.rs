@@ -1,9 +1,9 @@
 //! What went wrong, small enough for a register, and the lines that say it.
 
 use crate::text::{item, push, push_number, word};
+use core::num::NonZeroUsize;
 use heapless::VecView;
 use rustix::io::Errno;
-use static_assertions::assert_eq_size;
 
 /// The stages of the boot, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,31 +51,61 @@ pub enum Step {
 const STEPS: &[u8] = b"mount read plan socket options wait ambiguous open superblock control create load resume probe \
 arm node detect loop overlay move chroot exec";
 
-/// A step that failed, and the kernel's reason if it gave one: small enough for a register.
+/// An error number of the kernel. A word that is never zero: results with it live in registers, and success costs nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Problem {
-    step: Step,
-    /// 0: the init found it by itself.
-    errno: u16,
-}
+pub struct Error(NonZeroUsize);
 
-assert_eq_size!(Problem, u32);
+impl Error {
+    /// What a system call returned, if it is an error (one of the last 4095 values).
+    #[inline(always)]
+    pub fn in_answer(answer: usize) -> Option<Self> {
+        NonZeroUsize::new(answer.wrapping_neg())
+            .filter(|number| number.get() < 4096)
+            .map(Self)
+    }
 
-impl Step {
-    /// A problem that the init found by itself.
-    pub fn refused(self) -> Problem {
-        Problem {
-            step: self,
-            errno: 0,
+    /// What a system call left that returns nothing: the error's number, or zero.
+    #[inline(always)]
+    pub fn in_number(number: usize) -> Result<(), Self> {
+        match NonZeroUsize::new(number) {
+            None => Ok(()),
+            Some(number) => Err(Self(number)),
         }
     }
 
+    /// Whether it is this one.
+    #[inline(always)]
+    pub fn is(self, errno: Errno) -> bool {
+        self.0.get() == errno.raw_os_error() as usize
+    }
+
+    /// Appends its name, or its number where the name is not one that a boot meets.
+    pub fn push(self, line: &mut VecView<u8>) {
+        push_errno(line, self.0.get());
+    }
+}
+
+impl From<Errno> for Error {
+    fn from(errno: Errno) -> Self {
+        Self(NonZeroUsize::new(errno.raw_os_error() as usize).unwrap_or(NonZeroUsize::MIN))
+    }
+}
+
+/// A step that failed, and the kernel's reason if it gave one: the step's number from bit 16 on, the error's below.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem(NonZeroUsize);
+
+impl Step {
+    /// A problem that the init found by itself.
+    #[inline(always)]
+    pub fn refused(self) -> Problem {
+        Problem(NonZeroUsize::new((self as usize + 1) << 16).unwrap_or(NonZeroUsize::MIN))
+    }
+
     /// A problem that the kernel reported.
-    pub fn failed(self, errno: Errno) -> Problem {
-        Problem {
-            step: self,
-            errno: errno.raw_os_error() as u16,
-        }
+    #[inline(always)]
+    pub fn failed(self, error: impl Into<Error>) -> Problem {
+        Problem(self.refused().0 | error.into().0)
     }
 }
 
@@ -84,9 +114,10 @@ pub trait At<T> {
     fn at(self, step: Step) -> Result<T, Problem>;
 }
 
-impl<T> At<T> for Result<T, Errno> {
+impl<T> At<T> for Result<T, Error> {
+    #[inline(always)]
     fn at(self, step: Step) -> Result<T, Problem> {
-        self.map_err(|errno| step.failed(errno))
+        self.map_err(|error| step.failed(error))
     }
 }
 
@@ -103,16 +134,20 @@ impl Problem {
         push(line, b"FAILED stage=");
         push(line, stage.name());
         push(line, b" step=");
-        push(line, word(STEPS, self.step as usize));
+        push(line, word(STEPS, self.step()));
         push(line, b" errno=");
-        push_errno(line, self.errno);
+        push_errno(line, self.0.get() & 0xFFFF);
         push(line, b" subject=");
         push(line, subject);
     }
 
+    fn step(self) -> usize {
+        (self.0.get() >> 16).wrapping_sub(1)
+    }
+
     /// What to do about it; empty where the kernel's own messages say more.
     pub fn advice(self) -> &'static [u8] {
-        item(ADVICE, b'\n', self.step as usize)
+        item(ADVICE, b'\n', self.step())
     }
 }
 
@@ -149,8 +184,7 @@ const HIGH_ERRNO_NAMES: &[u8] =
 uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x7fEKEYEXPIRED \x80EKEYREVOKED \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
-pub fn push_errno(line: &mut VecView<u8>, errno: u16) {
-    let number = usize::from(errno);
+fn push_errno(line: &mut VecView<u8>, number: usize) {
     let low = word(ERRNO_NAMES, number);
     let name = if low != b"?" {
         Some(low)
@@ -220,7 +254,7 @@ mod tests {
     fn errors_by_name() {
         let name = |errno: Errno| {
             let mut text = Line::new();
-            push_errno(&mut text, errno.raw_os_error() as u16);
+            Error::from(errno).push(&mut text);
             String::from_utf8(text.to_vec()).unwrap()
         };
         for (errno, want) in [

@@ -80,7 +80,7 @@ pub fn drain(boot: &mut Boot) {
     loop {
         match boot.search.uevents.receive(&mut buffer) {
             Ok(event) => handle(boot, event),
-            Err(Errno::NOBUFS) => boot.search.lost = true,
+            Err(error) if error.is(Errno::NOBUFS) => boot.search.lost = true,
             Err(_) => return,
         }
     }
@@ -168,21 +168,16 @@ fn number_in_table(boot: &mut Boot, path: &[u8], file: &[u8]) -> u32 {
     boot.search.table.1
 }
 
-/// Lists the block devices that there are, for the person who reads the log after a failure.
+/// Lists the block devices that there are, as the kernel describes them, for the person who reads the log after a failure.
 pub fn report(journal: &Journal) {
     each_entry(&[b"/sys/class/block"], &mut |name| {
         let mut fields = [0; 512];
-        let event = read(&[b"/sys/class/block/", name, b"/uevent"], &mut fields);
-        let field = |key| value(event, key);
-        journal.error(&[
-            b"block device /dev/",
-            field(b"DEVNAME"),
-            b" ",
-            field(b"MAJOR"),
-            b":",
-            field(b"MINOR"),
-            b" ",
-            field(b"PARTNAME"),
-        ]);
+        let len = read(&[b"/sys/class/block/", name, b"/uevent"], &mut fields).len();
+        for byte in &mut fields {
+            if *byte == b'\n' {
+                *byte = b' ';
+            }
+        }
+        journal.error(&[b"block device: ", fields.get(..len).unwrap_or_default()]);
     });
 }

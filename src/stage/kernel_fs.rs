@@ -59,11 +59,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         let _ = make_directory(target);
         match mount(fstype, target, fstype, *flags, data) {
             // Busy: it is mounted there already.
-            Ok(()) | Err(Errno::BUSY) => {}
-            Err(errno) => {
+            Err(error) if !error.is(Errno::BUSY) => {
                 boot.subject = target.to_bytes();
-                result = Err(Step::Mount.failed(errno));
+                result = Err(Step::Mount.failed(error));
             }
+            _ => {}
         }
     }
     // After all of them: what failed should reach the log if there is one.

@@ -2,23 +2,30 @@
 
 use super::device;
 use crate::boot::{Boot, read};
+use crate::sys::call::Result as Call;
 use crate::sys::files::{each_entry, open};
 use crate::sys::memory::join;
 use crate::sys::modules;
 use crate::sys::netlink::Uevents;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::failure::{At, Problem, Step, push_errno};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::glob::fold;
 use toehold::format::plan::{ALWAYS, MAX_MODULES};
 use toehold::text::Line;
 
 /// Which modules were tried, by their numbers: none is ever loaded twice.
-pub struct Tried([u64; MAX_MODULES / 64]);
+pub struct Tried {
+    bits: [u64; MAX_MODULES / 64],
+    count: usize,
+}
 
 impl Default for Tried {
     fn default() -> Self {
-        Self([0; MAX_MODULES / 64])
+        Self {
+            bits: [0; MAX_MODULES / 64],
+            count: 0,
+        }
     }
 }
 
@@ -26,11 +33,13 @@ impl Tried {
     /// Whether it is the first time.
     fn insert(&mut self, index: usize) -> bool {
         let bit = 1 << (index % 64);
-        self.0.get_mut(index / 64).is_some_and(|word| {
-            let new = *word & bit == 0;
-            *word |= bit;
-            new
-        })
+        let Some(word) = self.bits.get_mut(index / 64) else {
+            return false;
+        };
+        let new = *word & bit == 0;
+        *word |= bit;
+        self.count += usize::from(new);
+        new
     }
 }
 
@@ -78,12 +87,15 @@ impl Boot {
     /// Loads what one modalias file asks for, and looks at what came of it.
     fn serve(&mut self, path: &[&[u8]]) {
         if self.search.found.is_none() {
-            let mut buffer = [0; 3072];
+            let (mut buffer, before) = ([0; 3072], self.tried.count);
             self.load_matching(read(path, &mut buffer).trim_ascii_end());
+            if self.tried.count != before {
+                device::drain(self);
+            }
         }
     }
 
-    /// Loads what has a matching alias, and looks at what came of it.
+    /// Loads what has a matching alias.
     pub fn load_matching(&mut self, modalias: &[u8]) {
         let plan = self.plan;
         plan.lookup(modalias, &mut |index| self.load(index));
@@ -101,20 +113,20 @@ impl Boot {
         for (dependency, _) in module.dependencies() {
             self.load(dependency);
         }
-        match insert(module.name, module.options) {
-            // No such device: the driver looked for its hardware and found none.
-            Ok(()) | Err(Errno::EXIST | Errno::NODEV) => {}
-            Err(errno) => {
-                let mut text = Line::new();
-                push_errno(&mut text, errno.raw_os_error() as u16);
-                self.journal
-                    .error(&[b"module ", module.name, b" not loaded: ", &text]);
-            }
+        // No such device: the driver looked for its hardware and found none.
+        if let Err(error) = insert(module.name, module.options)
+            && !error.is(Errno::EXIST)
+            && !error.is(Errno::NODEV)
+        {
+            let mut text = Line::new();
+            error.push(&mut text);
+            self.journal
+                .error(&[b"module ", module.name, b" not loaded: ", &text]);
         }
     }
 }
 
-fn insert(name: &[u8], options: &[u8]) -> Result<(), Errno> {
+fn insert(name: &[u8], options: &[u8]) -> Call {
     let mut text = [0; 512];
     let file = open(
         join(&mut text, &[b"/lib/modules/", name, b".ko"]),

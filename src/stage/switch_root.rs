@@ -82,7 +82,8 @@ fn free_initramfs() {
 
 fn empty(directory: File, device: u64) {
     each_entry_of(directory, &mut |name: &CStr| {
-        if remove_at(directory, name, AtFlags::empty()) != Err(Errno::ISDIR) {
+        if !remove_at(directory, name, AtFlags::empty()).is_err_and(|error| error.is(Errno::ISDIR))
+        {
             return;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;

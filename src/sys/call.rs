@@ -1,23 +1,19 @@
 //! System calls with checked results.
 
 pub use super::arch::*;
-use rustix::io::Errno;
+use static_assertions::assert_eq_size;
+use toehold::failure::Error;
 
-pub type Result<T = ()> = core::result::Result<T, Errno>;
+pub type Result<T = ()> = core::result::Result<T, Error>;
 
-/// Parts the kernel's answer into a value and an error number (the last 4095 values).
+// Success is zero, a failure is its number: one register.
+assert_eq_size!(Result, usize);
+
+/// Parts the kernel's answer into a value and an error.
 #[inline(always)]
 pub fn check(answer: usize) -> Result<usize> {
-    let number = answer.wrapping_neg();
-    if number.wrapping_sub(1) < 4095 {
-        Err(Errno::from_raw_os_error(number as i32))
-    } else {
-        Ok(answer)
+    match Error::in_answer(answer) {
+        None => Ok(answer),
+        Some(error) => Err(error),
     }
-}
-
-/// For calls that return nothing but success.
-#[inline(always)]
-pub fn done(answer: usize) -> Result {
-    check(answer).map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! Time.
 
-use super::call::{check, syscall2};
+use super::call::value2;
 use linux_raw_sys::general::{__NR_clock_gettime, __NR_nanosleep, CLOCK_MONOTONIC, timespec};
 
 /// Microseconds since some point before the start; never goes back.
@@ -10,13 +10,13 @@ pub fn now() -> u64 {
         tv_nsec: 0,
     };
     // SAFETY: `time` is a timespec to be written. The call cannot fail with a clock that every kernel has.
-    let _ = check(unsafe {
-        syscall2(
+    let _ = unsafe {
+        value2(
             __NR_clock_gettime,
             CLOCK_MONOTONIC as usize,
             &raw mut time as usize,
         )
-    });
+    };
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
@@ -27,5 +27,5 @@ pub fn sleep(seconds: u64) {
         tv_nsec: 0,
     };
     // SAFETY: `time` is a timespec to be read; a null pointer means that the rest of the time is not wanted.
-    let _ = check(unsafe { syscall2(__NR_nanosleep, &raw const time as usize, 0) });
+    let _ = unsafe { value2(__NR_nanosleep, &raw const time as usize, 0) };
 }

@@ -14,10 +14,10 @@ use toehold::format::ReadAt;
 /// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
 /// and again is closed, here.
 #[derive(Clone, Copy)]
-pub struct File(u32);
+pub struct File(usize);
 
 /// The directory that relative paths start from.
-pub const CWD: File = File(AT_FDCWD as u32);
+pub const CWD: File = File(AT_FDCWD as usize);
 
 /// Where messages go before there is a log.
 pub const STDERR: File = File(2);
@@ -47,7 +47,7 @@ fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File
     let flags = flags | OFlags::CLOEXEC;
     // SAFETY: the path comes from a CStr.
     check(unsafe {
-        syscall4(
+        value4(
             __NR_openat,
             directory.number(),
             path as usize,
@@ -55,7 +55,7 @@ fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File
             0o644,
         )
     })
-    .map(|fd| File(fd as u32))
+    .map(File)
 }
 
 /// Makes a file with this content, or replaces it.
@@ -92,7 +92,7 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
     loop {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
-            syscall3(
+            value3(
                 __NR_getdents64,
                 directory.number(),
                 buffer.as_mut_ptr() as usize,
@@ -128,36 +128,36 @@ pub fn make_directory(path: &CStr) -> Result {
 
 fn make_directory_thin(path: *const c_char) -> Result {
     // SAFETY: the path comes from a CStr.
-    match done(unsafe { syscall3(__NR_mkdirat, CWD.number(), path as usize, 0o755) }) {
-        Err(Errno::EXIST) => Ok(()),
-        other => other,
+    match unsafe { done3(__NR_mkdirat, CWD.number(), path as usize, 0o755) } {
+        Err(error) if !error.is(Errno::EXIST) => Err(error),
+        _ => Ok(()),
     }
 }
 
 /// Makes a symbolic link.
 pub fn symlink(target: &CStr, path: &CStr) -> Result {
     // SAFETY: both are NUL-terminated.
-    done(unsafe {
-        syscall3(
+    unsafe {
+        done3(
             __NR_symlinkat,
             target.as_ptr() as usize,
             CWD.number(),
             path.as_ptr() as usize,
         )
-    })
+    }
 }
 
 /// Removes a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
 pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     // SAFETY: the name is NUL-terminated.
-    done(unsafe {
-        syscall3(
+    unsafe {
+        done3(
             __NR_unlinkat,
             directory.number(),
             name.as_ptr() as usize,
             flags.bits() as usize,
         )
-    })
+    }
 }
 
 const_assert_eq!(size_of::<stat>(), 144);
@@ -165,34 +165,34 @@ const_assert_eq!(size_of::<stat>(), 144);
 impl File {
     /// As system calls take it.
     pub fn number(self) -> usize {
-        self.0 as usize
+        self.0
     }
 
     /// Gives the descriptor back.
     pub fn close(self) {
         // SAFETY: the caller does not use it any more. There is nothing to do about an error.
-        let _ = unsafe { syscall1(__NR_close, self.number()) };
+        let _ = unsafe { value1(__NR_close, self.number()) };
     }
 
     /// Reads once, as much as the buffer holds.
     pub fn read<'a>(self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
-            syscall3(
+            value3(
                 __NR_read,
                 self.number(),
                 buffer.as_mut_ptr() as usize,
                 buffer.len(),
             )
         })?;
-        buffer.get(..len).ok_or(Errno::RANGE)
+        buffer.get(..len).ok_or(Errno::RANGE.into())
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
-            syscall4(
+            value4(
                 __NR_pread64,
                 self.number(),
                 buffer.as_mut_ptr() as usize,
@@ -203,27 +203,27 @@ impl File {
         if len == buffer.len() {
             Ok(())
         } else {
-            Err(Errno::IO)
+            Err(Errno::IO.into())
         }
     }
 
     /// Writes once: small files and the log take all of it.
     pub fn write(self, bytes: &[u8]) -> Result {
         // SAFETY: the slice is as long as it says.
-        done(unsafe {
-            syscall3(
+        unsafe {
+            done3(
                 __NR_write,
                 self.number(),
                 bytes.as_ptr() as usize,
                 bytes.len(),
             )
-        })
+        }
     }
 
     pub fn status(self) -> Result<Status> {
         let mut status = core::mem::MaybeUninit::<stat>::uninit();
         // SAFETY: room for a stat.
-        done(unsafe { syscall2(__NR_fstat, self.number(), status.as_mut_ptr() as usize) })?;
+        unsafe { done2(__NR_fstat, self.number(), status.as_mut_ptr() as usize) }?;
         // SAFETY: the kernel has written it.
         let status = unsafe { status.assume_init() };
         Ok(Status {
@@ -238,7 +238,7 @@ impl File {
     /// `argument` must be what `request` asks for.
     pub unsafe fn ioctl(self, request: u32, argument: usize) -> Result<usize> {
         // SAFETY: the caller's promise.
-        check(unsafe { syscall3(__NR_ioctl, self.number(), request as usize, argument) })
+        check(unsafe { value3(__NR_ioctl, self.number(), request as usize, argument) })
     }
 
     /// A block device's logical sector size and its length, in bytes.

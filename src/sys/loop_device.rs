@@ -43,8 +43,8 @@ pub fn attach(image: File, name: &[u8]) -> Result<&'static CStr> {
         match unsafe { device.ioctl(LOOP_CONFIGURE, &raw const config as usize) } {
             Ok(_) => return Ok(node),
             // Somebody else was faster.
-            Err(Errno::BUSY) => {}
-            Err(errno) => return Err(errno),
+            Err(error) if error.is(Errno::BUSY) => {}
+            Err(error) => return Err(error),
         }
     }
 }

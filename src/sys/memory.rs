@@ -10,7 +10,7 @@ use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let address = check(unsafe {
-        syscall6(
+        value6(
             __NR_mmap,
             0,
             len,

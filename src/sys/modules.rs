@@ -8,12 +8,12 @@ use linux_raw_sys::general::__NR_finit_module;
 /// Loads a module with its parameters. Returns when its init function has returned.
 pub fn load(file: File, parameters: &CStr) -> Result {
     // SAFETY: the parameters are NUL-terminated; no flags.
-    done(unsafe {
-        syscall3(
+    unsafe {
+        done3(
             __NR_finit_module,
             file.number(),
             parameters.as_ptr() as usize,
             0,
         )
-    })
+    }
 }

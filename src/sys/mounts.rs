@@ -6,6 +6,7 @@ use linux_raw_sys::general::*;
 use rustix::mount::MountFlags;
 
 /// mount(2). `data` is the filesystem's own options.
+#[inline(always)]
 pub fn mount(
     source: &CStr,
     target: &CStr,
@@ -14,8 +15,8 @@ pub fn mount(
     data: &CStr,
 ) -> Result {
     // SAFETY: all of it is NUL-terminated, and no filesystem used here takes data that is not text.
-    done(unsafe {
-        syscall5(
+    unsafe {
+        done5(
             __NR_mount,
             source.as_ptr() as usize,
             target.as_ptr() as usize,
@@ -23,57 +24,57 @@ pub fn mount(
             flags.bits() as usize,
             data.as_ptr() as usize,
         )
-    })
+    }
 }
 
 /// Moves a mount.
 pub fn move_mount(from: &CStr, to: &CStr) -> Result {
     // SAFETY: both are NUL-terminated; the kernel does not look at type and data for a move.
-    done(unsafe {
-        syscall4(
+    unsafe {
+        done4(
             __NR_mount,
             from.as_ptr() as usize,
             to.as_ptr() as usize,
             0,
             MS_MOVE as usize,
         )
-    })
+    }
 }
 
 /// Takes a mount out of the tree now; its filesystem lives as long as something uses it.
 pub fn detach(target: &CStr) -> Result {
     // SAFETY: NUL-terminated.
-    done(unsafe { syscall2(__NR_umount2, target.as_ptr() as usize, MNT_DETACH as usize) })
+    unsafe { done2(__NR_umount2, target.as_ptr() as usize, MNT_DETACH as usize) }
 }
 
 pub fn change_directory(path: &CStr) -> Result {
     // SAFETY: NUL-terminated.
-    done(unsafe { syscall1(__NR_chdir, path.as_ptr() as usize) })
+    unsafe { done1(__NR_chdir, path.as_ptr() as usize) }
 }
 
 pub fn change_root(path: &CStr) -> Result {
     // SAFETY: NUL-terminated.
-    done(unsafe { syscall1(__NR_chroot, path.as_ptr() as usize) })
+    unsafe { done1(__NR_chroot, path.as_ptr() as usize) }
 }
 
 /// Makes the working directory the root, and puts the old root on top of it.
 pub fn pivot_root_here() -> Result {
     let here = c".".as_ptr() as usize;
     // SAFETY: NUL-terminated.
-    done(unsafe { syscall2(__NR_pivot_root, here, here) })
+    unsafe { done2(__NR_pivot_root, here, here) }
 }
 
 /// The magic number of the filesystem that the working directory is on.
 pub fn filesystem_magic() -> Result<u32> {
     let mut status = core::mem::MaybeUninit::<statfs>::uninit();
     // SAFETY: NUL-terminated path, room for a statfs.
-    done(unsafe {
-        syscall2(
+    unsafe {
+        done2(
             __NR_statfs,
             c".".as_ptr() as usize,
             status.as_mut_ptr() as usize,
         )
-    })?;
+    }?;
     // SAFETY: the kernel has written it.
     Ok(unsafe { status.assume_init() }.f_type as u32)
 }

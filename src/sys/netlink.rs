@@ -30,7 +30,7 @@ impl Uevents {
     pub fn listen() -> Result<Self> {
         // SAFETY: numbers only.
         let socket = check(unsafe {
-            syscall3(
+            value3(
                 __NR_socket,
                 AF_NETLINK.into(),
                 SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
@@ -39,7 +39,7 @@ impl Uevents {
         })?;
         // SAFETY: reads a u32. Less than asked for is no reason to stop: lost messages are noticed.
         let _ = unsafe {
-            syscall5(
+            value5(
                 __NR_setsockopt,
                 socket,
                 SOL_SOCKET,
@@ -56,14 +56,14 @@ impl Uevents {
             nl_groups: 1,
         };
         // SAFETY: reads a sockaddr_nl.
-        done(unsafe {
-            syscall3(
+        unsafe {
+            done3(
                 __NR_bind,
                 socket,
                 &raw const address as usize,
                 size_of::<sockaddr_nl>(),
             )
-        })?;
+        }?;
         Ok(Self(socket))
     }
 
@@ -79,7 +79,7 @@ impl Uevents {
             let mut sender_len = size_of::<sockaddr_nl>() as u32;
             // SAFETY: the buffer is as long as it says, and so is the address.
             let len = check(unsafe {
-                syscall6(
+                value6(
                     __NR_recvfrom,
                     self.0,
                     buffer.as_mut_ptr() as usize,
@@ -90,7 +90,7 @@ impl Uevents {
                 )
             })?;
             if sender.nl_pid == 0 {
-                return buffer.get(..len).ok_or(Errno::RANGE);
+                return buffer.get(..len).ok_or(Errno::RANGE.into());
             }
         }
     }
@@ -108,7 +108,7 @@ impl Uevents {
         };
         // SAFETY: one pollfd, one timespec; no signal mask.
         let _ = unsafe {
-            syscall5(
+            value5(
                 __NR_ppoll,
                 &raw mut poll as usize,
                 1,

@@ -3,6 +3,8 @@
 use super::call::*;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
+use rustix::io::Errno;
+use toehold::failure::Error;
 
 /// What the kernel put on the stack, to be handed on unchanged.
 pub struct Arguments {
@@ -29,23 +31,23 @@ pub unsafe extern "C" fn start(stack: *const usize) -> ! {
 
 impl Arguments {
     /// Becomes another program, with the arguments and environment that we were given. Returns only on failure.
-    pub fn execute(&self, path: &CStr) -> rustix::io::Errno {
+    pub fn execute(&self, path: &CStr) -> Error {
         // SAFETY: the path is NUL-terminated, both vectors are the kernel's own.
         let answer = unsafe {
-            syscall3(
+            value3(
                 __NR_execve,
                 path.as_ptr() as usize,
                 self.arguments as usize,
                 self.environment as usize,
             )
         };
-        check(answer).err().unwrap_or(rustix::io::Errno::IO)
+        check(answer).err().unwrap_or(Errno::IO.into())
     }
 }
 
 pub fn id() -> usize {
     // SAFETY: takes nothing, cannot fail.
-    unsafe { syscall0(__NR_getpid) }
+    unsafe { value0(__NR_getpid) }
 }
 
 /// Restarts the machine at once. Returns only if the kernel will not.
@@ -55,12 +57,12 @@ pub fn restart() {
     const MAGIC2: usize = 0x2812_1969;
     const RESTART: usize = 0x0123_4567;
     // SAFETY: the fourth argument is not used by this command.
-    let _ = unsafe { syscall3(__NR_reboot, MAGIC1, MAGIC2, RESTART) };
+    let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, RESTART) };
 }
 
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.
-        unsafe { syscall1(__NR_exit_group, code) };
+        unsafe { value1(__NR_exit_group, code) };
     }
 }

@@ -1,6 +1,7 @@
 //! x86_64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
 
 use core::arch::{asm, naked_asm};
+use toehold::failure::Error;
 
 /// Where the kernel starts us, with the argument count, arguments and environment on the stack.
 ///
@@ -18,19 +19,41 @@ unsafe extern "C" fn _start() -> ! {
 /// only rax, rcx and r11 are changed, so that callers need not save anything else.
 ///
 /// # Safety
-/// Reached from [`syscall`] only.
+/// Reached from the functions below only.
 #[unsafe(naked)]
 unsafe extern "C" fn gate() {
     naked_asm!("syscall", "ret")
 }
 
-/// A system call. Arguments beyond those that the call takes are not even set: pass fewer.
+/// The same for calls that return nothing but success: leaves the error's number, or zero.
+///
+/// # Safety
+/// Reached from the functions below only.
+#[unsafe(naked)]
+unsafe extern "C" fn gate_or_error() {
+    naked_asm!(
+        "call {gate}",
+        "neg rax",
+        // The last 4095 values are errors.
+        "cmp rax, 4096",
+        "jb 2f",
+        "xor eax, eax",
+        "2:",
+        "ret",
+        gate = sym gate
+    )
+}
+
+/// A system call with a value, and one with none. Arguments beyond those that the call takes are not even set: pass fewer.
 macro_rules! define {
-    ($name:ident $(, $argument:ident = $register:tt)*) => {
+    ($value:ident $nothing:ident $($argument:ident = $register:tt)*) => {
+        /// Returns what the kernel returned.
+        ///
         /// # Safety
         /// The arguments must be what the system call `number` asks for; pointers must be valid for what it does with them.
         #[inline(always)]
-        pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
+        #[allow(dead_code)]
+        pub unsafe fn $value(number: u32 $(, $argument: usize)*) -> usize {
             let mut result = number as usize;
             // SAFETY: the gate keeps every register but rax, rcx and r11; the caller vouches for the arguments.
             unsafe {
@@ -39,31 +62,32 @@ macro_rules! define {
             }
             result
         }
+
+        /// Returns success, or the error.
+        ///
+        /// # Safety
+        /// As above.
+        #[inline(always)]
+        #[allow(dead_code)]
+        pub unsafe fn $nothing(number: u32 $(, $argument: usize)*) -> Result<(), Error> {
+            let mut result = number as usize;
+            // SAFETY: as above.
+            unsafe {
+                asm!("call {gate}", gate = sym gate_or_error, inlateout("rax") result $(, in($register) $argument)*,
+                    lateout("rcx") _, lateout("r11") _)
+            }
+            Error::in_number(result)
+        }
     };
 }
 
-define!(syscall0);
-define!(syscall1, a = "rdi");
-define!(syscall2, a = "rdi", b = "rsi");
-define!(syscall3, a = "rdi", b = "rsi", c = "rdx");
-define!(syscall4, a = "rdi", b = "rsi", c = "rdx", d = "r10");
-define!(
-    syscall5,
-    a = "rdi",
-    b = "rsi",
-    c = "rdx",
-    d = "r10",
-    e = "r8"
-);
-define!(
-    syscall6,
-    a = "rdi",
-    b = "rsi",
-    c = "rdx",
-    d = "r10",
-    e = "r8",
-    f = "r9"
-);
+define!(value0 done0);
+define!(value1 done1 a = "rdi");
+define!(value2 done2 a = "rdi" b = "rsi");
+define!(value3 done3 a = "rdi" b = "rsi" c = "rdx");
+define!(value4 done4 a = "rdi" b = "rsi" c = "rdx" d = "r10");
+define!(value5 done5 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8");
+define!(value6 done6 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8" f = "r9");
 
 /// `memcpy`: the string instructions are the smallest, and fast on anything that runs Linux today.
 ///
