@@ -56,6 +56,7 @@ impl Boot {
     }
 
     /// A text setting of the plan.
+    #[inline(never)]
     pub fn setting(&self, key: Key) -> &'static [u8] {
         self.plan.text(key)
     }

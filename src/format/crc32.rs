@@ -1,33 +1,43 @@
 //! CRC-32 as GPT headers and the plan use it (IEEE 802.3, reflected, polynomial 0xEDB88320).
 
-/// A running CRC-32. The table is made when it is needed: 1 KiB of stack is cheaper than 1 KiB of file.
-pub struct Crc32 {
-    table: [u32; 256],
-    state: u32,
-}
+/// The remainders of the sixteen half bytes: 64 bytes of table make it eight times faster than bit by bit.
+const TABLE: [u32; 16] = {
+    let mut table = [0; 16];
+    let mut value = 0;
+    while value < 16 {
+        let mut crc = value as u32;
+        let mut bit = 0;
+        while bit < 4 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            bit += 1;
+        }
+        table[value] = crc;
+        value += 1;
+    }
+    table
+};
+
+/// A running CRC-32.
+pub struct Crc32(u32);
 
 impl Crc32 {
     pub fn new() -> Self {
-        let mut table = [0; 256];
-        for (value, entry) in (0u32..).zip(&mut table) {
-            *entry = (0..8).fold(value, |crc, _| {
-                (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-            });
-        }
-        Self { table, state: !0 }
+        Self(!0)
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            let index = (self.state ^ u32::from(*byte)) & 0xFF;
-            // The index is masked to the table's 256 entries, so the fallback is never taken.
-            self.state = (self.state >> 8) ^ self.table.get(index as usize).copied().unwrap_or(0);
+            self.0 ^= u32::from(*byte);
+            for _ in 0..2 {
+                // The index is masked to the table's length, so the fallback is never taken.
+                self.0 = (self.0 >> 4) ^ TABLE.get(self.0 as usize & 15).copied().unwrap_or(0);
+            }
         }
     }
 
     /// The checksum of everything fed so far.
     pub fn value(&self) -> u32 {
-        !self.state
+        !self.0
     }
 }
 

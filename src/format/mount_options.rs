@@ -6,10 +6,13 @@ use crate::text::{position, push};
 use heapless::VecView;
 use rustix::mount::MountFlags;
 
-/// Options that are flags; the bit of each stands at the same place in [`BITS`].
-const NAMES: &[u8] = b"ro nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
-const BITS: [MountFlags; 10] = [
+/// Options that are not the filesystem's; the flags of each stand at the same place in [`BITS`].
+const NAMES: &[u8] =
+    b"ro rw defaults nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
+const BITS: [MountFlags; 12] = [
     MountFlags::RDONLY,
+    MountFlags::empty(),
+    MountFlags::empty(),
     MountFlags::NOSUID,
     MountFlags::NODEV,
     MountFlags::NOEXEC,
@@ -21,29 +24,21 @@ const BITS: [MountFlags; 10] = [
     MountFlags::STRICTATIME,
 ];
 
-/// Returns the flags and appends everything else, comma separated, to `data`. `rw` takes `ro` back; `defaults` means nothing.
+/// Returns the flags and appends everything else, comma separated, to `data`. Where both are given, `ro` is stronger than `rw`.
 pub fn split(options: &[u8], data: &mut VecView<u8>) -> MountFlags {
     let mut flags = MountFlags::empty();
     for option in options.split(|byte| *byte == b',') {
         match BITS.get(position(NAMES, option)) {
-            Some(bit) => flags |= *bit,
-            None if option == b"rw" => flags -= MountFlags::RDONLY,
-            None if option.is_empty() || option == b"defaults" => {}
+            Some(bits) => flags |= *bits,
             None => add(data, option),
         }
     }
     flags
 }
 
-/// Whether a `rescue=` option was given.
-pub fn has_rescue(data: &[u8]) -> bool {
-    data.split(|byte| *byte == b',')
-        .any(|option| option.starts_with(b"rescue="))
-}
-
 /// Appends one option to comma-separated mount data.
 pub fn add(data: &mut VecView<u8>, option: &[u8]) {
-    if !data.is_empty() {
+    if !data.is_empty() && !option.is_empty() {
         push(data, b",");
     }
     push(data, option);
@@ -60,7 +55,7 @@ mod tests {
             ("ro", MountFlags::RDONLY, ""),
             ("", MountFlags::empty(), ""),
             ("defaults,rw", MountFlags::empty(), ""),
-            ("ro,rw", MountFlags::empty(), ""),
+            ("rw,ro", MountFlags::RDONLY, ""),
             (
                 "ro,nodev,subvol=usr,rescue=all",
                 MountFlags::RDONLY | MountFlags::NODEV,

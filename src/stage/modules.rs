@@ -4,9 +4,10 @@ use super::device;
 use crate::boot::{Boot, read};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{each_entry, open};
-use crate::sys::memory::join;
+use crate::sys::memory::{join, keep};
 use crate::sys::modules;
 use crate::sys::netlink::Uevents;
+use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::{At, Problem, Step};
@@ -70,6 +71,13 @@ impl Boot {
             self.load(index);
         }
         self.load_matching(name);
+    }
+
+    /// Loads the module of a filesystem, and returns its name for mount(2).
+    pub fn request_filesystem(&mut self, name: &[u8]) -> &'static CStr {
+        let alias = keep(&[b"fs-", name]);
+        self.request(alias.to_bytes());
+        keep(&[name])
     }
 
     /// Loads what the devices that are present ask for, through every `modalias` below /sys/bus and the two places outside it.

@@ -30,11 +30,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         .filesystem
         .name();
     boot.request(b"loop");
-    boot.request(keep(&[b"fs-", fstype]).to_bytes());
-    boot.request(b"fs-overlay");
+    let fstype = boot.request_filesystem(fstype);
+    boot.request_filesystem(b"overlay");
 
-    let node = loop_device::attach(image, boot.subject).at(Step::Loop)?;
-    mount(node, IMAGE, keep(&[fstype]), MountFlags::RDONLY, c"").at(Step::Mount)?;
+    let node = loop_device::attach(image).at(Step::Loop)?;
+    mount(node, IMAGE, fstype, MountFlags::RDONLY, c"").at(Step::Mount)?;
 
     let none = MountFlags::empty();
     let options = keep(&[boot.setting(Key::OverlayOptions)]);

@@ -21,20 +21,13 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             .filesystem
             .name();
     }
-    boot.request(keep(&[b"fs-", fstype]).to_bytes());
+    let fstype = boot.request_filesystem(fstype);
     let mut data = Line::new();
     let flags = mount_options::split(boot.options.mount_options, &mut data);
     // A log to be replayed would have to be written.
-    if fstype == b"btrfs" && flags.contains(MountFlags::RDONLY) && !mount_options::has_rescue(&data)
-    {
+    if fstype == c"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
-    mount(
-        boot.source,
-        keep(&[boot.setting(Key::Mountpoint)]),
-        keep(&[fstype]),
-        flags,
-        keep(&[&data]),
-    )
-    .at(Step::Mount)
+    let target = keep(&[boot.setting(Key::Mountpoint)]);
+    mount(boot.source, target, fstype, flags, keep(&[&data])).at(Step::Mount)
 }

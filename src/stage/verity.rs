@@ -4,7 +4,7 @@ use crate::boot::Boot;
 use crate::sys::call::Result as Call;
 use crate::sys::dm::send;
 use crate::sys::files::{self, File, make_directory, open, symlink, write_file};
-use crate::sys::memory::keep;
+use crate::sys::memory::{keep, keep_numbered};
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use toehold::failure::{At, Problem, Step};
@@ -12,7 +12,7 @@ use toehold::format::dm::{self, Command, Request};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 use toehold::format::verity::{SUPERBLOCK, Superblock};
-use toehold::text::{Line, push_number};
+use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let Some(device) = boot.search.found else {
@@ -87,12 +87,12 @@ struct Target<'a> {
 
 impl Target<'_> {
     /// Creates the device, without a table, and returns its minor number.
-    fn create(&mut self) -> Call<u32> {
+    fn create(&mut self) -> Call<usize> {
         let mut uuid = Line::new();
         self.superblock.push_uuid(&mut uuid, self.name);
         dm::start(&mut self.request, self.name, &uuid, 0);
         send(self.control, Command::Create, &mut self.request)?;
-        Ok(minor(dm::device_number(&self.request)))
+        Ok(minor(dm::device_number(&self.request)) as usize)
     }
 
     /// A request without a table. Resume is one: Suspend, with no flag set.
@@ -125,12 +125,10 @@ impl Target<'_> {
 
     /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
     /// the policy, and makes the device known. Returns its node.
-    fn activate(&mut self, minor: u32, policy: &[u8]) -> Result<&'static CStr, Problem> {
+    fn activate(&mut self, minor: usize, policy: &[u8]) -> Result<&'static CStr, Problem> {
         self.set_table(b"", Step::Load)?;
-        let mut digits = Line::new();
-        push_number(&mut digits, minor.into());
         files::probe(
-            keep(&[b"/dev/dm-", &digits]),
+            keep_numbered(b"/dev/dm-", minor),
             self.superblock.data_block_size as usize,
         )
         .at(Step::Probe)?;
@@ -142,7 +140,7 @@ impl Target<'_> {
             self.set_table(policy, Step::Arm)?;
         }
         let node = keep(&[b"/dev/mapper/", self.name]);
-        symlink(keep(&[b"../dm-", &digits]), node)
+        symlink(keep_numbered(b"../dm-", minor), node)
             .and_then(|()| tell_udev(self.name))
             .at(Step::Node)?;
         Ok(node)

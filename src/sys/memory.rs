@@ -5,6 +5,7 @@ use super::files::File;
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::CStr;
 use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
+use toehold::text::{Line, push_number};
 
 /// Maps the first `len` bytes of a file, read only, until execve.
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
@@ -75,4 +76,11 @@ pub fn keep(parts: &[&[u8]]) -> &'static CStr {
     let text = join(free, parts);
     KEEP.used.set((used + text.count_bytes() + 1).min(KEPT));
     text
+}
+
+/// The same, with a number behind it.
+pub fn keep_numbered(name: &[u8], number: usize) -> &'static CStr {
+    let mut digits = Line::new();
+    push_number(&mut digits, number as u64);
+    keep(&[name, &digits])
 }
