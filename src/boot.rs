@@ -33,7 +33,7 @@ impl Boot {
         Self {
             journal: Journal::start(),
             plan: Plan::NONE,
-            options: Options::NONE,
+            options: Options::default(),
             stage: Stage::KernelFs,
             subject: b"",
             tried: Tried::default(),

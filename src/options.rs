@@ -7,94 +7,94 @@ use crate::format::verity::is_root_hash;
 use crate::spec::Spec;
 use crate::text::{decimal, position};
 
-/// Words that we take. The first [`SLOTS`] have a slot each; the rest are other names of the same.
+/// Words that we take: first one for each [`Word`], in its order, then other names of the last four but one.
 const WORDS: &[u8] =
     b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
 usr usrfstype usrflags";
-const SLOTS: usize = 6;
-/// How far an other name's place is from its slot.
+/// How far an other name's place is from its word's.
 const ALIAS: usize = 4;
 
-/// Seconds to wait for a device when nothing else is said.
-const TIMEOUT: u64 = 300;
+/// The values that the command line can give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Word {
+    /// SPEC of the device with data and hash tree.
+    Verity,
+    /// Hexadecimal.
+    RootHash,
+    /// SPEC of what to mount.
+    Mount,
+    /// For mount(2), or `auto`.
+    Fstype,
+    /// As fstab would have them.
+    MountOptions,
+    /// Seconds to wait for a device.
+    Timeout,
+}
+
+const COUNT: usize = Word::Timeout as usize + 1;
 
 type Text = &'static [u8];
 
 /// Everything that the command line says.
+#[derive(Default)]
 pub struct Options {
+    values: [Option<Text>; COUNT],
     /// The device that holds /usr: the filesystem, or data and hash tree.
     pub device: Spec<'static>,
-    /// The same as it was written.
-    pub device_text: Text,
-    /// Hexadecimal; empty: /usr is mounted without verification.
-    pub root_hash: Text,
-    /// Type for mount(2), or `auto`: by its superblock.
-    pub fstype: Text,
-    /// As fstab would have it.
-    pub mount_options: Text,
-    /// Seconds.
+    /// Seconds to wait for it.
     pub timeout: u64,
 }
 
 impl Options {
-    /// What is known before the command line was read: nothing.
-    pub const NONE: Self = Self {
-        device: Spec::Node(b""),
-        device_text: b"",
-        root_hash: b"",
-        fstype: b"auto",
-        mount_options: b"ro",
-        timeout: TIMEOUT,
-    };
-
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
     /// The error is the stage that could not work, and the word that is missing or wrong.
     pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), (Stage, Text)> {
-        let mut slots: [Option<Text>; SLOTS] = [None; SLOTS];
         for word in cmdline::words(line) {
             let mut place = position(WORDS, word.name);
-            if place >= SLOTS {
+            if place >= COUNT {
                 place -= ALIAS;
             }
-            if let (Some(slot), Some(_)) = (slots.get_mut(place), word.value) {
-                *slot = word.value;
+            if let (Some(value), Some(_)) = (self.values.get_mut(place), word.value) {
+                *value = word.value;
             }
         }
-        let [verity, root_hash, mount, fstype, flags, timeout] = slots;
-        self.device_text = choose(verity, root_hash, mount, plan)?;
-        self.device = Spec::parse(self.device_text).ok_or((Stage::Device, self.device_text))?;
-        self.root_hash = root_hash.unwrap_or_default();
-        self.fstype = fstype.unwrap_or(self.fstype);
-        self.mount_options = flags.unwrap_or(self.mount_options);
-        if let Some(text) = timeout {
-            self.timeout = decimal(text).ok_or((Stage::Device, b"rd.earlytimeout".as_slice()))?;
-        }
+        let text = self.choose(plan)?;
+        self.device.read(text).ok_or((Stage::Device, text))?;
+        let timeout = self.value(Word::Timeout, b"300");
+        self.timeout = decimal(timeout).ok_or((Stage::Device, b"rd.earlytimeout".as_slice()))?;
         Ok(())
     }
-}
 
-/// Which device to look for, or the word that is missing or wrong.
-fn choose(
-    verity: Option<Text>,
-    root_hash: Option<Text>,
-    mount: Option<Text>,
-    plan: &Plan<'static>,
-) -> Result<Text, (Stage, Text)> {
-    // With verity, only the verified device can be mounted, and without it there is no such device.
-    let verified = mount.is_some_and(|device| {
-        device.strip_prefix(b"/dev/mapper/") == Some(plan.text(Key::VerityName))
-    });
-    let asked = verity.is_some() || root_hash.is_some() || verified;
-    if !asked && plan.setting(Key::VerityRequired).is_none() {
-        return mount.ok_or((Stage::Device, b"mount.usr"));
+    fn get(&self, word: Word) -> Option<Text> {
+        self.values.get(word as usize).copied().flatten()
     }
-    if !root_hash.is_some_and(is_root_hash) {
-        return Err((Stage::Verity, b"verity.usrhash"));
+
+    /// What the command line gives for a word, or else the default.
+    pub fn value(&self, word: Word, default: Text) -> Text {
+        self.get(word).unwrap_or(default)
     }
-    if mount.is_some() && !verified {
-        return Err((Stage::Verity, b"mount.usr"));
+
+    /// Which device to look for, or the word that is missing or wrong.
+    fn choose(&self, plan: &Plan<'static>) -> Result<Text, (Stage, Text)> {
+        let (verity, mount) = (self.get(Word::Verity), self.get(Word::Mount));
+        let root_hash = self.get(Word::RootHash);
+        // With verity, only the verified device can be mounted, and without it there is no such device.
+        let verified = mount.is_some_and(|device| {
+            device.strip_prefix(b"/dev/mapper/") == Some(plan.text(Key::VerityName))
+        });
+        let asked = verity.is_some() || root_hash.is_some() || verified;
+        if !asked && plan.setting(Key::VerityRequired).is_none() {
+            return mount.ok_or((Stage::Device, b"mount.usr"));
+        }
+        if !root_hash.is_some_and(is_root_hash) {
+            return Err((Stage::Verity, b"verity.usrhash"));
+        }
+        if mount.is_some() && !verified {
+            return Err((Stage::Verity, b"mount.usr"));
+        }
+        verity.ok_or((Stage::Verity, b"verity.usr"))
     }
-    verity.ok_or((Stage::Verity, b"verity.usr"))
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
         } else {
             &[]
         });
-        let mut options = Options::NONE;
+        let mut options = Options::default();
         match options.read(line.as_bytes(), &plan) {
             Ok(()) => Ok(options),
             Err((stage, subject)) => Err((stage, String::from_utf8(subject.to_vec()).unwrap())),
@@ -156,13 +156,9 @@ mod tests {
         ] {
             for required in [false, true] {
                 let options = read(line, required).ok().unwrap();
-                assert_eq!(options.device_text, b"PARTLABEL=USR-A");
-                assert!(matches!(options.device, Spec::Entry(..)));
-                assert_eq!(options.root_hash, b"00ff");
-                assert_eq!(
-                    (options.fstype, options.mount_options, options.timeout),
-                    (&b"auto"[..], &b"ro"[..], 300)
-                );
+                assert_eq!(options.device.text, b"PARTLABEL=USR-A");
+                assert_eq!(options.value(Word::RootHash, b""), b"00ff");
+                assert_eq!(options.timeout, 300);
             }
         }
     }
@@ -211,12 +207,10 @@ mod tests {
         )
         .ok()
         .unwrap();
-        assert!(matches!(options.device, Spec::Node(b"vda2")));
-        assert_eq!(options.root_hash, b"");
-        assert_eq!(
-            (options.fstype, options.mount_options),
-            (&b"ext4"[..], &b"ro,noatime"[..])
-        );
+        assert_eq!(options.device.text, b"/dev/vda2");
+        assert_eq!(options.value(Word::RootHash, b""), b"");
+        assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
+        assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
         assert_eq!(options.timeout, 7);
         let options = read(
             "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",
@@ -224,7 +218,7 @@ mod tests {
         )
         .ok()
         .unwrap();
-        assert_eq!(options.device_text, b"/dev/vdc2");
+        assert_eq!(options.device.text, b"/dev/vdc2");
     }
 
     #[test]

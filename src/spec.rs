@@ -5,11 +5,15 @@ use crate::text::{hex_digit, push};
 use heapless::{Vec, VecView};
 
 /// What to look for.
-pub enum Spec<'a> {
-    /// The node's name below /dev.
-    Node(&'a [u8]),
-    /// What the partition's entry in a GPT has at an offset.
-    Entry(usize, Vec<u8, { gpt::NAME_LEN }>),
+#[derive(Default)]
+pub struct Spec<'a> {
+    /// As it was written.
+    pub text: &'a [u8],
+    /// The node's name below /dev, or empty.
+    node: &'a [u8],
+    /// Otherwise: what the partition's entry in a GPT has, and at which offset.
+    pub entry: Vec<u8, { gpt::NAME_LEN }>,
+    pub offset: usize,
 }
 
 /// Whether a block device is the one.
@@ -23,37 +27,39 @@ pub enum Match {
 
 impl<'a> Spec<'a> {
     /// Reads a SPEC; `None` if it is of no known kind, no GUID, or a label that no GPT can hold.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
+    pub fn read(&mut self, text: &'a [u8]) -> Option<()> {
+        self.text = text;
         if let Some(node) = text.strip_prefix(b"/dev/") {
-            return (!node.is_empty()).then_some(Self::Node(node));
+            self.node = node;
+            return (!node.is_empty()).then_some(());
         }
-        let mut bytes = Vec::new();
         if let Some(guid) = text.strip_prefix(b"PARTUUID=") {
-            push(&mut bytes, &parse_guid(guid)?);
-            return Some(Self::Entry(gpt::GUID, bytes));
+            self.offset = gpt::GUID;
+            push(&mut self.entry, &parse_guid(guid)?);
+            return Some(());
         }
         let label = text
             .strip_prefix(b"PARTLABEL=")
             .filter(|label| !label.is_empty())?;
-        push_utf16(&mut bytes, label)?;
-        Some(Self::Entry(gpt::NAME, bytes))
+        self.offset = gpt::NAME;
+        push_utf16(&mut self.entry, label)
     }
 
     /// Compares with the uevent of a block device.
     pub fn matches(&self, event: &[u8]) -> Match {
         let exact = |yes| if yes { Match::Yes } else { Match::No };
-        match self {
-            Self::Node(name) => exact(uevent::is(event, b"DEVNAME", name)),
-            Self::Entry(..) if uevent::value(event, b"PARTN").is_empty() => Match::No,
-            Self::Entry(offset, guid) => match uevent::value(event, b"PARTUUID") {
-                // Kernels since 6.13 tell.
-                text if *offset == gpt::GUID && !text.is_empty() => {
-                    exact(parse_guid(text).is_some_and(|found| **guid == found))
-                }
-                // The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
-                _ => Match::AskTable,
-            },
+        if !self.node.is_empty() {
+            return exact(uevent::is(event, b"DEVNAME", self.node));
         }
+        if uevent::value(event, b"PARTN").is_empty() {
+            return Match::No;
+        }
+        // Kernels since 6.13 tell. The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
+        let guid = uevent::value(event, b"PARTUUID");
+        if self.offset == gpt::GUID && !guid.is_empty() {
+            return exact(parse_guid(guid).is_some_and(|guid| *self.entry == guid));
+        }
+        Match::AskTable
     }
 }
 
@@ -109,11 +115,16 @@ mod tests {
     const GUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
     const BYTES: &[u8] = b"\x4a\xc9\x30\x71\x3a\x21\x5a\x4e\x8e\x26\x6c\xce\x96\x62\xf1\x32";
 
+    fn parse(text: &[u8]) -> Option<Spec<'_>> {
+        let mut spec = Spec::default();
+        spec.read(text).map(|()| spec)
+    }
+
     fn entry(text: &str) -> Option<(usize, std::vec::Vec<u8>)> {
-        match Spec::parse(text.as_bytes())? {
-            Spec::Entry(offset, bytes) => Some((offset, bytes.to_vec())),
-            Spec::Node(_) => None,
-        }
+        let spec = parse(text.as_bytes())?;
+        spec.node
+            .is_empty()
+            .then(|| (spec.offset, spec.entry.to_vec()))
     }
 
     fn utf16(label: &str) -> std::vec::Vec<u8> {
@@ -134,10 +145,7 @@ mod tests {
             entry("PARTLABEL=USR-A"),
             Some((56, b"U\0S\0R\0-\0A\0\0\0".to_vec()))
         );
-        assert!(matches!(
-            Spec::parse(b"/dev/cciss/c0d0p1"),
-            Some(Spec::Node(b"cciss/c0d0p1"))
-        ));
+        assert_eq!(parse(b"/dev/cciss/c0d0p1").unwrap().node, b"cciss/c0d0p1");
         for bad in [
             "",
             "/dev/",
@@ -151,7 +159,7 @@ mod tests {
             "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13g",
             "PARTUUID=12345678-01",
         ] {
-            assert!(Spec::parse(bad.as_bytes()).is_none(), "{bad}");
+            assert!(parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }
 
@@ -185,7 +193,7 @@ mod tests {
             b"PARTLABEL=\xc3a",
             b"PARTLABEL=\xf0\x9f",
         ] {
-            assert!(Spec::parse(bad).is_none(), "{bad:x?}");
+            assert!(parse(bad).is_none(), "{bad:x?}");
         }
     }
 
@@ -194,7 +202,7 @@ mod tests {
         let old = b"DEVNAME=vda2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=USR-A\n";
         let new = format!("DEVNAME=vda2\nPARTN=2\nPARTUUID={}\n", GUID.to_uppercase());
         let text = format!("PARTUUID={GUID}");
-        let guid = Spec::parse(text.as_bytes()).unwrap();
+        let guid = parse(text.as_bytes()).unwrap();
         assert_eq!(guid.matches(old), Match::AskTable);
         assert_eq!(guid.matches(new.as_bytes()), Match::Yes);
         assert_eq!(
@@ -203,10 +211,10 @@ mod tests {
         );
         assert_eq!(guid.matches(b"PARTN=1\nPARTUUID=12345678-01\n"), Match::No);
         assert_eq!(guid.matches(b"DEVNAME=vda\nDEVTYPE=disk\n"), Match::No);
-        let label = Spec::parse(b"PARTLABEL=USR-A").unwrap();
+        let label = parse(b"PARTLABEL=USR-A").unwrap();
         assert_eq!(label.matches(new.as_bytes()), Match::AskTable);
-        assert_eq!(Spec::Node(b"vda2").matches(old), Match::Yes);
-        assert_eq!(Spec::Node(b"vda").matches(old), Match::No);
-        assert_eq!(Spec::Node(b"vda22").matches(old), Match::No);
+        assert_eq!(parse(b"/dev/vda2").unwrap().matches(old), Match::Yes);
+        assert_eq!(parse(b"/dev/vda").unwrap().matches(old), Match::No);
+        assert_eq!(parse(b"/dev/vda22").unwrap().matches(old), Match::No);
     }
 }

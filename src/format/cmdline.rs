@@ -25,34 +25,34 @@ impl<'a> Iterator for Words<'a> {
     type Item = Word<'a>;
 
     fn next(&mut self) -> Option<Word<'a>> {
-        let start = self.rest.trim_ascii_start();
-        let (quoted, text) = match start {
-            [] => return None,
-            [b'"', text @ ..] => (true, text),
-            _ => (false, start),
-        };
-        let mut inside = quoted;
-        let end = text.iter().position(|byte| {
-            if *byte == b'"' {
-                inside = !inside;
+        let is_blank = |byte: u8| byte <= b' ';
+        while let [blank, rest @ ..] = self.rest
+            && is_blank(*blank)
+        {
+            self.rest = rest;
+        }
+        let (first, _) = self.rest.split_first()?;
+        let (mut inside, mut equals, mut end) = (false, 0, 0);
+        for byte in self.rest {
+            if is_blank(*byte) && !inside {
+                break;
             }
-            byte.is_ascii_whitespace() && !inside
-        });
-        let (word, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+            inside ^= *byte == b'"';
+            // A `=` at the very start belongs to the name.
+            if *byte == b'=' && equals == 0 {
+                equals = end;
+            }
+            end += 1;
+        }
+        let (word, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
-        let word = if quoted {
-            word.strip_suffix(b"\"").unwrap_or(word)
+        let (word, equals) = if *first == b'"' {
+            (unquote(word), equals.saturating_sub(1))
         } else {
-            word
+            (word, equals)
         };
-        // As in the kernel, a `=` at the very start belongs to the name.
-        let equals = word
-            .iter()
-            .skip(1)
-            .position(|byte| *byte == b'=')
-            .map(|at| at + 1);
-        let word = match equals.and_then(|at| word.split_at_checked(at)) {
-            Some((name, [_, value @ ..])) => Word {
+        let word = match word.split_at_checked(equals) {
+            Some((name, [b'=', value @ ..])) if equals != 0 => Word {
                 name,
                 value: Some(unquote(value)),
             },

@@ -41,7 +41,7 @@ const EVENT: usize = 3072;
 
 /// Waits for the device.
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    boot.subject = boot.options.device_text;
+    boot.subject = boot.options.device.text;
     let deadline = clock::now().saturating_add(boot.options.timeout.saturating_mul(1_000_000));
     loop {
         drain(boot);
@@ -124,7 +124,7 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
     }
     let node = keep(&[b"/dev/", value(event, b"DEVNAME")]);
     boot.journal
-        .info(&[boot.options.device_text, b" is ", node.to_bytes()]);
+        .info(&[boot.options.device.text, b" is ", node.to_bytes()]);
     boot.search.found = Some(Device {
         node,
         number: device,
@@ -133,9 +133,10 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
 
 /// The number of the partition looked for in the table of the disk whose uevent file is at `path` + `file`; 0: none.
 fn number_in_table(boot: &mut Boot, path: &[u8], file: &[u8]) -> u32 {
-    let Spec::Entry(offset, wanted) = &boot.options.device else {
+    let Spec { entry, offset, .. } = &boot.options.device;
+    if entry.is_empty() {
         return 0;
-    };
+    }
     let mut fields = [0; 512];
     let event = read(&[b"/sys", path, file], &mut fields);
     let sequence = number(event, b"DISKSEQ");
@@ -150,7 +151,7 @@ fn number_in_table(boot: &mut Boot, path: &[u8], file: &[u8]) -> u32 {
         return 0;
     };
     if let Ok((sector, size)) = disk.geometry()
-        && let Some(partition) = gpt::find(&disk, sector, size, *offset, wanted)
+        && let Some(partition) = gpt::find(&disk, sector, size, *offset, entry)
         && partition.number != 0
     {
         boot.search.ambiguous |= partition.ambiguous;

@@ -9,11 +9,12 @@ use rustix::mount::MountFlags;
 use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::Key;
 use toehold::format::{filesystem, mount_options};
+use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.subject = boot.source.to_bytes();
-    let mut fstype = boot.options.fstype;
+    let mut fstype = boot.options.value(Word::Fstype, b"auto");
     if fstype == b"auto" {
         let device = open(boot.source, OFlags::RDONLY).at(Step::Open)?;
         fstype = filesystem::detect(&device)
@@ -23,7 +24,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     }
     let fstype = boot.request_filesystem(fstype);
     let mut data = Line::new();
-    let flags = mount_options::split(boot.options.mount_options, &mut data);
+    let flags = mount_options::split(boot.options.value(Word::MountOptions, b"ro"), &mut data);
     // A log to be replayed would have to be written.
     if fstype == c"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");

@@ -12,6 +12,7 @@ use toehold::format::dm::{self, Command, Request};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 use toehold::format::verity::{SUPERBLOCK, Superblock};
+use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
@@ -19,7 +20,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         return Err(Step::Open.refused());
     };
     boot.subject = device.node.to_bytes();
-    let root_hash = boot.options.root_hash;
+    let root_hash = boot.options.value(Word::RootHash, b"");
     if root_hash.is_empty() {
         boot.journal
             .error(&[boot.subject, b" is used without verification"]);
