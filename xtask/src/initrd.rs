@@ -8,6 +8,8 @@ pub mod modinfo;
 pub mod plan;
 pub mod profile;
 pub mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,
@@ -341,11 +343,12 @@ impl Tree {
         };
         self.entries
             .sort_by(|one, other| (rank(one), &one.0.path).cmp(&(rank(other), &other.0.path)));
-        for pair in self.entries.windows(2) {
+        let mut paths = BTreeSet::new();
+        for (entry, _) in &self.entries {
             ensure!(
-                pair[0].0.path != pair[1].0.path,
+                paths.insert(&entry.path),
                 "/{} is in the initrd twice",
-                pair[0].0.path
+                entry.path
             );
         }
         Ok(self.entries)

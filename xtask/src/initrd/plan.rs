@@ -1,6 +1,8 @@
 //! Writes the plan; `toehold::format::plan` describes the format, and reads it.
 
 pub mod shape;
+#[cfg(test)]
+pub mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

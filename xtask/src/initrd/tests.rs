@@ -1,0 +1,342 @@
+//! The builder on a modules directory made for the test, and on a real kernel's.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use object::{Architecture, BinaryFormat, Endianness, SectionKind, write::Object};
+use toehold::format::plan::{ALWAYS, Key, Plan};
+
+use super::{
+    Built, Request, build,
+    catalogue::{Catalogue, Found},
+    compress::{self, Compression},
+    cpio,
+    manifest::Kind,
+    plan::{encode, tests::check_lookups},
+    profile::Profile,
+    resolve::resolve,
+};
+
+/// A module file with these tags, packed as the end of `path` tells.
+fn write_module(directory: &Path, path: &str, tags: &[&str]) {
+    let mut elf = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    let section = elf.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::ReadOnlyData);
+    let tags: Vec<u8> = tags.iter().flat_map(|tag| tag.bytes().chain([0])).collect();
+    elf.append_section_data(section, &tags, 1);
+    let elf = elf.write().unwrap();
+    let bytes = match path.rsplit('.').next() {
+        Some("xz") => Compression::Xz.pack(elf).unwrap(),
+        Some("zst") => compress::zstd(&elf).unwrap(),
+        Some("gz") => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&elf).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => elf,
+    };
+    let path = directory.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// lib/modules/1.2.3 and lib/firmware in a directory that goes away at the end.
+fn kernel() -> (tempfile::TempDir, PathBuf) {
+    let room = tempfile::tempdir().unwrap();
+    let modules = room.path().join("lib/modules/1.2.3");
+    for (path, tags) in [
+        ("kernel/drivers/md/dm-mod.ko.xz", &["depends="][..]),
+        (
+            "kernel/drivers/md/dm-verity.ko.zst",
+            &["depends=dm-mod,reed-solomon", "softdep=pre: sha256"],
+        ),
+        (
+            "kernel/drivers/ata/ahci.ko",
+            &[
+                "depends=libata",
+                "alias=pci:v00008086d00002922sv*sd*bc*sc*i*",
+                "firmware=ahci.bin",
+                "firmware=none.bin",
+            ],
+        ),
+        ("kernel/drivers/ata/libata.ko.gz", &["depends="]),
+        ("kernel/drivers/ata/pata_old.ko", &["depends=libata"]),
+        ("kernel/lib/reed_solomon.ko", &["depends=builtin_one"]),
+        (
+            "kernel/crypto/sha256-fast.ko",
+            &["depends=", "alias=sha256", "alias=crypto-sha256"],
+        ),
+        (
+            "kernel/crypto/sha256-slow.ko",
+            &["depends=", "alias=sha256"],
+        ),
+        ("kernel/fs/loop-a.ko", &["depends=loop-b"]),
+        ("kernel/fs/loop-b.ko", &["depends=loop_a"]),
+        ("kernel/fs/orphan.ko", &["depends=nowhere"]),
+    ] {
+        write_module(&modules, path, tags);
+    }
+    fs::write(
+        modules.join("modules.builtin"),
+        "kernel/lib/builtin-one.ko\nkernel/fs/ext4.ko\n",
+    )
+    .unwrap();
+    fs::write(
+        modules.join("modules.builtin.modinfo"),
+        "ext4.alias=fs-ext4\0ext4.license=GPL\0",
+    )
+    .unwrap();
+    let firmware = room.path().join("lib/firmware");
+    fs::create_dir_all(&firmware).unwrap();
+    fs::write(firmware.join("ahci.bin"), "firmware").unwrap();
+    fs::write(room.path().join("init"), "#!init").unwrap();
+    (room, modules)
+}
+
+/// A request with a profile that has these lines in its section `modules`.
+fn request(room: &Path, modules_dir: &Path, rules: &str) -> Request {
+    let profile = room.join("test.toml");
+    let text = format!(
+        "mode = \"usr\"\n[modules]\n{rules}\n[usr]\nmountpoint = \"/sysusr/usr\"\nimage = \"stage2\"\n\
+         [emergency]\nextra_files = {{ \"/etc/note\" = \"init\" }}\n"
+    );
+    fs::write(&profile, text).unwrap();
+    Request {
+        modules_dir: modules_dir.to_owned(),
+        profile,
+        arch: "x86_64".to_owned(),
+        init: room.join("init"),
+        compress: Compression::None,
+        firmware_dir: None,
+        extra: Vec::new(),
+    }
+}
+
+const RULES: &str = "paths = [\"kernel/drivers/ata/**\", \"kernel/none/*\"]\nalways = [\"dm-verity\"]\nnames = [\"fs-ext4\"]\n\
+    exclude = [\"**/pata_*\"]\nfirmware = true\noptions = { libata = \"force=1\" }";
+
+#[test]
+fn archive_and_manifest() {
+    let (room, modules) = kernel();
+    let request = request(room.path(), &modules, RULES);
+    let Built { archive, manifest } = build(&request).unwrap();
+    let again = build(&request).unwrap();
+    assert_eq!(archive, again.archive);
+    assert_eq!(manifest, again.manifest);
+
+    let entries = cpio::unpack(&archive).unwrap();
+    let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    let want = "init toehold.plan dev dev/console dev/null etc etc/note lib lib/firmware lib/firmware/ahci.bin lib/modules \
+        lib/modules/ahci.ko lib/modules/dm-mod.ko lib/modules/dm-verity.ko lib/modules/libata.ko lib/modules/reed_solomon.ko \
+        lib/modules/sha256-fast.ko lib/modules/sha256-slow.ko proc run stage2 stage2/image stage2/root stage2/rw sys sysusr \
+        sysusr/usr";
+    assert_eq!(paths, want.split_whitespace().collect::<Vec<_>>());
+    for entry in entries.iter().filter(|entry| entry.path.ends_with(".ko")) {
+        assert!(
+            entry.data.starts_with(b"\x7fELF"),
+            "{} is still compressed",
+            entry.path
+        );
+    }
+
+    assert_eq!(manifest.missing_firmware, ["none.bin"]);
+    assert_eq!(
+        manifest.warnings,
+        ["modules.paths: no module of this kernel matches \"kernel/none/*\""]
+    );
+    assert_eq!(manifest.totals.modules, 7);
+    assert_eq!(manifest.totals.archive_bytes, archive.len());
+    for (path, kind, source, why) in [
+        ("init", Kind::Init, None, "init"),
+        (
+            "lib/modules/dm-verity.ko",
+            Kind::Module,
+            Some("kernel/drivers/md/dm-verity.ko.zst"),
+            "always",
+        ),
+        (
+            "lib/modules/dm-mod.ko",
+            Kind::Module,
+            Some("kernel/drivers/md/dm-mod.ko.xz"),
+            "dependency of dm-verity",
+        ),
+        (
+            "lib/modules/sha256-slow.ko",
+            Kind::Module,
+            Some("kernel/crypto/sha256-slow.ko"),
+            "soft dependency of dm-verity (sha256)",
+        ),
+        (
+            "lib/modules/ahci.ko",
+            Kind::Module,
+            Some("kernel/drivers/ata/ahci.ko"),
+            "paths: kernel/drivers/ata/**",
+        ),
+        (
+            "lib/firmware/ahci.bin",
+            Kind::Firmware,
+            Some("ahci.bin"),
+            "firmware of ahci",
+        ),
+        ("etc/note", Kind::File, None, "emergency.extra_files"),
+        ("sysusr", Kind::Directory, None, "holds sysusr/usr"),
+    ] {
+        let item = manifest
+            .entries
+            .iter()
+            .find(|item| item.path == path)
+            .unwrap();
+        assert_eq!(
+            (item.kind, item.source.as_deref(), item.why.as_str()),
+            (kind, source, why),
+            "{path}"
+        );
+    }
+
+    let plan = Plan::parse(&entries[1].data).unwrap();
+    let order: Vec<(String, bool, Vec<(usize, bool)>)> = plan
+        .modules()
+        .map(|module| {
+            let name = String::from_utf8(module.name.to_vec()).unwrap();
+            (
+                name,
+                module.flags & ALWAYS != 0,
+                module.dependencies().collect(),
+            )
+        })
+        .collect();
+    let order: Vec<(&str, bool, &[(usize, bool)])> = order
+        .iter()
+        .map(|(name, always, needs)| (name.as_str(), *always, needs.as_slice()))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            ("dm-mod", true, &[][..]),
+            ("libata", false, &[]),
+            ("ahci", false, &[(1, false)]),
+            ("reed_solomon", true, &[]),
+            ("sha256-fast", true, &[]),
+            ("sha256-slow", true, &[]),
+            (
+                "dm-verity",
+                true,
+                &[(0, false), (3, false), (4, true), (5, true)]
+            ),
+        ]
+    );
+    assert_eq!(plan.modules().nth(1).unwrap().options, b"force=1");
+    assert_eq!(plan.setting(Key::Release), Some(&b"1.2.3"[..]));
+}
+
+#[test]
+fn refusals_say_why() {
+    let (room, modules) = kernel();
+    for (rules, want) in [
+        (
+            "names = [\"dm-veritas\"]",
+            "modules.names: this kernel has no module, alias or built-in \"dm-veritas\"; close to it: dm-verity",
+        ),
+        (
+            "always = [\"nothing_like_it\"]",
+            "modules.always: this kernel has no module",
+        ),
+        (
+            "names = [\"loop-a\"]",
+            "in a circle: loop-a -> loop-b -> loop-a",
+        ),
+        (
+            "names = [\"orphan\"]",
+            "kernel/fs/orphan.ko: depends on nowhere",
+        ),
+        ("paths = [\"kernel/{a\"]", "is no glob pattern"),
+        ("strip = \"sometimes\"", "unknown variant"),
+        ("options = { sha256 = \"x\" }", "alias of several modules"),
+    ] {
+        let error = format!(
+            "{:#}",
+            build(&request(room.path(), &modules, rules)).unwrap_err()
+        );
+        assert!(error.contains(want), "{error}\nlacks {want}");
+    }
+    let twice = Request {
+        extra: vec![("/init".to_owned(), room.path().join("init"))],
+        ..request(room.path(), &modules, "")
+    };
+    assert!(format!("{:#}", build(&twice).unwrap_err()).contains("/init is in the initrd twice"));
+    let elsewhere = request(room.path(), &room.path().join("lib/firmware"), "");
+    assert!(format!("{:#}", build(&elsewhere).unwrap_err()).contains("no kernel modules there"));
+}
+
+#[test]
+fn names_as_modprobe_takes_them() {
+    let (_room, modules) = kernel();
+    write_module(&modules, "updates/ahci.ko", &["alias=newer"]);
+    let catalogue = Catalogue::read(&modules).unwrap();
+    let names = |text| match catalogue.find(text) {
+        Found::Modules(found) => found
+            .iter()
+            .map(|number| catalogue.modules[*number].name.as_str())
+            .collect(),
+        Found::Builtin => vec!["(built in)"],
+        Found::Nothing => vec![],
+    };
+    assert_eq!(names("dm_verity"), ["dm-verity"]);
+    assert_eq!(names("sha256"), ["sha256-fast", "sha256-slow"]);
+    assert_eq!(names("crypto_sha256"), ["sha256-fast"]);
+    assert_eq!(names("builtin_one"), ["(built in)"]);
+    assert_eq!(names("fs-ext4"), ["(built in)"]);
+    assert_eq!(names("newer"), ["ahci"], "updates/ hides the kernel's own");
+    assert_eq!(
+        names("pci:v00008086d00002922sv1sd2bc3sc4i5"),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+#[ignore = "fetches Debian's generic kernel; `cargo xtask test` runs it"]
+fn flatcar_profile_on_the_generic_kernel() {
+    let kernel = crate::kernels::fetch(crate::kernels::Series::Generic61).unwrap();
+    let profile = Profile::read(&crate::paths::root().join("xtask/profiles/flatcar.toml")).unwrap();
+    let catalogue = Catalogue::read(&kernel.modules_dir).unwrap();
+    let selection = resolve(&catalogue, &profile.modules).unwrap();
+    assert!(
+        (550..650).contains(&selection.modules.len()),
+        "{} modules",
+        selection.modules.len()
+    );
+    assert_eq!(selection.warnings, Vec::<String>::new());
+    let file = encode(&selection.modules, &profile.settings(&kernel.release)).unwrap();
+
+    let plan = Plan::parse(&file).unwrap();
+    assert_eq!(plan.modules().count(), selection.modules.len());
+    for (module, chosen) in plan.modules().zip(&selection.modules) {
+        assert_eq!(module.name, chosen.module.name.as_bytes());
+        assert_eq!(module.flags & ALWAYS != 0, chosen.always);
+        assert_eq!(
+            module.dependencies().collect::<Vec<_>>(),
+            chosen.dependencies
+        );
+    }
+    for (key, value) in profile.settings(&kernel.release) {
+        assert_eq!(plan.setting(key), Some(value.as_slice()), "{key:?}");
+    }
+    // btrfs cannot load without a crc32c, which its symbols do not tell.
+    let number = |name: &str| {
+        selection
+            .modules
+            .iter()
+            .position(|chosen| chosen.module.name == name)
+            .unwrap()
+    };
+    let libcrc32c = &selection.modules[number("libcrc32c")];
+    assert!(
+        libcrc32c
+            .dependencies
+            .contains(&(number("crc32c_generic"), true))
+    );
+    check_lookups(&file, &selection.modules);
+}
