@@ -6,3 +6,4 @@ pub mod build;
 pub mod image;
 pub mod initrd;
 pub mod plan;
+pub mod size;

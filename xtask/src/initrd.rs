@@ -159,6 +159,11 @@ impl Contents {
         })
     }
 
+    /// The kernel's release.
+    pub fn release(&self) -> &str {
+        &self.manifest.release
+    }
+
     fn finish(self, request: &Request, archive: Vec<u8>) -> Result<Built> {
         let mut manifest = self.manifest;
         let totals = &mut manifest.totals;

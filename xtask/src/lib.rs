@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod paths;
 pub mod progress;
 pub mod qemu;
+pub mod size;
 pub mod summary;
 pub mod tools;
 

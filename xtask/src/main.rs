@@ -30,6 +30,8 @@ enum Command {
     Bench(commands::bench::Args),
     /// Make a GPT test disk with a verity-protected /usr
     Image(commands::image::Args),
+    /// Weigh the init and the initrds against size-budget.toml
+    Size(commands::size::Args),
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             Self::Boot(args) => commands::boot::run(args),
             Self::Bench(args) => commands::bench::run(args),
             Self::Image(args) => commands::image::run(args),
+            Self::Size(args) => commands::size::run(args),
         }
     }
 }

@@ -1,6 +1,12 @@
 //! `cargo xtask build`: the init, at `target/toehold/<arch>/init`.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -58,9 +64,21 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
     let path = paths::init(arch);
     let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
-    for (path, bytes) in [(&debug, &code), (&path, &stripped)] {
-        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
-    }
+    replace(&debug, &code)?;
+    replace(&path, &stripped)?;
     Ok(path)
+}
+
+/// Writes an executable so that whoever reads it meanwhile sees the old one or the new one, whole.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let directory = path.parent().context("it has no directory")?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(bytes)?;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

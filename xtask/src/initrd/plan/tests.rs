@@ -34,6 +34,21 @@ fn chosen<'a>(
     }
 }
 
+/// What every plan has, and one setting that is empty.
+fn settings() -> Vec<(Key, Vec<u8>)> {
+    let text = |text: &str| text.as_bytes().to_vec();
+    vec![
+        (Key::Release, text("6.1")),
+        (Key::VerityName, text("usr")),
+        (Key::VerityRequired, Vec::new()),
+        (Key::OnCorruption, Vec::new()),
+        (Key::Mountpoint, text("/usr")),
+        (Key::Image, text("image")),
+        (Key::OverlayOptions, text("size=50%")),
+        (Key::Init, text("/init")),
+    ]
+}
+
 fn small() -> Vec<u8> {
     let modules = [
         module("dm-mod", &[]),
@@ -52,10 +67,7 @@ fn small() -> Vec<u8> {
             chosen(&modules[0], true, "", Vec::new()),
             chosen(&modules[1], false, "x=1", vec![(0, true)]),
         ],
-        &[
-            (Key::Release, b"6.1".to_vec()),
-            (Key::VerityRequired, Vec::new()),
-        ],
+        &settings(),
     )
     .unwrap()
 }
@@ -67,7 +79,8 @@ fn exact_bytes() {
     // Keys 0x00010002, then 2 more, then 0xFFFFFE more.
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
-    let settings = b"\x01\x036.1\x03\0";
+    let settings =
+        b"\x01\x036.1\x02\x03usr\x03\0\x05\0\x06\x04/usr\x07\x05image\x08\x08size=50%\x09\x05/init";
     let len = 28 + modules.len() + aliases.len() + settings.len();
     want.extend(b"toehold\0\x01\0\0\0");
     want.extend([len as u8, 0, 0, 0]);
@@ -114,7 +127,7 @@ fn reads_back() {
         ("", false),
     ] {
         let mut found = Vec::new();
-        plan.lookup(modalias.as_bytes(), |number| found.push(number));
+        plan.lookup(modalias.as_bytes(), &mut |number| found.push(number));
         assert_eq!(found, if want { vec![1] } else { vec![] }, "{modalias}");
     }
 }
@@ -154,7 +167,7 @@ fn forged_checksums_do_no_harm() {
                     assert!(module.dependencies().all(|(needed, _)| needed < number));
                 }
                 for text in ["fs-ab", "usb:v0001p0002d0100", ""] {
-                    plan.lookup(text.as_bytes(), |_| ());
+                    plan.lookup(text.as_bytes(), &mut |_| ());
                 }
                 plan.setting(Key::PromptSeconds);
             }
@@ -238,7 +251,7 @@ pub fn check_lookups(file: &[u8], modules: &[Chosen]) {
             "{modalias} is no instance of {alias}"
         );
         let mut found = BTreeSet::new();
-        plan.lookup(modalias.as_bytes(), |number| {
+        plan.lookup(modalias.as_bytes(), &mut |number| {
             found.insert(number);
         });
         assert_eq!(found, want, "{modalias}, made from {alias}");
@@ -296,13 +309,13 @@ fn lookups_find_what_a_search_finds() {
         .iter()
         .map(|module| chosen(module, false, "", Vec::new()))
         .collect();
-    let file = encode(&modules, &[]).unwrap();
+    let file = encode(&modules, &settings()).unwrap();
     for _ in 0..20 {
         check_lookups(&file, &modules);
     }
     // Two identifiers in one modalias: each finds its own.
     let plan = Plan::parse(&file).unwrap();
     let mut found = Vec::new();
-    plan.lookup(b"acpi:PNP0A03:PNP0C0A:", |number| found.push(number));
+    plan.lookup(b"acpi:PNP0A03:PNP0C0A:", &mut |number| found.push(number));
     assert_eq!(found, [3]);
 }

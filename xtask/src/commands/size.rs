@@ -1,0 +1,78 @@
+//! `cargo xtask size`: what the init and the initrds weigh, against the budget.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::build;
+use crate::{
+    Verdict,
+    initrd::{Request, compress::Compression},
+    kernels, paths,
+    size::{
+        Init, Initrd,
+        budget::Budget,
+        report::{Report, Style},
+    },
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown
+    #[arg(long)]
+    markdown: bool,
+    /// The limits to hold
+    #[arg(long, value_name = "FILE", default_value_os_t = paths::root().join("size-budget.toml"))]
+    budget: PathBuf,
+    /// Measure initrds with these modules instead of those of the budget's kernels
+    #[arg(long, value_name = "DIR")]
+    modules_dir: Option<PathBuf>,
+    /// Pack whole initrds too, modules and all, which takes a minute
+    #[arg(long)]
+    full: bool,
+}
+
+pub fn run(args: Args) -> Result<Verdict> {
+    let budget = Budget::read(&args.budget)?;
+    let arch = "x86_64";
+    let init = build::init(arch, &[])?;
+    let mut report = Report {
+        init: Init::weigh(&init)?,
+        initrds: Vec::new(),
+        checks: Vec::new(),
+    };
+    report.checks = budget.check_init(&report.init);
+    for (profile, entry) in &budget.initrd {
+        let modules_dir = match &args.modules_dir {
+            Some(directory) => directory.clone(),
+            None => kernels::fetch(entry.kernel)?.modules_dir,
+        };
+        let request = Request {
+            modules_dir,
+            profile: paths::root().join(format!("xtask/profiles/{profile}.toml")),
+            arch: arch.to_owned(),
+            init: init.clone(),
+            compress: Compression::Zstd,
+            firmware_dir: None,
+            extra: Vec::new(),
+        };
+        let initrd = Initrd::weigh(profile, &request, args.full)?;
+        report.checks.extend(budget.check_initrd(&initrd));
+        report.initrds.push(initrd);
+    }
+    match (args.json, args.markdown) {
+        (true, _) => println!("{}", serde_json::to_string_pretty(&report)?),
+        (_, true) => print!("{}", report.text(Style::Markdown)),
+        _ => print!("{}", report.text(Style::Plain)),
+    }
+    let overruns = report.overruns();
+    eprint!("{overruns}");
+    Ok(if overruns.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    })
+}
