@@ -8,6 +8,7 @@ pub mod modinfo;
 pub mod plan;
 pub mod profile;
 pub mod resolve;
+pub mod strip;
 #[cfg(test)]
 mod tests;
 
@@ -259,9 +260,10 @@ impl Tree {
     }
 
     fn module(&mut self, catalogue: &Catalogue, chosen: &Chosen, strip: Strip) -> Result<()> {
-        let _ = strip;
         let module = chosen.module;
-        let data = modinfo::load(&catalogue.directory.join(&module.path))?;
+        let file = catalogue.directory.join(&module.path);
+        let data = strip::apply(modinfo::load(&file)?, strip)
+            .with_context(|| file.display().to_string())?;
         let path = format!("lib/modules/{}.ko", module.name);
         self.file(
             &path,
