@@ -1,0 +1,203 @@
+//! The archive's contents while they grow: entries in any order, each with its reason.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Request,
+    catalogue::Catalogue,
+    cpio::Entry,
+    manifest::{Item, Kind},
+    modinfo,
+    profile::Strip,
+    resolve::{Chosen, Selection},
+    strip,
+};
+
+/// What the init mounts on, or moves.
+const DIRECTORIES: [&str; 9] = [
+    "dev",
+    "lib/modules",
+    "proc",
+    "run",
+    "stage2",
+    "stage2/image",
+    "stage2/root",
+    "stage2/rw",
+    "sys",
+];
+
+/// What is opened before devtmpfs is mounted.
+const DEVICES: [(&str, u32, (u32, u32)); 2] =
+    [("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3))];
+
+/// Reads a file, or says which could not be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The archive's contents while they grow.
+#[derive(Default)]
+pub struct Tree {
+    entries: Vec<(Entry, Item)>,
+    directories: BTreeSet<String>,
+}
+
+impl Tree {
+    fn add(&mut self, entry: Entry, kind: Kind, source: Option<String>, why: &str) {
+        if let Some((parent, _)) = entry.path.rsplit_once('/') {
+            self.directory(parent, &format!("holds {}", entry.path));
+        }
+        let item = Item {
+            path: entry.path.clone(),
+            kind,
+            bytes: entry.data.len(),
+            source,
+            why: why.to_owned(),
+        };
+        self.entries.push((entry, item));
+    }
+
+    /// A directory and those that hold it, each once.
+    pub fn directory(&mut self, path: &str, why: &str) {
+        if self.directories.insert(path.to_owned()) {
+            self.add(Entry::directory(path), Kind::Directory, None, why);
+        }
+    }
+
+    /// A file, owned by root.
+    pub fn file(
+        &mut self,
+        path: &str,
+        permissions: u32,
+        data: Vec<u8>,
+        kind: Kind,
+        source: Option<String>,
+        why: &str,
+    ) {
+        self.add(Entry::file(path, permissions, data), kind, source, why);
+    }
+
+    /// What every initrd has, beside the init and the plan.
+    pub fn skeleton(&mut self, mountpoint: &str) {
+        for path in DIRECTORIES {
+            self.directory(path, "mount points and moved directories of every boot");
+        }
+        self.directory(mountpoint.trim_matches('/'), "usr.mountpoint");
+        for (path, permissions, device) in DEVICES {
+            let entry = Entry::character_device(path, permissions, device);
+            let why = "open before devtmpfs is mounted";
+            self.add(entry, Kind::Device, None, why);
+        }
+    }
+
+    /// A module as the profile wants it: decompressed, stripped or not.
+    pub fn module(&mut self, catalogue: &Catalogue, chosen: &Chosen, strip: Strip) -> Result<()> {
+        let module = chosen.module;
+        let file = catalogue.directory.join(&module.path);
+        let data = strip::apply(modinfo::load(&file)?, strip)
+            .with_context(|| file.display().to_string())?;
+        let path = format!("lib/modules/{}.ko", module.name);
+        self.file(
+            &path,
+            0o644,
+            data,
+            Kind::Module,
+            Some(module.path.display().to_string()),
+            &chosen.why,
+        );
+        Ok(())
+    }
+
+    /// Adds the firmware that the modules name; returns the names that were not found.
+    pub fn firmware(&mut self, request: &Request, selection: &Selection) -> Result<Vec<String>> {
+        let beside = request.modules_dir.join("../../firmware");
+        let directories: Vec<&Path> = request
+            .firmware_dir
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([beside.as_path()])
+            .collect();
+        let mut missing = BTreeSet::new();
+        let mut taken = BTreeSet::new();
+        for chosen in &selection.modules {
+            for name in chosen
+                .module
+                .info
+                .firmware
+                .iter()
+                .filter(|name| taken.insert(name.as_str()))
+            {
+                // The kernel looks for a compressed file when the plain one is absent.
+                let names = ["", ".zst", ".xz"].map(|suffix| format!("{name}{suffix}"));
+                let found = names.iter().find_map(|name| {
+                    let directory = directories
+                        .iter()
+                        .find(|directory| directory.join(name).is_file())?;
+                    Some((directory.join(name), name))
+                });
+                match found {
+                    Some((file, found)) => {
+                        let why = format!("firmware of {}", chosen.module.name);
+                        self.file(
+                            &format!("lib/firmware/{found}"),
+                            0o644,
+                            read(&file)?,
+                            Kind::Firmware,
+                            Some(found.clone()),
+                            &why,
+                        );
+                    }
+                    None => {
+                        missing.insert(name.clone());
+                    }
+                }
+            }
+        }
+        Ok(missing.into_iter().collect())
+    }
+
+    /// A file of this machine, with its permissions.
+    pub fn extra(&mut self, path: &str, file: &Path, why: &str) -> Result<()> {
+        let permissions = fs::metadata(file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .permissions()
+            .mode()
+            & 0o777;
+        self.file(
+            path.trim_start_matches('/'),
+            permissions,
+            read(file)?,
+            Kind::File,
+            None,
+            why,
+        );
+        Ok(())
+    }
+
+    /// Init and plan first, then by path, so that parents come before children.
+    pub fn ordered(mut self) -> Result<Vec<(Entry, Item)>> {
+        let rank = |entry: &(Entry, Item)| match entry.1.kind {
+            Kind::Init => 0,
+            Kind::Plan => 1,
+            _ => 2,
+        };
+        self.entries
+            .sort_by(|one, other| (rank(one), &one.0.path).cmp(&(rank(other), &other.0.path)));
+        let mut paths = BTreeSet::new();
+        for (entry, _) in &self.entries {
+            ensure!(
+                paths.insert(&entry.path),
+                "/{} is in the initrd twice",
+                entry.path
+            );
+        }
+        Ok(self.entries)
+    }
+}
