@@ -92,7 +92,8 @@ impl Boot {
             disk = disk.copy(&room.path().join("disk.img")).expect("a copy");
             damage(&disk);
         }
-        let append = format!("{} {}", (self.words)(&disk), self.append);
+        let words = (self.words)(&disk);
+        let append = format!("{words} rd.earlytimeout=30 {}", self.append);
         let machine = Machine {
             interface: self.interface,
             memory: self.memory,

@@ -21,7 +21,8 @@ pub struct Report {
     pub mounts: Vec<Mount>,
     /// Names of the loaded modules, last loaded first.
     pub modules: Vec<String>,
-    /// Fields of /proc/meminfo in KiB, read before anything else was started.
+    /// Fields of /proc/meminfo in KiB, read before anything else was started; and `PerCpuLists`, the free pages that
+    /// processors keep at hand, which are not counted there.
     pub memory: BTreeMap<String, u64>,
     /// Text of each file below /run/toehold and /run/udev/rules.d, by path.
     pub files: BTreeMap<String, String>,

@@ -75,7 +75,23 @@ fn memory() -> BTreeMap<String, u64> {
             let number = value.split_whitespace().next()?.parse().ok()?;
             Some((name.to_owned(), number))
         })
+        .chain([("PerCpuLists".to_owned(), per_cpu_lists())])
         .collect()
+}
+
+/// Free pages that each processor keeps at hand, in KiB: /proc/meminfo does not count them as free.
+fn per_cpu_lists() -> u64 {
+    let pages: u64 = file("/proc/zoneinfo")
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("count:")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .sum();
+    pages * 4
 }
 
 fn files() -> BTreeMap<String, String> {
