@@ -32,6 +32,10 @@ enum Command {
     Image(commands::image::Args),
     /// Weigh the init and the initrds against size-budget.toml
     Size(commands::size::Args),
+    /// Run every test and the size gate
+    Test(commands::test::Args),
+    /// Run what CI runs: format, lints, tests and sizes
+    Ci(commands::ci::Args),
 }
 
 impl Command {
@@ -44,6 +48,8 @@ impl Command {
             Self::Bench(args) => commands::bench::run(args),
             Self::Image(args) => commands::image::run(args),
             Self::Size(args) => commands::size::run(args),
+            Self::Test(args) => commands::test::run(args),
+            Self::Ci(args) => commands::ci::run(args),
         }
     }
 }

@@ -1,0 +1,131 @@
+//! `cargo xtask test`: every test there is, and the size gate.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use super::{build, defaults, size};
+use crate::kernels::{self, Series};
+use crate::{Verdict, paths, tools};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only tests whose names contain one of these, and no size gate
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Tests at a time [default: one for each processor, from 2 to 4]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Tests that passed, failed and were ignored.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+pub fn run(args: Args) -> Result<Verdict> {
+    tools::require(tools::ALL)?;
+    for series in [Series::Cloud61, Series::Generic61] {
+        kernels::fetch(series)?;
+    }
+    build::init("x86_64", &[])?;
+    let sizes = match args.names.as_slice() {
+        [] => {
+            println!("\n== sizes");
+            size::run(defaults()?)?
+        }
+        _ => Verdict::Pass,
+    };
+    println!("\n== tests");
+    let processors = std::thread::available_parallelism().map_or(2, |count| count.get());
+    let threads = args.threads.unwrap_or(processors.clamp(2, 4));
+    let (counts, passed) = cargo_test(&args.names, threads)?;
+    println!(
+        "\nsizes: {}",
+        if sizes == Verdict::Pass {
+            "within budget"
+        } else {
+            "over budget"
+        }
+    );
+    println!(
+        "{} passed, {} failed, {} skipped",
+        counts.passed, counts.failed, counts.ignored
+    );
+    // A run that tested nothing proves nothing.
+    let good = passed && counts.passed > 0 && sizes == Verdict::Pass;
+    Ok(if good { Verdict::Pass } else { Verdict::Fail })
+}
+
+/// Runs all tests, shows what they print, and counts them; the second value is whether cargo was content.
+fn cargo_test(names: &[String], threads: usize) -> Result<(Counts, bool)> {
+    let mut child = Command::new(env!("CARGO"))
+        .args(["test", "--workspace", "--no-fail-fast", "--"])
+        .arg(format!("--test-threads={threads}"))
+        .args(names)
+        .current_dir(paths::root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let mut counts = Counts::default();
+    let output = child
+        .stdout
+        .take()
+        .context("cargo has no standard output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        counts.add(&line);
+    }
+    Ok((counts, child.wait()?.success()))
+}
+
+impl Counts {
+    /// Adds what a line `test result: ok. 3 passed; 0 failed; 1 ignored; …` says; other lines say nothing.
+    fn add(&mut self, line: &str) {
+        let Some((_, rest)) = line.split_once("test result: ") else {
+            return;
+        };
+        let rest = rest.split_once(". ").map_or("", |(_, rest)| rest);
+        for part in rest.split(';') {
+            let mut words = part.split_whitespace();
+            let Some(number) = words.next().and_then(|word| word.parse::<usize>().ok()) else {
+                continue;
+            };
+            match words.next() {
+                Some("passed") => self.passed += number,
+                Some("failed") => self.failed += number,
+                Some("ignored") => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn the_runner_is_counted() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.01s",
+        ] {
+            counts.add(line);
+        }
+        let expected = Counts {
+            passed: 5,
+            failed: 4,
+            ignored: 1,
+        };
+        assert_eq!(counts, expected);
+    }
+}
