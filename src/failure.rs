@@ -1,8 +1,7 @@
 //! What went wrong, small enough for a register, and the lines that say it.
 
-use crate::text::{item, push, push_number, word};
+use crate::text::{Line, item, push, push_number, word};
 use core::num::NonZeroUsize;
-use heapless::VecView;
 use rustix::io::Errno;
 
 /// The stages of the boot, in order.
@@ -80,7 +79,7 @@ impl Error {
     }
 
     /// Appends its name, or its number where the name is not one that a boot meets.
-    pub fn push(self, line: &mut VecView<u8>) {
+    pub fn push(self, line: &mut Line) {
         push_errno(line, self.0.get());
     }
 }
@@ -130,7 +129,7 @@ impl Stage {
 
 impl Problem {
     /// Appends `FAILED stage=… step=… errno=… subject=…`.
-    pub fn describe(self, stage: Stage, subject: &[u8], line: &mut VecView<u8>) {
+    pub fn describe(self, stage: Stage, subject: &[u8], line: &mut Line) {
         push(line, b"FAILED stage=");
         push(line, stage.name());
         push(line, b" step=");
@@ -184,7 +183,7 @@ const HIGH_ERRNO_NAMES: &[u8] =
 uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x7fEKEYEXPIRED \x80EKEYREVOKED \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
-fn push_errno(line: &mut VecView<u8>, number: usize) {
+fn push_errno(line: &mut Line, number: usize) {
     let low = word(ERRNO_NAMES, number);
     let name = if low != b"?" {
         Some(low)

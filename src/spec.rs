@@ -1,8 +1,7 @@
 //! Naming a block device: `PARTUUID=`, `PARTLABEL=` or `/dev/…`, compared exactly.
 
 use crate::format::{gpt, uevent};
-use crate::text::{hex_digit, push};
-use heapless::{Vec, VecView};
+use crate::text::{Line, hex_digit, push};
 
 /// What to look for.
 #[derive(Default)]
@@ -12,7 +11,7 @@ pub struct Spec<'a> {
     /// The node's name below /dev, or empty.
     node: &'a [u8],
     /// Otherwise: what the partition's entry in a GPT has, and at which offset.
-    pub entry: Vec<u8, { gpt::NAME_LEN }>,
+    pub entry: Line,
     pub offset: usize,
 }
 
@@ -81,7 +80,7 @@ fn parse_guid(text: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// Appends UTF-8 as UTF-16, little endian, with a NUL behind it where there is room; `None` if it is no text or too long.
-fn push_utf16(units: &mut VecView<u8>, text: &[u8]) -> Option<()> {
+fn push_utf16(units: &mut Line, text: &[u8]) -> Option<()> {
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         rest = after;
@@ -98,14 +97,15 @@ fn push_utf16(units: &mut VecView<u8>, text: &[u8]) -> Option<()> {
             return None;
         }
         if code > 0xFFFF {
-            let high = 0xD7C0 + (code >> 10) as u16;
-            units.extend_from_slice(&high.to_le_bytes()).ok()?;
+            push(units, &(0xD7C0 + (code >> 10) as u16).to_le_bytes());
             code = 0xDC00 | code & 0x3FF;
         }
-        units.extend_from_slice(&(code as u16).to_le_bytes()).ok()?;
+        push(units, &(code as u16).to_le_bytes());
     }
-    push(units, &[0, 0]);
-    Some(())
+    if units.len() < gpt::NAME_LEN {
+        push(units, &[0, 0]);
+    }
+    (units.len() <= gpt::NAME_LEN).then_some(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Source: the kernel's include/uapi/linux/dm-ioctl.h, interface version 4.
 
 use super::{u32_at, u64_at};
-use crate::text::push;
-use heapless::{Vec, VecView};
+use crate::text::{Line, push};
 use static_assertions::const_assert;
 
 /// Bytes of `struct dm_ioctl`; what belongs to a request follows it.
@@ -13,9 +12,6 @@ pub const HEADER: usize = 312;
 pub const TARGET: usize = 40;
 const NAME: usize = 48;
 const UUID: usize = 176;
-
-/// A request, and the room for its answer.
-pub type Request = Vec<u8, 2048>;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
 const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
@@ -36,7 +32,7 @@ pub enum Command {
 pub const READ_ONLY: u32 = 1;
 
 /// Starts a request about the device named `name`: the header, with a UUID if one is to be set.
-pub fn start(request: &mut VecView<u8>, name: &[u8], uuid: &[u8], flags: u32) {
+pub fn start(request: &mut Line, name: &[u8], uuid: &[u8], flags: u32) {
     request.clear();
     let targets = flags & READ_ONLY;
     for field in [
@@ -59,7 +55,7 @@ pub fn start(request: &mut VecView<u8>, name: &[u8], uuid: &[u8], flags: u32) {
 }
 
 /// Adds the head of the one target of a table: `verity`, `sectors` of 512 bytes long. Its parameters are to follow.
-pub fn add_target(request: &mut VecView<u8>, sectors: u64) {
+pub fn add_target(request: &mut Line, sectors: u64) {
     push(request, &0u64.to_le_bytes());
     push(request, &sectors.to_le_bytes());
     // Status, and the offset of a next target.
@@ -69,11 +65,11 @@ pub fn add_target(request: &mut VecView<u8>, sectors: u64) {
 }
 
 /// Fills the buffer to its capacity, which is what the header says the request is long: the kernel answers in the rest.
-pub fn finish(request: &mut VecView<u8>) {
+pub fn finish(request: &mut Line) {
     pad(request, request.capacity());
 }
 
-fn pad(request: &mut VecView<u8>, len: usize) {
+fn pad(request: &mut Line, len: usize) {
     // Never longer than the capacity, see the assertion above.
     let _ = request.resize(len, 0);
 }

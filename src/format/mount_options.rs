@@ -2,8 +2,7 @@
 //!
 //! Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
 
-use crate::text::{position, push};
-use heapless::VecView;
+use crate::text::{Line, position, push};
 use rustix::mount::MountFlags;
 
 /// Options that are not the filesystem's; the flags of each stand at the same place in [`BITS`].
@@ -25,7 +24,7 @@ const BITS: [MountFlags; 12] = [
 ];
 
 /// Returns the flags and appends everything else, comma separated, to `data`. Where both are given, `ro` is stronger than `rw`.
-pub fn split(options: &[u8], data: &mut VecView<u8>) -> MountFlags {
+pub fn split(options: &[u8], data: &mut Line) -> MountFlags {
     let mut flags = MountFlags::empty();
     for option in options.split(|byte| *byte == b',') {
         match BITS.get(position(NAMES, option)) {
@@ -37,7 +36,7 @@ pub fn split(options: &[u8], data: &mut VecView<u8>) -> MountFlags {
 }
 
 /// Appends one option to comma-separated mount data.
-pub fn add(data: &mut VecView<u8>, option: &[u8]) {
+pub fn add(data: &mut Line, option: &[u8]) {
     if !data.is_empty() && !option.is_empty() {
         push(data, b",");
     }

@@ -3,70 +3,93 @@
 //! Sources: cryptsetup's verity on-disk format; the kernel's Documentation/admin-guide/device-mapper/verity.rst.
 
 use super::{u32_at, u64_at};
-use crate::text::{hex_digit, push, push_hex, push_number};
-use heapless::VecView;
+use crate::text::{Line, hex_digit, push, push_hex, push_number};
 
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
+/// Bytes of the longest salt.
+const SALT: usize = 256;
 
 /// A superblock that makes sense. None of it is authenticated: a wrong value makes verification fail, except
-/// `data_blocks`, which only says how much of the device is shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Superblock<'a> {
-    /// Salt after (0, Chrome OS) or before (1) the data.
-    pub hash_type: u32,
-    pub uuid: &'a [u8],
-    /// Name as the kernel's crypto API takes it.
-    pub algorithm: &'a [u8],
-    /// Bytes.
-    pub data_block_size: u32,
-    /// Bytes.
-    pub hash_block_size: u32,
-    pub data_blocks: u64,
-    pub salt: &'a [u8],
-}
+/// the number of data blocks, which only says how much of the device is shown.
+#[derive(Clone, Copy)]
+pub struct Superblock<'a>(&'a [u8; SUPERBLOCK]);
 
 impl<'a> Superblock<'a> {
     /// Reads a superblock; `None` if it is not one, or one that the kernel could not use.
     pub fn parse(bytes: &'a [u8; SUPERBLOCK]) -> Option<Self> {
-        let algorithm = bytes.get(32..64)?.split(|byte| *byte == 0).next()?;
-        let superblock = Self {
-            hash_type: u32_at(bytes, 12),
-            uuid: bytes.get(16..32)?,
-            algorithm,
-            data_block_size: u32_at(bytes, 64),
-            hash_block_size: u32_at(bytes, 68),
-            data_blocks: u64_at(bytes, 72),
-            salt: bytes
-                .get(88..344)?
-                .get(..u32_at(bytes, 80) as u16 as usize)?,
-        };
+        let superblock = Self(bytes);
         let block_size = |size: u32| (512..=65536).contains(&size) && size.is_power_of_two();
         // The name goes into a line whose words are parted by blanks.
-        let name = !algorithm.is_empty() && algorithm.iter().all(u8::is_ascii_graphic);
+        let name = superblock.algorithm();
         let good = bytes.starts_with(b"verity\0\0\x01\0\0\0")
-            && superblock.hash_type <= 1
-            && name
-            && block_size(superblock.data_block_size)
-            && block_size(superblock.hash_block_size)
-            && superblock.data_blocks != 0
+            && superblock.hash_type() <= 1
+            && !name.is_empty()
+            && name.iter().all(u8::is_ascii_graphic)
+            && block_size(superblock.data_block_size())
+            && block_size(superblock.hash_block_size())
+            && superblock.data_blocks() != 0
             && superblock
-                .data_blocks
-                .checked_mul(superblock.data_block_size.into())
-                .is_some();
+                .data_blocks()
+                .checked_mul(superblock.data_block_size().into())
+                .is_some()
+            && superblock.salt_size() <= SALT;
         good.then_some(superblock)
+    }
+
+    /// Salt after (0, Chrome OS) or before (1) the data.
+    pub fn hash_type(&self) -> u32 {
+        u32_at(self.0, 12)
+    }
+
+    /// 16 bytes, in textual order.
+    pub fn uuid(&self) -> &'a [u8] {
+        self.0.get(16..32).unwrap_or_default()
+    }
+
+    /// Name as the kernel's crypto API takes it.
+    pub fn algorithm(&self) -> &'a [u8] {
+        let field = self.0.get(32..64).unwrap_or_default();
+        field.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// Bytes.
+    pub fn data_block_size(&self) -> u32 {
+        u32_at(self.0, 64)
+    }
+
+    /// Bytes.
+    pub fn hash_block_size(&self) -> u32 {
+        u32_at(self.0, 68)
+    }
+
+    pub fn data_blocks(&self) -> u64 {
+        u64_at(self.0, 72)
+    }
+
+    fn salt_size(&self) -> usize {
+        usize::from(u32_at(self.0, 80) as u16)
+    }
+
+    /// 256 bytes at most.
+    pub fn salt(&self) -> &'a [u8] {
+        self.0
+            .get(88..88 + SALT)
+            .unwrap_or_default()
+            .get(..self.salt_size())
+            .unwrap_or_default()
     }
 
     /// Length of the verified device in 512-byte sectors.
     pub fn sectors(&self) -> u64 {
-        self.data_blocks
-            .wrapping_mul((self.data_block_size / 512).into())
+        self.data_blocks()
+            .wrapping_mul((self.data_block_size() / 512).into())
     }
 
     /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`.
-    pub fn push_uuid(&self, text: &mut VecView<u8>, name: &[u8]) {
+    pub fn push_uuid(&self, text: &mut Line, name: &[u8]) {
         push(text, b"CRYPT-VERITY-");
-        push_hex(text, self.uuid);
+        push_hex(text, self.uuid());
         push(text, b"-");
         push(text, name);
     }
@@ -75,40 +98,39 @@ impl<'a> Superblock<'a> {
     /// superblock lies (bytes), `root_hash` hexadecimal, `policy` one option of the kernel's or nothing.
     pub fn push_table(
         &self,
-        text: &mut VecView<u8>,
+        text: &mut Line,
         device: (u64, u64),
         hash_offset: u64,
         root_hash: &[u8],
         policy: &[u8],
     ) {
-        let mut number = |value: u64, end: &[u8]| {
-            push_number(text, value);
-            push(text, end);
-        };
-        let hash_block_size = u64::from(self.hash_block_size);
-        number(self.hash_type.into(), b" ");
-        for _ in 0..2 {
-            number(device.0, b":");
-            number(device.1, b" ");
-        }
-        number(self.data_block_size.into(), b" ");
-        number(hash_block_size, b" ");
-        number(self.data_blocks, b" ");
+        let hash_block_size = u64::from(self.hash_block_size());
         // The tree begins in the first whole block behind the superblock.
-        number(
-            hash_offset
-                .saturating_add(SUPERBLOCK as u64)
-                .div_ceil(hash_block_size.max(1)),
-            b" ",
-        );
-        push(text, self.algorithm);
+        let hash_start = hash_offset
+            .saturating_add(SUPERBLOCK as u64)
+            .div_ceil(hash_block_size.max(1));
+        for (number, end) in [
+            (self.hash_type().into(), b' '),
+            (device.0, b':'),
+            (device.1, b' '),
+            (device.0, b':'),
+            (device.1, b' '),
+            (self.data_block_size().into(), b' '),
+            (hash_block_size, b' '),
+            (self.data_blocks(), b' '),
+            (hash_start, b' '),
+        ] {
+            push_number(text, number);
+            push(text, &[end]);
+        }
+        push(text, self.algorithm());
         push(text, b" ");
         push(text, root_hash);
         push(text, b" ");
-        if self.salt.is_empty() {
+        if self.salt().is_empty() {
             push(text, b"-");
         }
-        push_hex(text, self.salt);
+        push_hex(text, self.salt());
         if !policy.is_empty() {
             push(text, b" 1 ");
             push(text, policy);

@@ -8,7 +8,7 @@ use crate::sys::memory::{keep, keep_numbered};
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use toehold::failure::{At, Problem, Step};
-use toehold::format::dm::{self, Command, Request};
+use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 use toehold::format::verity::{SUPERBLOCK, Superblock};
@@ -51,7 +51,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
     let control = open(c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
     let name = boot.setting(Key::VerityName);
-    let request = Request::new();
+    let request = Line::new();
     let mut target = Target {
         control,
         name,
@@ -83,7 +83,7 @@ struct Target<'a> {
     device: (u64, u64),
     hash_offset: u64,
     root_hash: &'a [u8],
-    request: Request,
+    request: Line,
 }
 
 impl Target<'_> {
@@ -130,7 +130,7 @@ impl Target<'_> {
         self.set_table(b"", Step::Load)?;
         files::probe(
             keep_numbered(b"/dev/dm-", minor),
-            self.superblock.data_block_size as usize,
+            self.superblock.data_block_size() as usize,
         )
         .at(Step::Probe)?;
         self.send(Command::TableStatus).at(Step::Probe)?;

@@ -2,10 +2,11 @@
 
 use super::call::*;
 use super::files::File;
-use toehold::format::dm::{Command, Request, finish};
+use toehold::format::dm::{Command, finish};
+use toehold::text::Line;
 
 /// Sends a request made by [`toehold::format::dm`]; the answer replaces it.
-pub fn send(control: File, command: Command, request: &mut Request) -> Result {
+pub fn send(control: File, command: Command, request: &mut Line) -> Result {
     finish(request);
     // SAFETY: the buffer is as long as its header says (its capacity, see `finish`), and so writable.
     unsafe { control.ioctl(command as u32, request.as_mut_ptr() as usize) }.map(|_| ())
