@@ -152,35 +152,34 @@ impl Problem {
 
 /// For each step of [`Step`], a line.
 const ADVICE: &[u8] = b"
-read /proc/cmdline: the kernel has no /proc
-the initrd's plan is missing or damaged: build the initrd again
+no /proc in this kernel
+plan missing or damaged: build the initrd again
 
 this word of the kernel command line is missing, wrong, or contradicts another
-it did not come up: compare with the devices above; is its driver in the initrd, is rd.earlytimeout long enough?
-several devices answer: change the identifiers of the copy, or name one by its /dev path
-it is not there, or cannot be read
-no dm-verity superblock there: check the profile's hash_offset, and how the image was written
-device-mapper does not answer: are dm-mod and dm-verity in the initrd?
+not there in time: compare with the devices above, check its driver and rd.earlytimeout
+several devices answer: name one by its /dev path, or give the copy other identifiers
+not there, or not readable
+no dm-verity superblock: check hash_offset in the profile, and the image
+no device-mapper: are dm-mod and dm-verity in the initrd?
 
 
 
-the first block fails verification: the root hash is another image's, or this image was changed: write it again
+first block not verified: wrong root hash, or the image was changed: write it again
 
 
-no known filesystem there: btrfs, ext4, squashfs or erofs is needed
+no btrfs, ext4, squashfs or erofs there
 
 
 
 
-the stage-2 image has no such program: check the profile's usr.init";
+not in the stage-2 image: check usr.init in the profile";
 
 /// Error names 0 (none) to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
 const ERRNO_NAMES: &[u8] = b"- EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
 ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \
 EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP";
 const HIGH_ERRNO_NAMES: &[u8] =
-    b"=ENODATA JEBADMSG KEOVERFLOW TEILSEQ _EOPNOTSUPP iENOBUFS nETIMEDOUT tESTALE \
-uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x7fEKEYEXPIRED \x80EKEYREVOKED \x81EKEYREJECTED";
+    b"JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
 fn push_errno(line: &mut Line, number: usize) {
@@ -240,7 +239,7 @@ mod tests {
         assert!(advice(Step::Plan).contains("plan"));
         assert!(advice(Step::Options).contains("command line"));
         assert!(advice(Step::Probe).contains("root hash"));
-        assert!(advice(Step::Detect).contains("filesystem"));
+        assert!(advice(Step::Detect).contains("erofs"));
         assert!(advice(Step::Exec).contains("usr.init"));
         assert_eq!(advice(Step::Mount), "");
         assert_eq!(
@@ -261,14 +260,9 @@ mod tests {
             (Errno::IO, "EIO"),
             (Errno::RANGE, "ERANGE"),
             (Errno::LOOP, "ELOOP"),
-            (Errno::NODATA, "ENODATA"),
             (Errno::BADMSG, "EBADMSG"),
-            (Errno::OVERFLOW, "EOVERFLOW"),
-            (Errno::ILSEQ, "EILSEQ"),
             (Errno::OPNOTSUPP, "EOPNOTSUPP"),
-            (Errno::NOBUFS, "ENOBUFS"),
             (Errno::TIMEDOUT, "ETIMEDOUT"),
-            (Errno::STALE, "ESTALE"),
             (Errno::UCLEAN, "EUCLEAN"),
             (Errno::REMOTEIO, "EREMOTEIO"),
             (Errno::NOMEDIUM, "ENOMEDIUM"),

@@ -51,6 +51,7 @@ pub fn find<R: ReadAt + ?Sized>(
 }
 
 /// `None`: there is no valid table whose header is at sector `lba` of `sectors`.
+#[inline(never)] // Inlined into its one caller it costs 160 bytes more.
 fn read_table<R: ReadAt + ?Sized>(
     disk: &R,
     sector: u64,

@@ -37,7 +37,7 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
         .current_dir(paths::root())
         .args([
-            "build",
+            "rustc",
             "--quiet",
             "--package",
             "toehold",
@@ -50,6 +50,8 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
         .arg([&["freestanding".to_owned()], features].concat().join(","))
         .arg("--target-dir")
         .arg(&target)
+        // Addresses as constants instead of relative to the instruction: 390 bytes less. A plain cargo build works without.
+        .args(["--", "-C", "relocation-model=static"])
         .status()
         .context("cannot start cargo")?;
     ensure!(
