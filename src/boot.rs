@@ -75,7 +75,9 @@ impl Boot {
         let (mut line, mut seconds) = (Line::new(), Line::new());
         problem.describe(self.stage, self.subject, &mut line);
         self.journal.error(&[&line]);
-        self.journal.error(&[problem.advice()]);
+        if !problem.advice().is_empty() {
+            self.journal.error(&[problem.advice()]);
+        }
         let wait = self
             .plan
             .setting(Key::PromptSeconds)

@@ -120,14 +120,14 @@ mod tests {
         spec.read(text).map(|()| spec)
     }
 
-    fn entry(text: &str) -> Option<(usize, std::vec::Vec<u8>)> {
+    fn entry(text: &str) -> Option<(usize, Vec<u8>)> {
         let spec = parse(text.as_bytes())?;
         spec.node
             .is_empty()
             .then(|| (spec.offset, spec.entry.to_vec()))
     }
 
-    fn utf16(label: &str) -> std::vec::Vec<u8> {
+    fn utf16(label: &str) -> Vec<u8> {
         label.encode_utf16().flat_map(u16::to_le_bytes).collect()
     }
 

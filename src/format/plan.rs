@@ -33,13 +33,14 @@
 //! **Settings** are `key: u8, value: string`, each key once at most. See [`Key`].
 
 use super::{crc32::crc32, glob, u32_at};
+use core::ffi::CStr;
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
 pub const VERSION: u32 = 1;
 /// Bytes before the module section.
 pub const HEADER: usize = 28;
 /// Where the plan lies in the initrd.
-pub const PATH: &str = "/toehold.plan";
+pub const PATH: &CStr = c"/toehold.plan";
 
 /// Set in a dependency's number: load it before, but do not insist.
 pub const SOFT: u16 = 0x8000;

@@ -141,7 +141,7 @@ impl<'a> Superblock<'a> {
 /// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512 bits).
 pub fn is_root_hash(text: &[u8]) -> bool {
     !text.is_empty()
-        && text.len() % 2 == 0
+        && text.len().is_multiple_of(2)
         && text.len() <= 128
         && text.iter().all(|byte| hex_digit(*byte).is_some())
 }

@@ -9,10 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{At, Problem, Step};
-use toehold::format::plan::Plan;
-
-/// Where the builder puts it ([`toehold::format::plan::PATH`]).
-const PLAN: &CStr = c"/toehold.plan";
+use toehold::format::plan::{self, Plan};
 
 const HARDENED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
@@ -48,7 +45,7 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
         MountFlags::NOSUID
             .union(MountFlags::NODEV)
             .union(MountFlags::STRICTATIME),
-        c"mode=0755",
+        c"mode=0755,size=20%,nr_inodes=800k",
     ),
 ];
 
@@ -75,8 +72,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let line = files::read(&[boot.subject], &mut line).at(Step::Read)?;
     let line = keep(&[line]).to_bytes();
 
-    boot.subject = PLAN.to_bytes();
-    let file = open(PLAN, OFlags::RDONLY).at(Step::Plan)?;
+    boot.subject = plan::PATH.to_bytes();
+    let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
     let size = file.status().at(Step::Plan)?.size;
     boot.plan =
         Plan::parse(memory::map(file, size).at(Step::Plan)?).map_err(|_| Step::Plan.refused())?;

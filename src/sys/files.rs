@@ -175,7 +175,7 @@ impl File {
     }
 
     /// Reads once, as much as the buffer holds.
-    pub fn read<'a>(self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    pub fn read(self, buffer: &mut [u8]) -> Result<&[u8]> {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
             value3(

@@ -39,14 +39,14 @@ pub fn join<'a>(buffer: &'a mut [u8], parts: &[&[u8]]) -> &'a CStr {
             }
         }
     }
-    let Some(end) = buffer.get_mut(len) else {
+    if let Some(end) = buffer.get_mut(len) {
+        *end = 0;
+    }
+    let Some(text) = buffer.get(..=len) else {
         return c"";
     };
-    *end = 0;
     // SAFETY: `len` bytes other than NUL were written, and a NUL behind them.
-    unsafe {
-        CStr::from_bytes_with_nul_unchecked(core::slice::from_raw_parts(buffer.as_ptr(), len + 1))
-    }
+    unsafe { CStr::from_bytes_with_nul_unchecked(text) }
 }
 
 /// The command line, and a few paths.

@@ -19,7 +19,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use toehold::format::plan::PATH as PLAN_PATH;
 
 use crate::progress;
 use catalogue::Catalogue;
@@ -28,6 +27,12 @@ use cpio::Entry;
 use manifest::{Item, Kind, Manifest, Totals};
 use profile::Profile;
 use tree::Tree;
+
+/// The plan's name in the archive, where names are relative to the root.
+pub const PLAN_NAME: &str = match toehold::format::plan::PATH.to_str() {
+    Ok(path) => path.split_at(1).1,
+    Err(_) => panic!("the plan's path is ASCII"),
+};
 
 /// What to build an initrd from.
 #[derive(Debug, Clone)]
@@ -98,14 +103,7 @@ impl Contents {
         let mut tree = Tree::default();
         let init = tree::read(&request.init)?;
         tree.file("init", 0o755, init, Kind::Init, None, "init");
-        tree.file(
-            PLAN_PATH.trim_start_matches('/'),
-            0o644,
-            plan,
-            Kind::Plan,
-            None,
-            "plan",
-        );
+        tree.file(PLAN_NAME, 0o644, plan, Kind::Plan, None, "plan");
         tree.skeleton(&profile.usr.mountpoint);
         for chosen in &selection.modules {
             tree.module(&catalogue, chosen, profile.modules.strip)?;

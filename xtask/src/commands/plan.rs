@@ -10,12 +10,14 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use toehold::format::{
     glob::{self, DIGIT},
-    plan::{ALWAYS, Key, Module, PATH, Plan},
+    plan::{ALWAYS, Key, Module, Plan},
 };
 
 use crate::{
     Verdict,
-    initrd::{self, catalogue::Catalogue, compress, cpio, profile::Profile, resolve::resolve},
+    initrd::{
+        self, PLAN_NAME, catalogue::Catalogue, compress, cpio, profile::Profile, resolve::resolve,
+    },
 };
 
 #[derive(clap::Args)]
@@ -65,10 +67,10 @@ pub fn run(args: Args) -> Result<Verdict> {
 fn of_initrd(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
         let entries = cpio::unpack(&compress::unpack(std::fs::read(path)?)?)?;
-        let plan = entries
-            .into_iter()
-            .find(|entry| entry.path == PATH.trim_start_matches('/'));
-        Ok(plan.with_context(|| format!("it has no {PATH}"))?.data)
+        let plan = entries.into_iter().find(|entry| entry.path == PLAN_NAME);
+        Ok(plan
+            .with_context(|| format!("it has no /{PLAN_NAME}"))?
+            .data)
     };
     read().with_context(|| format!("cannot read the plan of {}", path.display()))
 }
