@@ -20,10 +20,8 @@ use toehold::failure::{Problem, Stage};
 fn main(arguments: &Arguments) -> ! {
     let mut boot = Boot::new();
     if process::id() != 1 {
-        boot.journal.error(&[
-            b"this is the first program of an initramfs, and works as PID 1 only: \
-put it into an initrd as /init (cargo xtask initrd)",
-        ]);
+        boot.journal
+            .error(&[b"this is the /init of an initramfs: it runs as PID 1 only"]);
         process::exit(2);
     }
     let Err(problem) = run(&mut boot, arguments);

@@ -99,30 +99,31 @@ impl<'a> Superblock<'a> {
     pub fn push_table(
         &self,
         text: &mut Line,
-        device: (u64, u64),
+        device: &[u8],
         hash_offset: u64,
         root_hash: &[u8],
         policy: &[u8],
     ) {
         let hash_block_size = u64::from(self.hash_block_size());
+        push_number(text, self.hash_type().into());
+        for _ in 0..2 {
+            push(text, b" ");
+            push(text, device);
+        }
         // The tree begins in the first whole block behind the superblock.
         let hash_start = hash_offset
             .saturating_add(SUPERBLOCK as u64)
             .div_ceil(hash_block_size.max(1));
-        for (number, end) in [
-            (self.hash_type().into(), b' '),
-            (device.0, b':'),
-            (device.1, b' '),
-            (device.0, b':'),
-            (device.1, b' '),
-            (self.data_block_size().into(), b' '),
-            (hash_block_size, b' '),
-            (self.data_blocks(), b' '),
-            (hash_start, b' '),
+        for number in [
+            self.data_block_size().into(),
+            hash_block_size,
+            self.data_blocks(),
+            hash_start,
         ] {
+            push(text, b" ");
             push_number(text, number);
-            push(text, &[end]);
         }
+        push(text, b" ");
         push(text, self.algorithm());
         push(text, b" ");
         push(text, root_hash);

@@ -19,8 +19,8 @@ use toehold::spec::{Match, Spec};
 pub struct Device {
     /// Its node in /dev.
     pub node: &'static CStr,
-    /// Major and minor number.
-    pub number: (u64, u64),
+    /// `MAJOR:MINOR`.
+    pub number: &'static [u8],
 }
 
 /// The search for one device, fed by sysfs and by uevents.
@@ -116,19 +116,16 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
             return;
         }
     }
-    let device = (number(event, b"MAJOR"), number(event, b"MINOR"));
+    let number = keep(&[value(event, b"MAJOR"), b":", value(event, b"MINOR")]).to_bytes();
     match boot.search.found {
-        Some(found) if found.number == device => return,
+        Some(found) if found.number == number => return,
         Some(_) => boot.search.ambiguous = true,
         None => {}
     }
     let node = keep(&[b"/dev/", value(event, b"DEVNAME")]);
     boot.journal
         .info(&[boot.options.device.text, b" is ", node.to_bytes()]);
-    boot.search.found = Some(Device {
-        node,
-        number: device,
-    });
+    boot.search.found = Some(Device { node, number });
 }
 
 /// The number of the partition looked for in the table of the disk whose uevent file is at `path` + `file`; 0: none.

@@ -80,7 +80,7 @@ struct Target<'a> {
     control: File,
     name: &'static [u8],
     superblock: Superblock<'a>,
-    device: (u64, u64),
+    device: &'a [u8],
     hash_offset: u64,
     root_hash: &'a [u8],
     request: Line,

@@ -2,7 +2,7 @@
 
 use super::call::Result;
 use super::files::File;
-use core::mem::size_of;
+use core::mem::{MaybeUninit, size_of};
 use linux_raw_sys::ioctl::BLKPG;
 use static_assertions::const_assert_eq;
 use toehold::format::gpt::Partition;
@@ -13,7 +13,8 @@ struct Entry {
     start: i64,
     length: i64,
     number: i32,
-    names: [u8; 128],
+    /// Device and volume name: ignored.
+    names: MaybeUninit<[u8; 128]>,
 }
 
 #[repr(C)]
@@ -35,7 +36,7 @@ pub fn add(disk: File, partition: &Partition) -> Result {
         start: partition.start as i64,
         length: partition.length as i64,
         number: partition.number as i32,
-        names: [0; 128],
+        names: MaybeUninit::uninit(),
     };
     let argument = Argument {
         operation: ADD_PARTITION,
