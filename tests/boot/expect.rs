@@ -44,6 +44,8 @@ fn mounts(report: &Report) {
         ("/proc", "proc", &["rw", "nosuid", "nodev", "noexec"][..]),
         ("/sys", "sysfs", &["rw", "nosuid", "nodev", "noexec"]),
         ("/dev", "devtmpfs", &["rw", "nosuid"]),
+        ("/dev/pts", "devpts", &["rw", "nosuid", "noexec"]),
+        ("/dev/shm", "tmpfs", &["rw", "nosuid", "nodev"]),
         ("/run", "tmpfs", &["rw", "nosuid", "nodev"]),
     ] {
         let mount = mount(report, point);

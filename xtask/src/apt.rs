@@ -10,9 +10,6 @@ use crate::{cache, paths, tools};
 
 mod sources;
 
-/// What to do where Debian's packages cannot be had.
-const INSTEAD: &str = "use --vmlinuz and --modules-dir to boot a kernel that is already here";
-
 /// A private apt directory for one Debian suite: its own lists, cache and state.
 pub struct Apt {
     folder: PathBuf,
@@ -21,7 +18,7 @@ pub struct Apt {
 impl Apt {
     /// Opens the directory for a suite (`bookworm`), fetching its package lists when it is new.
     pub fn open(suite: &str) -> Result<Self> {
-        let sources = sources::private(Path::new("/"), suite).with_context(|| INSTEAD)?;
+        let sources = sources::private(Path::new("/"), suite)?;
         let name = format!("{suite}-{}", cache::key(&[sources.as_bytes()]));
         let folder = paths::output().join("kernels/apt").join(name);
         let folder = cache::folder(&folder, |folder| {
@@ -50,7 +47,7 @@ impl Apt {
     fn update(&self) -> Result<()> {
         let mut update = self.command("apt-get");
         tools::run(update.args(["update", "--error-on=any"]))
-            .with_context(|| format!("cannot fetch Debian's package lists; {INSTEAD}"))?;
+            .context("cannot fetch Debian's package lists")?;
         Ok(())
     }
 

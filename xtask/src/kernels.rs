@@ -71,7 +71,10 @@ impl Kernel {
 pub fn fetch(series: Series) -> Result<Kernel> {
     let folder = paths::output().join("kernels").join(series.name());
     let folder = cache::folder(&folder, |folder| unpack(series, folder))
-        .with_context(|| format!("cannot get kernel {}", series.name()))?;
+        .with_context(|| {
+            let name = series.name();
+            format!("cannot get Debian's kernel {name}; --vmlinuz and --modules-dir boot one that is already here")
+        })?;
     let modules = folder.join("lib/modules");
     let entry = fs::read_dir(&modules)
         .with_context(|| format!("cannot list {}", modules.display()))?

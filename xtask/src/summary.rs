@@ -11,10 +11,11 @@ use crate::console::Log;
 pub fn boot(log: &Log, report: &Report) -> String {
     let mut text = String::new();
     let mut row = |left: &str, right: &str| {
-        let _ = writeln!(text, "{left:<14}  {right}");
+        let line = format!("{left:<14}  {right}");
+        let _ = writeln!(text, "{}", line.trim_end());
     };
     let mut before = Duration::ZERO;
-    row("stage", &format!("{:>9}  {:>9}", "ms", "since start"));
+    row("stage", &format!("{:>9}  {:>11}", "ms", "since start"));
     for stage in log.stages() {
         let own = stage.at.saturating_sub(before);
         row(

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// A program that xtask runs, and the Debian and Ubuntu package that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,14 +95,14 @@ pub fn require(tools: &[Tool]) -> Result<()> {
     let mut words = vec!["apt-get", "install", "-y", "--no-install-recommends"];
     words.extend(&packages);
     let advice = format!(
-        "these programs are missing: {}; install them with\n    {}",
+        "these programs are missing: {}; as root, install them with\n    {}",
         binaries.join(", "),
         words.join(" ")
     );
     if find("apt-get").is_none() {
         bail!("{advice}\nor with this system's own package manager: there is no apt-get here");
     }
-    let prefix = privilege().with_context(|| advice.clone())?;
+    let prefix = privilege().map_err(|reason| anyhow!("{reason}, and {advice}"))?;
     if !packages.iter().all(|package| known(package)) {
         administer(prefix, &["apt-get", "update"]).with_context(|| advice.clone())?;
     }
