@@ -10,9 +10,10 @@ use anyhow::{Context, Result};
 use crate::apt::Apt;
 use crate::disk::Disk;
 use crate::guest;
-use crate::initrd::compress::Compression;
+use crate::initrd::Built;
+use crate::initrd::compress::{self, Compression};
 use crate::initrd::cpio::{self, Entry};
-use crate::initrd::manifest::{Kind, Manifest};
+use crate::initrd::manifest::Kind;
 use crate::kernels::Kernel;
 use crate::{cache, paths, progress, tools};
 
@@ -60,12 +61,12 @@ const DIRECTORIES: &[&str] = &[
 ];
 const SYMLINK: u32 = 0o120777;
 
-/// Builds the initrd with the modules that `manifest` lists, for this disk.
+/// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk.
 ///
 /// `image_path` is where the stage-2 image lies in /usr. The result is compressed.
 pub fn build(
     kernel: &Kernel,
-    manifest: &Manifest,
+    toehold: &Built,
     disk: &Disk,
     image_path: &str,
     compress: Compression,
@@ -111,7 +112,7 @@ pub fn build(
         entries.push(Entry::file(&path, 0o755, read(&library)?));
     }
     entries.push(Entry::file(LOADER, 0o755, read(&loader(&packages))?));
-    entries.extend(modules(kernel, manifest)?);
+    entries.extend(modules(kernel, toehold)?);
     compress.pack(cpio::pack(&entries)?)
 }
 
@@ -158,26 +159,37 @@ fn closure(packages: &Path, program: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// The manifest's modules as the kernel's package has them, with the indexes that modprobe reads.
-fn modules(kernel: &Kernel, manifest: &Manifest) -> Result<Vec<Entry>> {
+/// The modules of Toehold's initrd where the kernel's package has them, with the indexes that modprobe reads.
+fn modules(kernel: &Kernel, toehold: &Built) -> Result<Vec<Entry>> {
     let room = tempfile::tempdir()?;
     let inside = PathBuf::from("lib/modules").join(&kernel.release);
     let folder = room.path().join(&inside);
-    let sources = manifest
+    let archive = cpio::unpack(&compress::unpack(toehold.archive.clone())?)?;
+    let mut files = Vec::new();
+    for item in toehold
+        .manifest
         .entries
         .iter()
         .filter(|item| item.kind == Kind::Module)
-        .filter_map(|item| item.source.as_deref());
-    let lists = [
+    {
+        let source = item.source.as_deref().context("a module from nowhere")?;
+        let entry = archive.iter().find(|entry| entry.path == item.path);
+        let data = &entry
+            .with_context(|| format!("{} is not in the initrd", item.path))?
+            .data;
+        files.push((source, data.clone()));
+    }
+    for list in [
         "modules.builtin",
         "modules.builtin.modinfo",
         "modules.order",
-    ];
-    for path in sources.chain(lists) {
+    ] {
+        files.push((list, read(&kernel.modules_dir.join(list))?));
+    }
+    for (path, data) in files {
         let to = folder.join(path);
         fs::create_dir_all(to.parent().context("a module without a folder")?)?;
-        let from = kernel.modules_dir.join(path);
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        fs::write(&to, data).with_context(|| format!("cannot write {}", to.display()))?;
     }
     let mut depmod = tools::DEPMOD.command()?;
     tools::run(depmod.arg("-b").arg(room.path()).arg(&kernel.release))?;

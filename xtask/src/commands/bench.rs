@@ -123,7 +123,7 @@ fn initrds(kernel: &Kernel, disk: &Disk, image_path: &str, room: &Path) -> Resul
         firmware_dir: None,
         extra: Vec::new(),
     })?;
-    let other = busybox::build(kernel, &built.manifest, disk, image_path, compress)?;
+    let other = busybox::build(kernel, &built, disk, image_path, compress)?;
     step.done();
     let side = |name, archive: &[u8]| {
         fs::write(room.join(name), archive)?;

@@ -119,6 +119,10 @@ fn described(disk: &Path) -> Result<String> {
     }
     let path = Disk::description(disk);
     if !path.exists() {
+        eprintln!(
+            "{} is not there: --append has to say what to boot",
+            path.display()
+        );
         return Ok(String::new());
     }
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
