@@ -18,9 +18,8 @@ pub struct Stage2 {
 impl Stage2 {
     /// Builds the stage-2 program and finds the rest on the host.
     pub fn find() -> Result<Self> {
-        let init = program()?;
-        let mut files = Vec::new();
-        let mut libraries = closure(&init)?;
+        let mut files = vec![("init".into(), program()?)];
+        let mut libraries = BTreeSet::new();
         for tool in [tools::VERITYSETUP, tools::DMSETUP] {
             let path = tool
                 .find()
@@ -28,7 +27,6 @@ impl Stage2 {
             libraries.extend(closure(&path)?);
             files.push((Path::new("usr/sbin").join(tool.binary), path));
         }
-        files.push(("init".into(), init));
         files.extend(libraries.into_iter().map(|path| {
             let inside = path.strip_prefix("/").unwrap_or(&path).to_owned();
             (inside, path)
@@ -61,8 +59,11 @@ impl Stage2 {
     }
 }
 
+/// Builds the stage-2 program, linked statically: what the bench measures up to is its first line, not the loading of
+/// libraries.
 fn program() -> Result<PathBuf> {
     let target = paths::root().join("target");
+    let triple = "x86_64-unknown-linux-gnu";
     let status = Command::new(env!("CARGO"))
         .args([
             "build",
@@ -71,8 +72,12 @@ fn program() -> Result<PathBuf> {
             "--package",
             "toehold-stage2",
         ])
+        .args(["--target", triple])
+        .args(["--config", "profile.release.strip=true"])
         .arg("--target-dir")
         .arg(&target)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .current_dir(paths::root())
         .status()
         .context("cannot start cargo")?;
@@ -80,7 +85,7 @@ fn program() -> Result<PathBuf> {
         status.success(),
         "cargo could not build the stage-2 program; its messages stand above"
     );
-    Ok(target.join("release/toehold-stage2"))
+    Ok(target.join(triple).join("release/toehold-stage2"))
 }
 
 /// The shared libraries that a program of the host loads, and its loader.
