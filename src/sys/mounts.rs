@@ -29,16 +29,9 @@ pub fn mount(
 
 /// Moves a mount.
 pub fn move_mount(from: &CStr, to: &CStr) -> Result {
-    // SAFETY: both are NUL-terminated; the kernel does not look at type and data for a move.
-    unsafe {
-        done4(
-            __NR_mount,
-            from.as_ptr() as usize,
-            to.as_ptr() as usize,
-            0,
-            MS_MOVE as usize,
-        )
-    }
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    // SAFETY: both are NUL-terminated. The kernel copies type and data before it looks at the flags: they must be null.
+    unsafe { done5(__NR_mount, from, to, 0, MS_MOVE as usize, 0) }
 }
 
 /// Takes a mount out of the tree now; its filesystem lives as long as something uses it.
