@@ -44,7 +44,9 @@ impl Journal {
 
     fn say(&self, level: u8, parts: &[&[u8]]) {
         let mut line = Line::new();
-        push(&mut line, &[b'<', level, b'>']);
+        if self.log != STDERR {
+            push(&mut line, &[b'<', level, b'>']);
+        }
         push(&mut line, b"toehold: ");
         for part in parts {
             push(&mut line, part);

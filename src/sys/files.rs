@@ -13,7 +13,7 @@ use toehold::format::ReadAt;
 
 /// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
 /// and again is closed, here.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct File(usize);
 
 /// The directory that relative paths start from.
