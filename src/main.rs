@@ -6,7 +6,6 @@
 
 mod boot;
 mod journal;
-mod panic;
 mod stage;
 mod sys;
 

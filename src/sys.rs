@@ -15,5 +15,6 @@ pub mod memory;
 pub mod modules;
 pub mod mounts;
 pub mod netlink;
+mod panic;
 pub mod partitions;
 pub mod process;

@@ -5,7 +5,6 @@
 //! and look for `panic` in the symbols.
 
 #[panic_handler]
-#[allow(unsafe_code)]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     #[cfg(not(feature = "panic-allowed"))]
     {
@@ -16,5 +15,5 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
         unsafe { a_panic_is_reachable() }
     }
     #[cfg(feature = "panic-allowed")]
-    crate::process::exit(101)
+    super::process::exit(101)
 }
