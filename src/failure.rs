@@ -162,7 +162,7 @@ not there, or not readable
 no dm-verity superblock: check hash_offset in the profile, and the image
 no device-mapper: are dm-mod and dm-verity in the initrd?
 
-
+refused by the kernel, see its message: has verity.usrhash the right length?
 
 first block not verified: wrong root hash, or the image was changed: write it again
 
@@ -238,6 +238,7 @@ mod tests {
         let advice = |step: Step| std::str::from_utf8(step.refused().advice()).unwrap();
         assert!(advice(Step::Plan).contains("plan"));
         assert!(advice(Step::Options).contains("command line"));
+        assert!(advice(Step::Load).contains("right length"));
         assert!(advice(Step::Probe).contains("root hash"));
         assert!(advice(Step::Detect).contains("erofs"));
         assert!(advice(Step::Exec).contains("usr.init"));

@@ -74,7 +74,8 @@ pub fn run(args: Args) -> Result<Verdict> {
             (disk.path, words)
         }
     };
-    let append = format!("{words} {}", args.append);
+    // The init's own 300 s are more than anybody watches an emulator; words given later win.
+    let append = format!("rd.earlytimeout=60 {words} {}", args.append);
     let log = args.log.unwrap_or_else(|| paths::output().join("boot.log"));
     let machine = Machine {
         cpus: args.cpus,
