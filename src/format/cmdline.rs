@@ -31,8 +31,11 @@ impl<'a> Iterator for Words<'a> {
         {
             self.rest = rest;
         }
-        let (first, _) = self.rest.split_first()?;
-        let (mut inside, mut equals, mut end) = (false, 0, 0);
+        self.rest.first()?;
+        let opened = self.rest.strip_prefix(b"\"");
+        let quoted = opened.is_some();
+        self.rest = opened.unwrap_or(self.rest);
+        let (mut inside, mut equals, mut end) = (quoted, 0, 0);
         for byte in self.rest {
             if is_blank(*byte) && !inside {
                 break;
@@ -44,17 +47,16 @@ impl<'a> Iterator for Words<'a> {
             }
             end += 1;
         }
-        let (word, rest) = self.rest.split_at_checked(end)?;
+        let (mut word, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
-        let (word, equals) = if *first == b'"' {
-            (unquote(word), equals.saturating_sub(1))
-        } else {
-            (word, equals)
-        };
+        // One closing quote goes, whether the word or the value or both began with one.
+        if quoted || equals != 0 && word.get(equals + 1) == Some(&b'"') {
+            word = word.strip_suffix(b"\"").unwrap_or(word);
+        }
         let word = match word.split_at_checked(equals) {
             Some((name, [b'=', value @ ..])) if equals != 0 => Word {
                 name,
-                value: Some(unquote(value)),
+                value: Some(value.strip_prefix(b"\"").unwrap_or(value)),
             },
             _ => Word {
                 name: word,
@@ -66,13 +68,6 @@ impl<'a> Iterator for Words<'a> {
             return None;
         }
         Some(word)
-    }
-}
-
-fn unquote(value: &[u8]) -> &[u8] {
-    match value {
-        [b'"', inner @ ..] => inner.strip_suffix(b"\"").unwrap_or(inner),
-        _ => value,
     }
 }
 
@@ -110,6 +105,8 @@ mod tests {
         expect(r#"a=b" "c"#, &[("a", Some(r#"b" "c"#))]);
         expect(r#"a="b c"#, &[("a", Some("b c"))]);
         expect(r#"a="b"c"#, &[("a", Some(r#"b"c"#))]);
+        expect(r#""a="b"""#, &[("a", Some(r#"b""#))]);
+        expect(r#""=a=b""#, &[("=a", Some("b"))]);
         expect("a -- b", &[("a", None)]);
         expect("a --=1 b", &[("a", None), ("--", Some("1")), ("b", None)]);
         expect(r#"a """#, &[("a", None), ("", None)]);
