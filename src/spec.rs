@@ -93,7 +93,15 @@ fn push_utf16(units: &mut Line, text: &[u8]) -> Option<()> {
             rest = after;
             code = code << 6 | u32::from(*next & 0x3F);
         }
-        if ones == 1 {
+        // Each code in the one length that is its own; halves of surrogate pairs are no text.
+        let wanted = match code {
+            0..0x80 => 0,
+            0x80..0x800 => 2,
+            0x800..0xD800 | 0xE000..0x1_0000 => 3,
+            0x1_0000..0x11_0000 => 4,
+            _ => 1,
+        };
+        if ones != wanted {
             return None;
         }
         if code > 0xFFFF {
