@@ -26,6 +26,7 @@ pub const MKFS_EROFS: Tool = tool("mkfs.erofs", "erofs-utils");
 pub const MKSQUASHFS: Tool = tool("mksquashfs", "squashfs-tools");
 pub const VERITYSETUP: Tool = tool("veritysetup", "cryptsetup-bin");
 pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
+pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 
@@ -48,6 +49,7 @@ pub const ALL: &[Tool] = &[
     MKSQUASHFS,
     VERITYSETUP,
     DMSETUP,
+    SGDISK,
     DEPMOD,
     DPKG_DEB,
 ];

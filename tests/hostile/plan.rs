@@ -1,0 +1,107 @@
+//! The plan, cut off and with each bit flipped: refused; and where its checksum was made to fit, still no panic.
+
+use toehold::format::plan::{Key, Plan, Refused};
+
+use crate::{each_flip, samples};
+
+/// Two modules, the second needing the first; `pci:` aliases of both, of which one ends in a star.
+pub fn plan() -> Vec<u8> {
+    let string = |parts: &[&[u8]]| {
+        let bytes = parts.concat();
+        [&[bytes.len() as u8], &bytes[..]].concat()
+    };
+    let modules = [
+        &[1][..],
+        &string(&[b"dm"]),
+        &string(&[]),
+        &[0],
+        &[0],
+        &string(&[b"virtio"]),
+        &string(&[b"num=1"]),
+        &[2, 0, 0, 0, 0x80],
+    ];
+    let aliases = [
+        string(&[b"pci:v\x01\x01d\x01\x01sv*b"]),
+        string(&[
+            &[0],
+            &string(&[&[0x81, 0x04, 5, 6]]),
+            &[1],
+            &string(&[&[0x82, 0x04, 7]]),
+        ]),
+        string(&[b"virtio-d_"]),
+        string(&[&[1], &string(&[&[0, 0]])]),
+    ];
+    let offset = [Key::HashOffset as u8, 8, 0, 0, 0x80, 0x3F, 0, 0, 0, 0];
+    samples::plan(&modules.concat(), &aliases.concat(), &offset)
+}
+
+/// Reads everything that there is in a plan.
+pub fn walk(plan: &Plan) {
+    for module in plan.modules() {
+        module.dependencies().for_each(drop);
+    }
+    for group in plan.groups() {
+        group.sets().for_each(|set| set.keys().for_each(drop));
+    }
+    for modalias in [&b"pci:v00d01sv1b"[..], b"virtio-d_", b"", &[0xFF; 99]] {
+        plan.lookup(modalias, &mut |_| {});
+    }
+    for key in [Key::Release, Key::Init, Key::HashOffset, Key::PromptSeconds] {
+        plan.setting(key);
+        plan.text(key);
+    }
+}
+
+/// Gives a plan the checksum that fits it.
+pub fn seal(file: &mut [u8]) {
+    if let Some((head, rest)) = file.split_at_mut_checked(20) {
+        head[16..20].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
+    }
+}
+
+#[test]
+fn plans() {
+    let good = plan();
+    let opened = Plan::parse(&good).ok().unwrap();
+    assert_eq!(opened.modules().count(), 2);
+    assert_eq!(opened.groups().count(), 2);
+    for (modalias, want) in [
+        (&b"pci:v20d1Bsv1b"[..], None),
+        (b"pci:v02d01sv1b", Some(0)),
+        (b"pci:v02d02sv1b", Some(1)),
+        (b"virtio-d_", Some(1)),
+    ] {
+        let mut found = None;
+        opened.lookup(modalias, &mut |module| found = Some(module));
+        assert_eq!(found, want, "{}", modalias.escape_ascii());
+    }
+    assert_eq!(opened.text(Key::Init), b"/init");
+    walk(&opened);
+    each_flip(&mut good.clone(), 0..good.len(), |file, bit| {
+        assert!(Plan::parse(file).is_err(), "bit {bit}");
+        // The same with a checksum that fits: what is wrong then is the builder's fault, and still no panic.
+        let mut file = file.to_vec();
+        seal(&mut file);
+        if let Ok(plan) = Plan::parse(&file) {
+            walk(&plan);
+        }
+    });
+    for len in 0..good.len() {
+        assert_eq!(
+            Plan::parse(&good[..len]).err(),
+            Some(Refused::Truncated),
+            "{len} bytes"
+        );
+        // The same with the length and the checksum that fit.
+        let mut cut = good[..len].to_vec();
+        if len >= 28 {
+            cut[12..16].copy_from_slice(&(len as u32).to_le_bytes());
+        }
+        seal(&mut cut);
+        // Only what a boot can do without may be gone.
+        if let Ok(plan) = Plan::parse(&cut) {
+            assert_eq!(plan.text(Key::Init), b"/init", "{len} bytes");
+            walk(&plan);
+        }
+    }
+}
