@@ -105,3 +105,16 @@ fn plans() {
         }
     }
 }
+
+/// A number of more than 64 bits is none.
+#[test]
+fn numbers_too_long() {
+    for (len, want) in [(9, Some(&b""[..])), (10, None), (20, None), (300, None)] {
+        let mut extra = vec![0x80; len + 2];
+        extra[0] = Key::HashOffset as u8;
+        extra[len + 1] = 0;
+        let file = samples::plan(b"", b"", &extra);
+        let plan = Plan::parse(&file).ok().unwrap();
+        assert_eq!(plan.setting(Key::HashOffset), want, "{len}");
+    }
+}

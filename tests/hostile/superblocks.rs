@@ -53,7 +53,7 @@ pub fn superblocks() -> [(u64, Vec<u8>, u64); 4] {
 
 #[test]
 fn filesystems() {
-    for (offset, mut block, size) in superblocks() {
+    for (offset, block, size) in superblocks() {
         let good = filesystem::detect(&Sparse {
             offset,
             bytes: &block,
@@ -74,17 +74,42 @@ fn filesystems() {
                 None
             );
         }
-        // Sizes that no device has are refused, not rounded to small ones.
-        for byte in [4, 36, 40, 112] {
-            block[byte..byte + 4].fill(0xFF);
-        }
+    }
+}
+
+/// Sizes that no device has are refused, not wrapped around to small ones.
+#[test]
+fn sizes_beyond_64_bits() {
+    let [_, (_, mut erofs, _), (_, mut ext4, _), _] = superblocks();
+    for count in [
+        1u64,
+        9,
+        1 << 31,
+        1 << 31 | 1,
+        1 << 32,
+        1 << 52,
+        1 << 53 | 1,
+        1 << 63 | 1,
+        u64::MAX,
+    ] {
+        let (low, high) = (count as u32, (count >> 32) as u32);
+        erofs[36..40].copy_from_slice(&low.to_le_bytes());
+        ext4[4..8].copy_from_slice(&low.to_le_bytes());
+        ext4[336..340].copy_from_slice(&high.to_le_bytes());
         for shift in 0..=255 {
-            (block[12], block[24]) = (shift, shift);
-            if let Some(found) = filesystem::detect(&Sparse {
-                offset,
-                bytes: &block,
-            }) {
-                assert!(found.size >= 1 << 32);
+            (erofs[12], ext4[24]) = (shift, shift);
+            for (bytes, blocks, shift) in [
+                (&erofs, u64::from(low), u32::from(shift)),
+                (&ext4, count, u32::from(shift) + 10),
+            ] {
+                let found = filesystem::detect(&Sparse {
+                    offset: 1024,
+                    bytes,
+                });
+                let size = |shift: u32| (u128::from(blocks) << shift).next_multiple_of(4096);
+                let want = Some(shift).filter(|shift| *shift < 64).map(size);
+                let want = want.and_then(|size| u64::try_from(size).ok());
+                assert_eq!(found.map(|found| found.size), want, "{blocks} << {shift}");
             }
         }
     }

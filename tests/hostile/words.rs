@@ -73,12 +73,10 @@ mount.usrflags=\"ro,nodev\" -- init=/x\n";
             .unwrap();
         let verified = |line: &[u8]| {
             if let Some(options) = options(line, &plan) {
-                assert_ne!(
-                    options.value(Word::RootHash, b""),
-                    b"",
-                    "{}",
-                    line.escape_ascii()
-                );
+                let line = line.escape_ascii();
+                assert_ne!(options.value(Word::RootHash, b""), b"", "{line}");
+                let device = options.device.text;
+                assert_eq!(device, options.value(Word::Verity, b""), "{line}");
             }
         };
         assert!(options(line, &plan).is_some());

@@ -76,6 +76,10 @@ impl Table<'_> {
             for (unit, at) in entry.name.encode_utf16().zip(at[56..128].chunks_mut(2)) {
                 at.copy_from_slice(&unit.to_le_bytes());
             }
+            // What a larger entry has behind these 128 bytes is no entry, whatever it looks like.
+            let (own, more) = at.split_at_mut(128);
+            more.chunks_exact_mut(128)
+                .for_each(|more| more.copy_from_slice(own));
         }
         let last = self.sectors - 1;
         for (header, other, table) in [(1, last, 2), (last, 1, self.backup())] {
