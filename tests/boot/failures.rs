@@ -101,6 +101,20 @@ fn no_such_partition() {
     );
 }
 
+/// Two disks that answer to the same name: refused, with both named, so that a person can choose.
+#[test]
+fn two_disks_with_the_same_identifiers() {
+    let outcome = Boot {
+        twin: true,
+        ..Boot::default()
+    }
+    .fails("FAILED stage=device step=ambiguous errno=- subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");
+    for node in ["/dev/vda2", "/dev/vdb2"] {
+        let line = format!("PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132 is {node}");
+        assert!(outcome.log.contains(&line), "{}", outcome.log.tail(40));
+    }
+}
+
 #[test]
 fn no_superblock() {
     Boot {

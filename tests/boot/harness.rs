@@ -30,6 +30,8 @@ pub struct Boot {
     /// Done to a copy of the disk.
     pub damage: Option<fn(&Disk)>,
     pub interface: Interface,
+    /// The same disk is there twice.
+    pub twin: bool,
     /// Everything on the command line that is about the disk.
     pub words: fn(&Disk) -> String,
     pub append: &'static str,
@@ -47,6 +49,7 @@ impl Default for Boot {
             recipe: Recipe::default(),
             damage: None,
             interface: Interface::VirtioBlk,
+            twin: false,
             words: Disk::words,
             append: "",
             memory: 1024,
@@ -96,6 +99,7 @@ impl Boot {
         let append = format!("{words} rd.earlytimeout=30 {}", self.append);
         let machine = Machine {
             interface: self.interface,
+            twin: self.twin,
             memory: self.memory,
             ..Machine::new(
                 kernel.vmlinuz,

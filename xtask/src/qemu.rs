@@ -42,6 +42,8 @@ pub struct Machine {
     pub interface: Interface,
     /// Leave the disk out until [`Running::plug`] puts it in.
     pub unplugged: bool,
+    /// Put the same disk in a second time.
+    pub twin: bool,
     pub cpus: u32,
     /// In MiB.
     pub memory: u32,
@@ -62,6 +64,7 @@ impl Machine {
             disk,
             interface: Interface::VirtioBlk,
             unplugged: false,
+            twin: false,
             cpus: 2,
             memory: 1024,
             timeout: Duration::from_secs(180),
@@ -105,6 +108,13 @@ impl Machine {
         }
         if !self.unplugged {
             qemu.args(["-device", self.interface.device()]);
+        }
+        if self.twin {
+            qemu.arg("-drive");
+            qemu.arg(format!(
+                "if=none,id=twin,format=raw,snapshot=on,file={file}"
+            ));
+            qemu.args(["-device", "virtio-blk-pci,drive=twin"]);
         }
         Ok(qemu)
     }
