@@ -17,6 +17,7 @@ pub struct Journal {
 
 impl Journal {
     /// Starts the clock. Until [`Journal::open`] messages go to standard error.
+    #[inline(never)] // Measured: smaller so.
     pub fn start() -> Self {
         Self {
             log: STDERR,
@@ -26,6 +27,7 @@ impl Journal {
     }
 
     /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
+    #[inline(never)] // Measured: smaller so.
     pub fn open(&mut self) {
         if let Ok(log) = open(c"/dev/kmsg", OFlags::WRONLY) {
             self.log = log;

@@ -86,6 +86,7 @@ pub fn drain(boot: &mut Boot) {
     }
 }
 
+#[inline(never)] // Measured: smaller so.
 fn handle(boot: &mut Boot, event: &[u8]) {
     if is(event, b"ACTION", b"remove") {
         return;

@@ -85,6 +85,7 @@ pub fn each_entry(path: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
 }
 
 /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
+#[inline(always)] // Measured: smaller so.
 pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
     /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
     const NAME: usize = 19;
@@ -189,6 +190,7 @@ impl File {
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
+    #[inline(always)] // Measured: smaller so.
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let len = check(unsafe {
@@ -220,6 +222,7 @@ impl File {
         }
     }
 
+    #[inline(always)] // Measured: smaller so.
     pub fn status(self) -> Result<Status> {
         let mut status = core::mem::MaybeUninit::<stat>::uninit();
         // SAFETY: room for a stat.
