@@ -18,7 +18,7 @@ pub struct Apt {
 impl Apt {
     /// Opens the directory for a suite (`bookworm`), fetching its package lists when it is new.
     pub fn open(suite: &str) -> Result<Self> {
-        let sources = sources::private(Path::new("/"), suite)?;
+        let sources = sources::private(Path::new("/"), suite, std::env::var(sources::MIRROR).ok())?;
         let name = format!("{suite}-{}", cache::key(&[sources.as_bytes()]));
         let folder = paths::output().join("kernels/apt").join(name);
         let folder = cache::folder(&folder, |folder| {

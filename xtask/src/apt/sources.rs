@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// Debian's public mirror, for machines whose own apt sources name none.
-const PUBLIC: &str = "http://deb.debian.org/debian";
+/// Environment variable with the URL of a Debian mirror, for machines whose own apt sources name none (Ubuntu's).
+pub const MIRROR: &str = "TOEHOLD_DEBIAN_MIRROR";
 /// The keys of Debian's archive, on machines that have them.
 const KEYRING: &str = "usr/share/keyrings/debian-archive-keyring.gpg";
 /// Suites of Debian's, without what follows a `-`.
@@ -35,8 +35,8 @@ struct Source {
 }
 
 /// The private source list (deb822) for `suite`: from the mirrors that the apt sources below `root` name for Debian, with
-/// the security and update suites where they name those; otherwise from Debian's public mirror.
-pub fn private(root: &Path, suite: &str) -> Result<String> {
+/// the security and update suites where they name those; otherwise from `mirror`, the value of [`MIRROR`].
+pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<String> {
     let mut stanzas = BTreeMap::new();
     for source in machine(root)? {
         if !source
@@ -60,15 +60,20 @@ pub fn private(root: &Path, suite: &str) -> Result<String> {
         }
     }
     if !stanzas.contains_key("") {
+        let Some(mirror) = mirror else {
+            bail!(
+                "this machine's apt sources name no Debian mirror: set {MIRROR} to the URL of one, or bring a kernel of \
+                 your own (--vmlinuz, --modules-dir)"
+            );
+        };
         let keyring = root.join(KEYRING);
         if !keyring.exists() {
             bail!(
-                "this machine's apt sources name no Debian mirror, and the keys to check Debian's public one are \
-                 missing; install the package debian-archive-keyring"
+                "the keys to check {mirror} are missing; install the package debian-archive-keyring"
             );
         }
         let source = Source {
-            uris: vec![PUBLIC.to_owned()],
+            uris: vec![mirror],
             kept: BTreeMap::from([("Signed-By", keyring.display().to_string())]),
             ..Source::default()
         };
@@ -205,7 +210,7 @@ mod tests {
              Enabled: no\nTypes: deb\nURIs: http://off/debian\nSuites: sid\nComponents: main\n",
         )]);
         assert_eq!(
-            private(root.path(), "bookworm").unwrap(),
+            private(root.path(), "bookworm", None).unwrap(),
             "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /keys.gpg\n\n\
              Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\nComponents: main\n\n\
              Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main\n\
@@ -231,27 +236,28 @@ mod tests {
             ),
         ]);
         assert_eq!(
-            private(root.path(), "bookworm").unwrap(),
+            private(root.path(), "bookworm", None).unwrap(),
             "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.gpg\n"
         );
     }
 
     #[test]
-    fn ubuntu_falls_back_to_the_public_mirror_if_it_has_the_keys() {
+    fn ubuntu_needs_a_mirror_and_the_keys() {
         let ubuntu = (
             "etc/apt/sources.list.d/ubuntu.sources",
             "Types: deb\nURIs: http://mirror/ubuntu\nSuites: noble noble-updates\nComponents: main universe\n",
         );
+        let mirror = || Some("http://mirror/debian".to_owned());
         let without = root(&[ubuntu]);
-        let error = private(without.path(), "bookworm").unwrap_err();
-        assert!(
-            error.to_string().contains("debian-archive-keyring"),
-            "{error}"
-        );
+        for (mirror, want) in [(None, MIRROR), (mirror(), "debian-archive-keyring")] {
+            let error = private(without.path(), "bookworm", mirror).unwrap_err();
+            assert!(error.to_string().contains(want), "{error}");
+        }
         let with = root(&[ubuntu, (KEYRING, "")]);
-        let text = private(with.path(), "bookworm").unwrap();
+        let text = private(with.path(), "bookworm", mirror()).unwrap();
         assert!(
-            text.contains(PUBLIC) && text.contains("Signed-By: "),
+            text.contains("URIs: http://mirror/debian\nSuites: bookworm\n")
+                && text.contains("Signed-By: "),
             "{text}"
         );
     }
