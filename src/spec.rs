@@ -30,7 +30,8 @@ impl<'a> Spec<'a> {
         self.text = text;
         if let Some(node) = text.strip_prefix(b"/dev/") {
             self.node = node;
-            return (!node.is_empty()).then_some(());
+            // Links that udev would make do not exist here.
+            return (!node.is_empty() && !node.starts_with(b"disk/")).then_some(());
         }
         if let Some(guid) = text.strip_prefix(b"PARTUUID=") {
             self.offset = gpt::GUID;
@@ -157,6 +158,7 @@ mod tests {
         for bad in [
             "",
             "/dev/",
+            "/dev/disk/by-label/USR-A",
             "PARTUUID=",
             "PARTLABEL=",
             "UUID=1234-5678",
