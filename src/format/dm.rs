@@ -15,6 +15,7 @@ const UUID: usize = 176;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
 const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
+const_assert!(size_of::<Line>() >= 2048);
 
 /// The ioctl numbers: `_IOWR(0xFD, n, struct dm_ioctl)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,35 +32,36 @@ pub enum Command {
 /// Flag of a table that is loaded; the only requests with a table are read only.
 pub const READ_ONLY: u32 = 1;
 
-/// Starts a request about the device named `name`: the header, with a UUID if one is to be set.
-pub fn start(request: &mut Line, name: &[u8], uuid: &[u8], flags: u32) {
+/// Version 4.0.0, 2048 bytes in all, payload from 312 on: how every request begins.
+const HEAD: &[u8] = b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\x38\x01\0\0";
+
+/// Starts a request about the device named `name`. What is pushed next is its UUID; [`end_header`] follows that.
+pub fn start(request: &mut Line, name: &[u8], flags: u32) {
     request.clear();
-    let targets = flags & READ_ONLY;
-    for field in [
-        4,
-        0,
-        0,
-        request.capacity() as u32,
-        HEADER as u32,
-        targets,
-        0,
-        flags,
-    ] {
-        push(request, &field.to_le_bytes());
-    }
+    push(request, HEAD);
+    // Number of targets (one with each table), open count, flags: each 32 bits, the first two numbers small.
+    let flags = flags as u8;
+    push(
+        request,
+        &[flags & READ_ONLY as u8, 0, 0, 0, 0, 0, 0, 0, flags],
+    );
     pad(request, NAME);
     push(request, name);
     pad(request, UUID);
-    push(request, uuid);
+}
+
+/// Fills the header up.
+pub fn end_header(request: &mut Line) {
     pad(request, HEADER);
 }
 
 /// Adds the head of the one target of a table: `verity`, `sectors` of 512 bytes long. Its parameters are to follow.
 pub fn add_target(request: &mut Line, sectors: u64) {
-    push(request, &0u64.to_le_bytes());
+    // The target starts at sector 0.
+    pad(request, HEADER + 8);
     push(request, &sectors.to_le_bytes());
-    // Status, and the offset of a next target.
-    push(request, &0u64.to_le_bytes());
+    // Status, and the offset of a next target: zero.
+    pad(request, HEADER + 24);
     push(request, b"verity");
     pad(request, HEADER + TARGET);
 }

@@ -11,7 +11,6 @@ use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::{At, Problem, Step};
-use toehold::format::glob::fold;
 use toehold::format::plan::{ALWAYS, MAX_MODULES};
 use toehold::text::Line;
 
@@ -61,13 +60,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 impl Boot {
     /// Loads a module by its name or by an alias, as the kernel would ask modprobe for it.
     pub fn request(&mut self, name: &[u8]) {
-        let same = |module: &[u8]| {
-            module
-                .iter()
-                .map(|byte| fold(*byte))
-                .eq(name.iter().map(|byte| fold(*byte)))
-        };
-        if let Some(index) = self.plan.modules().position(|module| same(module.name)) {
+        if let Some(index) = self.plan.modules().position(|module| module.name == name) {
             self.load(index);
         }
         self.load_matching(name);

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::Key;
+use toehold::text::word;
 
 /// statfs(2): what an initramfs can be.
 const RAMFS: u32 = 0x8584_58F6;
@@ -26,16 +27,10 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     )
     .at(Step::Exec)?;
 
-    for directory in [
-        b"/dev".as_slice(),
-        b"/proc",
-        b"/sys",
-        b"/run",
-        boot.setting(Key::Mountpoint),
-    ] {
-        boot.subject = directory;
-        move_over(directory).at(Step::Move)?;
+    for index in 0..4 {
+        move_over(boot, word(b"/dev /proc /sys /run", index)).at(Step::Move)?;
     }
+    move_over(boot, boot.setting(Key::Mountpoint)).at(Step::Move)?;
     free_initramfs();
     boot.subject = ROOT.to_bytes();
     change_directory(ROOT).at(Step::Chroot)?;
@@ -45,7 +40,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
 #[inline(never)] // 30 bytes less.
-fn move_over(directory: &[u8]) -> Call {
+fn move_over(boot: &mut Boot, directory: &'static [u8]) -> Call {
+    boot.subject = directory;
     let mut rest = directory;
     while let [_, tail @ ..] = rest {
         rest = tail;

@@ -89,23 +89,23 @@ struct Target<'a> {
 impl Target<'_> {
     /// Creates the device, without a table, and returns its minor number.
     fn create(&mut self) -> Call<usize> {
-        let mut uuid = Line::new();
-        self.superblock.push_uuid(&mut uuid, self.name);
-        dm::start(&mut self.request, self.name, &uuid, 0);
+        dm::start(&mut self.request, self.name, 0);
+        self.superblock.push_uuid(&mut self.request, self.name);
+        dm::end_header(&mut self.request);
         send(self.control, Command::Create, &mut self.request)?;
         Ok(minor(dm::device_number(&self.request)) as usize)
     }
 
     /// A request without a table. Resume is one: Suspend, with no flag set.
     fn send(&mut self, command: Command) -> Call {
-        dm::start(&mut self.request, self.name, b"", 0);
+        dm::start(&mut self.request, self.name, 0);
         send(self.control, command, &mut self.request)
     }
 
     /// Loads the table and makes it the live one.
     fn set_table(&mut self, policy: &[u8], load: Step) -> Result<(), Problem> {
         let request = &mut self.request;
-        dm::start(request, self.name, b"", dm::READ_ONLY);
+        dm::start(request, self.name, dm::READ_ONLY);
         dm::add_target(request, self.superblock.sectors());
         self.superblock.push_table(
             request,

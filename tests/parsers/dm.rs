@@ -35,7 +35,9 @@ fn numbers_of_the_ioctls() {
 #[test]
 fn create() {
     let mut request = Line::new();
-    dm::start(&mut request, NAME, UUID, 0);
+    dm::start(&mut request, NAME, 0);
+    push(&mut request, UUID);
+    dm::end_header(&mut request);
     dm::finish(&mut request);
     assert_eq!(request[..], expected(&[(48, NAME), (176, UUID)]));
 }
@@ -45,7 +47,7 @@ fn resume_status_and_remove() {
     // What an earlier request or answer left in the buffer must not be seen.
     let mut request = Line::new();
     request.resize(2048, 0xA5).unwrap();
-    dm::start(&mut request, NAME, b"", 0);
+    dm::start(&mut request, NAME, 0);
     dm::finish(&mut request);
     assert_eq!(request[..], expected(&[(48, NAME)]));
 }
@@ -55,7 +57,7 @@ fn table_load() {
     let parameters = b"1 254:2 254:2 4096 4096 260094 260095 sha256 00ff -";
     let mut request = Line::new();
     request.resize(2048, 0xA5).unwrap();
-    dm::start(&mut request, NAME, b"", dm::READ_ONLY);
+    dm::start(&mut request, NAME, dm::READ_ONLY);
     dm::add_target(&mut request, 260_094 * 8);
     push(&mut request, parameters);
     dm::finish(&mut request);
@@ -75,12 +77,15 @@ fn table_load() {
 #[test]
 fn names_too_long_do_not_move_what_follows() {
     let mut request = Line::new();
-    dm::start(&mut request, &[b'n'; 300], &[b'u'; 300], 0);
+    dm::start(&mut request, &[b'n'; 300], 0);
+    push(&mut request, &[b'u'; 300]);
+    dm::end_header(&mut request);
     dm::finish(&mut request);
     assert_eq!(request.len(), 2048);
     assert_eq!(request[176..312], [b'u'; 136]);
     assert_eq!(request[312..], [0; 2048 - 312]);
-    dm::start(&mut request, &[b'n'; 3000], b"uuid", dm::READ_ONLY);
+    dm::start(&mut request, &[b'n'; 3000], dm::READ_ONLY);
+    push(&mut request, b"uuid");
     dm::add_target(&mut request, 8);
     assert_eq!(request[176..181], *b"uuid\0");
     assert_eq!(request[312 + 24..], *b"verity\0\0\0\0\0\0\0\0\0\0");
