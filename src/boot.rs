@@ -3,7 +3,7 @@
 use crate::journal::Journal;
 use crate::stage::device::{self, Search};
 use crate::stage::modules::Tried;
-use crate::sys::memory::keep;
+use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
 use crate::sys::{clock, files};
 use core::ffi::CStr;
@@ -63,7 +63,7 @@ impl Boot {
 
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
     pub fn execute(&mut self, arguments: &Arguments) -> Problem {
-        let program = keep(&[self.setting(Key::Init)]);
+        let program = keep_one(self.setting(Key::Init));
         self.subject = program.to_bytes();
         self.journal.hand_over(self.subject);
         Step::Exec.failed(arguments.execute(program))

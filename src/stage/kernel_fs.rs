@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::sys::files::{self, make_directory, open};
-use crate::sys::memory::{self, keep};
+use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
@@ -70,7 +70,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let mut line = [0; 3072];
     boot.subject = b"/proc/cmdline";
     let line = files::read(&[boot.subject], &mut line).at(Step::Read)?;
-    let line = keep(&[line]).to_bytes();
+    let line = keep_one(line).to_bytes();
 
     boot.subject = plan::PATH.to_bytes();
     let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;

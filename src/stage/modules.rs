@@ -4,7 +4,7 @@ use super::device;
 use crate::boot::{Boot, read};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{each_entry, open};
-use crate::sys::memory::{join, keep};
+use crate::sys::memory::{join, keep, keep_one};
 use crate::sys::modules;
 use crate::sys::netlink::Uevents;
 use core::ffi::CStr;
@@ -70,7 +70,7 @@ impl Boot {
     pub fn request_filesystem(&mut self, name: &[u8]) -> &'static CStr {
         let alias = keep(&[b"fs-", name]);
         self.request(alias.to_bytes());
-        keep(&[name])
+        keep_one(name)
     }
 
     /// Loads what the devices that are present ask for, through every `modalias` below /sys/bus and the two places outside it.

@@ -3,7 +3,7 @@
 use crate::boot::Boot;
 use crate::sys::files::{make_directory, open};
 use crate::sys::loop_device;
-use crate::sys::memory::keep;
+use crate::sys::memory::{keep, keep_one};
 use crate::sys::mounts::{detach, mount};
 use core::ffi::CStr;
 use rustix::fs::OFlags;
@@ -37,7 +37,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     mount(node, IMAGE, fstype, MountFlags::RDONLY, c"").at(Step::Mount)?;
 
     let none = MountFlags::empty();
-    let options = keep(&[boot.setting(Key::OverlayOptions)]);
+    let options = keep_one(boot.setting(Key::OverlayOptions));
     let layers = c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";
     mount(c"tmpfs", WRITABLE, c"tmpfs", none, options).at(Step::Overlay)?;
     make_directory(c"/stage2/rw/upper").at(Step::Overlay)?;

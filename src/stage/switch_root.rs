@@ -4,7 +4,7 @@ use super::stage2::ROOT;
 use crate::boot::Boot;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{File, each_entry_of, make_directory, open, open_at, remove_at};
-use crate::sys::memory::keep;
+use crate::sys::memory::{keep, keep_one};
 use crate::sys::mounts::*;
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
@@ -52,7 +52,7 @@ fn move_over(boot: &mut Boot, directory: &'static [u8]) -> Call {
             make_directory(keep(&[ROOT.to_bytes(), path]))?;
         }
     }
-    move_mount(keep(&[directory]), keep(&[ROOT.to_bytes(), directory]))
+    move_mount(keep_one(directory), keep(&[ROOT.to_bytes(), directory]))
 }
 
 /// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.

@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::sys::files::open;
-use crate::sys::memory::keep;
+use crate::sys::memory::keep_one;
 use crate::sys::mounts::mount;
 use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
@@ -29,6 +29,6 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     if fstype == c"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
-    let target = keep(&[boot.setting(Key::Mountpoint)]);
-    mount(boot.source, target, fstype, flags, keep(&[&data])).at(Step::Mount)
+    let target = keep_one(boot.setting(Key::Mountpoint));
+    mount(boot.source, target, fstype, flags, keep_one(&data)).at(Step::Mount)
 }
