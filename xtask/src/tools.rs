@@ -28,6 +28,7 @@ pub const VERITYSETUP: Tool = tool("veritysetup", "cryptsetup-bin");
 pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
 pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
+pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 
 /// What a demo disk is made with, whichever filesystems it has.
