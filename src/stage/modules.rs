@@ -60,10 +60,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 impl Boot {
     /// Loads a module by its name or by an alias, as the kernel would ask modprobe for it.
     pub fn request(&mut self, name: &[u8]) {
-        if let Some(index) = self.plan.modules().position(|module| module.name == name) {
-            self.load(index);
+        let mut modules = self.plan.modules();
+        match modules.position(|module| module.name == name) {
+            Some(index) => self.load(index),
+            None => self.load_matching(name),
         }
-        self.load_matching(name);
     }
 
     /// Loads the module of a filesystem, and returns its name for mount(2).
