@@ -3,9 +3,9 @@
 use crate::journal::Journal;
 use crate::stage::device::{self, Search};
 use crate::stage::modules::Tried;
+use crate::sys::clock;
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
-use crate::sys::{clock, files};
 use core::ffi::CStr;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::plan::{Key, Plan};
@@ -92,9 +92,4 @@ impl Boot {
             clock::sleep(wait);
         }
     }
-}
-
-/// Reads a small file of a kernel filesystem; what cannot be read is empty.
-pub fn read<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> &'a [u8] {
-    files::read(path, buffer).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! Stage 3: the block device that /usr is on, found when it is there and awaited when it is not.
 
-use crate::boot::{Boot, read};
+use crate::boot::Boot;
 use crate::journal::Journal;
-use crate::sys::files::{each_entry, open};
+use crate::sys::files::{contents, each_entry, open};
 use crate::sys::memory::{join, keep};
 use crate::sys::netlink::Uevents;
 use crate::sys::{clock, partitions};
@@ -70,7 +70,11 @@ pub fn scan(boot: &mut Boot) {
     each_entry(&[b"/sys/class/block"], &mut |name| {
         let (mut path, mut fields) = ([0; 512], [0; 512]);
         let path = join(&mut path, &[b"/class/block/", name]).to_bytes();
-        consider(boot, path, read(&[b"/sys", path, b"/uevent"], &mut fields));
+        consider(
+            boot,
+            path,
+            contents(&[b"/sys", path, b"/uevent"], &mut fields),
+        );
     });
 }
 
@@ -107,12 +111,12 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
     match boot.options.device.matches(event) {
         Match::Yes => {}
         Match::AskTable
-            if u64::from(number_in_table(boot, path, b"/../uevent")) == number(event, b"PARTN") => {
-        }
+            if u64::from(number_in_table(boot, event, path, b"/../uevent"))
+                == number(event, b"PARTN") => {}
         other => {
             // A disk whose primary table is damaged comes without partitions.
             if other == Match::No && is(event, b"DEVTYPE", b"disk") {
-                number_in_table(boot, path, b"/uevent");
+                number_in_table(boot, event, path, b"/uevent");
             }
             return;
         }
@@ -129,21 +133,22 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
     boot.search.found = Some(Device { node, number });
 }
 
-/// The number of the partition looked for in the table of the disk whose uevent file is at `path` + `file`; 0: none.
-fn number_in_table(boot: &mut Boot, path: &[u8], file: &[u8]) -> u32 {
+/// The number of the partition looked for in the table of the disk that `event` is about, whose uevent file is at
+/// `path` + `file`; 0: none.
+fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u32 {
     let Spec { entry, offset, .. } = &boot.options.device;
     if entry.is_empty() {
         return 0;
     }
-    let mut fields = [0; 512];
-    let event = read(&[b"/sys", path, file], &mut fields);
+    // A partition has its disk's number. Without one, nothing says that it is the disk that was read last.
     let sequence = number(event, b"DISKSEQ");
-    if boot.search.table.0 == sequence || sequence == NONE {
+    if boot.search.table.0 == sequence && sequence != NONE {
         return boot.search.table.1;
     }
     boot.search.table = (sequence, 0);
-    let mut node = [0; 128];
-    let node = join(&mut node, &[b"/dev/", value(event, b"DEVNAME")]);
+    let (mut fields, mut node) = ([0; 512], [0; 128]);
+    let disk = contents(&[b"/sys", path, file], &mut fields);
+    let node = join(&mut node, &[b"/dev/", value(disk, b"DEVNAME")]);
     // No medium, or a device that cannot be read: nothing to be found on it.
     let Ok(disk) = open(node, OFlags::RDONLY) else {
         return 0;
@@ -175,7 +180,7 @@ pub fn report(journal: &Journal) {
             return;
         }
         let mut fields = [0; 512];
-        let len = read(&[b"/sys/class/block/", name, b"/uevent"], &mut fields).len();
+        let len = contents(&[b"/sys/class/block/", name, b"/uevent"], &mut fields).len();
         for byte in &mut fields {
             if *byte == b'\n' {
                 *byte = b' ';

@@ -15,6 +15,10 @@ const HARDENED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
     .union(MountFlags::NOEXEC);
 
+const MEMORY: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::STRICTATIME);
+
 /// Type, mount point, flags and data as systemd mounts them (its src/shared/mount-setup.c).
 const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
     (c"proc", c"/proc", HARDENED, c""),
@@ -31,20 +35,11 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
         MountFlags::NOSUID.union(MountFlags::NOEXEC),
         c"mode=0620,gid=5",
     ),
-    (
-        c"tmpfs",
-        c"/dev/shm",
-        MountFlags::NOSUID
-            .union(MountFlags::NODEV)
-            .union(MountFlags::STRICTATIME),
-        c"mode=01777",
-    ),
+    (c"tmpfs", c"/dev/shm", MEMORY, c"mode=01777"),
     (
         c"tmpfs",
         c"/run",
-        MountFlags::NOSUID
-            .union(MountFlags::NODEV)
-            .union(MountFlags::STRICTATIME),
+        MEMORY,
         c"mode=0755,size=20%,nr_inodes=800k",
     ),
 ];

@@ -1,9 +1,9 @@
 //! Stage 2: kernel modules, those always needed and those that the hardware asks for.
 
 use super::device;
-use crate::boot::{Boot, read};
+use crate::boot::Boot;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{each_entry, open};
+use crate::sys::files::{contents, each_entry, open};
 use crate::sys::memory::{join, keep, keep_one};
 use crate::sys::modules;
 use crate::sys::netlink::Uevents;
@@ -90,7 +90,7 @@ impl Boot {
     fn serve(&mut self, path: &[&[u8]]) {
         if self.search.found.is_none() {
             let (mut buffer, before) = ([0; 3072], self.tried.count);
-            self.load_matching(read(path, &mut buffer).trim_ascii_end());
+            self.load_matching(contents(path, &mut buffer).trim_ascii_end());
             if self.tried.count != before {
                 device::drain(self);
             }

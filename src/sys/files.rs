@@ -74,6 +74,11 @@ pub fn read<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
     result
 }
 
+/// As [`read`], for the small files of kernel filesystems: what cannot be read is empty.
+pub fn contents<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> &'a [u8] {
+    read(path, buffer).unwrap_or_default()
+}
+
 /// Calls `visit` with the name of each entry of a directory, whose path is given in parts. One that cannot be read has none.
 pub fn each_entry(path: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
     let mut joined = [0; 512];
