@@ -13,6 +13,12 @@ fn verity(disk: &Disk) -> &xtask::disk::Verity {
     disk.verity.as_ref().expect("verity")
 }
 
+/// Words that ask for verification and do not say of what.
+fn without_root_hash(disk: &Disk) -> String {
+    let spec = format!("PARTUUID={}", disk.partuuid);
+    format!("mount.usr=/dev/mapper/usr verity.usr={spec}")
+}
+
 #[test]
 fn wrong_root_hash() {
     Boot {
@@ -124,8 +130,7 @@ fn no_superblock() {
         },
         words: |disk| {
             let hash = "5".repeat(64);
-            let spec = format!("PARTUUID={}", disk.partuuid);
-            format!("mount.usr=/dev/mapper/usr verity.usr={spec} verity.usrhash={hash}")
+            format!("{} verity.usrhash={hash}", without_root_hash(disk))
         },
         ..Boot::default()
     }
@@ -135,12 +140,7 @@ fn no_superblock() {
 #[test]
 fn verity_without_root_hash() {
     Boot {
-        words: |disk| {
-            format!(
-                "mount.usr=/dev/mapper/usr verity.usr=PARTUUID={}",
-                disk.partuuid
-            )
-        },
+        words: without_root_hash,
         ..Boot::default()
     }
     .fails("FAILED stage=verity step=options errno=- subject=verity.usrhash");
@@ -150,12 +150,7 @@ fn verity_without_root_hash() {
 #[test]
 fn reboot_after_the_prompt() {
     let outcome = Boot {
-        words: |disk| {
-            format!(
-                "mount.usr=/dev/mapper/usr verity.usr=PARTUUID={}",
-                disk.partuuid
-            )
-        },
+        words: without_root_hash,
         prompt_seconds: 4,
         ..Boot::default()
     }

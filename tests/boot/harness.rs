@@ -10,7 +10,7 @@ use toehold_stage2::Report;
 use xtask::commands::build;
 use xtask::console::Log;
 use xtask::disk::{self, Disk, Recipe};
-use xtask::initrd::{self, Request, compress::Compression};
+use xtask::initrd::{self, Request};
 use xtask::kernels::{self, Kernel, Series};
 use xtask::qemu::{Interface, Machine, Outcome, Running};
 use xtask::{cache, paths, tools};
@@ -86,7 +86,7 @@ impl Boot {
     /// Makes kernel, initrd and disk, or finds those that an earlier test has made.
     pub fn ready(&self) -> Ready {
         static TOOLS: OnceLock<()> = OnceLock::new();
-        TOOLS.get_or_init(|| tools::require(tools::ALL).expect("the tools"));
+        TOOLS.get_or_init(|| tools::require(&tools::all()).expect("the tools"));
         let kernel = kernels::fetch(self.kernel).expect("a kernel");
         let initrd = self.initrd(&kernel);
         let mut disk = disk::make(&self.recipe).expect("a disk");
@@ -177,13 +177,12 @@ impl Boot {
             extra.push(("/ballast".to_owned(), ballast));
         }
         let built = initrd::build(&Request {
-            modules_dir: kernel.modules_dir.clone(),
-            profile: profile_path,
-            arch: "x86_64".to_owned(),
-            init: build::init("x86_64", &[]).expect("the init"),
-            compress: Compression::Zstd,
-            firmware_dir: None,
             extra,
+            ..Request::new(
+                &kernel.modules_dir,
+                profile_path,
+                build::init("x86_64", &[]).expect("the init"),
+            )
         })
         .expect("an initrd");
         built.write(&path).expect("an initrd");

@@ -50,6 +50,21 @@ pub struct Request {
     pub extra: Vec<(String, PathBuf)>,
 }
 
+impl Request {
+    /// For x86_64, compressed with zstd, with no files besides the profile's.
+    pub fn new(modules_dir: &Path, profile: PathBuf, init: PathBuf) -> Self {
+        Self {
+            modules_dir: modules_dir.to_owned(),
+            profile,
+            arch: "x86_64".to_owned(),
+            init,
+            compress: Compression::Zstd,
+            firmware_dir: None,
+            extra: Vec::new(),
+        }
+    }
+}
+
 /// An initrd and what is in it.
 #[derive(Debug)]
 pub struct Built {

@@ -41,19 +41,13 @@ pub const DISK: &[Tool] = &[
     DMSETUP,
 ];
 
-/// What every test needs.
-pub const ALL: &[Tool] = &[
-    QEMU,
-    MKFS_BTRFS,
-    MKFS_EXT4,
-    MKFS_EROFS,
-    MKSQUASHFS,
-    VERITYSETUP,
-    DMSETUP,
-    SGDISK,
-    DEPMOD,
-    DPKG_DEB,
-];
+/// What tests and comparisons need besides.
+const OTHERS: &[Tool] = &[QEMU, SGDISK, DEPMOD, MODPROBE, DPKG_DEB];
+
+/// Everything.
+pub fn all() -> Vec<Tool> {
+    [DISK, OTHERS].concat()
+}
 
 impl Tool {
     /// The program's path, searched in `PATH` and in the two folders for administrators that a user's `PATH` may lack.

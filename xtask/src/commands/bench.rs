@@ -56,7 +56,7 @@ struct Figures {
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
-    tools::require(tools::ALL)?;
+    tools::require(&tools::all())?;
     let kernel = kernels::fetch(Series::Cloud61)?;
     let recipe = Recipe::default();
     let disk = disk::make(&recipe)?;
@@ -115,13 +115,12 @@ fn initrds(kernel: &Kernel, disk: &Disk, image_path: &str, room: &Path) -> Resul
     let step = progress::step("building both initrds");
     let compress = Compression::Zstd;
     let built = initrd::build(&Request {
-        modules_dir: kernel.modules_dir.clone(),
-        profile: paths::root().join("xtask/profiles/qemu.toml"),
-        arch: "x86_64".to_owned(),
-        init: build::init("x86_64", &[])?,
         compress,
-        firmware_dir: None,
-        extra: Vec::new(),
+        ..Request::new(
+            &kernel.modules_dir,
+            paths::root().join("xtask/profiles/qemu.toml"),
+            build::init("x86_64", &[])?,
+        )
     })?;
     let other = busybox::build(kernel, &built, disk, image_path, compress)?;
     step.done();

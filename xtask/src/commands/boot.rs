@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 
 use super::build;
 use crate::disk::{self, Disk, Recipe};
-use crate::initrd::compress::Compression;
 use crate::initrd::{self, Request};
 use crate::kernels::{self, Kernel, Series};
 use crate::qemu::{Machine, Outcome};
@@ -95,15 +94,11 @@ pub fn run(args: Args) -> Result<Verdict> {
 /// The demo's initrd for this kernel, built now.
 fn default_initrd(kernel: &Kernel) -> Result<PathBuf> {
     let step = progress::step("building the init and the initrd");
-    let built = initrd::build(&Request {
-        modules_dir: kernel.modules_dir.clone(),
-        profile: paths::root().join("xtask/profiles/qemu.toml"),
-        arch: "x86_64".to_owned(),
-        init: build::init("x86_64", &[])?,
-        compress: Compression::Zstd,
-        firmware_dir: None,
-        extra: Vec::new(),
-    })?;
+    let built = initrd::build(&Request::new(
+        &kernel.modules_dir,
+        paths::root().join("xtask/profiles/qemu.toml"),
+        build::init("x86_64", &[])?,
+    ))?;
     let path = paths::output().join(format!("initrd-{}.img", kernel.release));
     built.write(&path)?;
     step.done();

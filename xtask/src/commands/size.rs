@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::build;
 use crate::{
     Verdict,
-    initrd::{Request, compress::Compression},
+    initrd::Request,
     kernels, paths,
     size::{
         Init, Initrd,
@@ -50,15 +50,11 @@ pub fn run(args: Args) -> Result<Verdict> {
             Some(directory) => directory.clone(),
             None => kernels::fetch(entry.kernel)?.modules_dir,
         };
-        let request = Request {
-            modules_dir,
-            profile: paths::root().join(format!("xtask/profiles/{profile}.toml")),
-            arch: arch.to_owned(),
-            init: init.clone(),
-            compress: Compression::Zstd,
-            firmware_dir: None,
-            extra: Vec::new(),
-        };
+        let request = Request::new(
+            &modules_dir,
+            paths::root().join(format!("xtask/profiles/{profile}.toml")),
+            init.clone(),
+        );
         let initrd = Initrd::weigh(profile, &request, args.full)?;
         report.checks.extend(budget.check_initrd(&initrd));
         report.initrds.push(initrd);

@@ -28,7 +28,7 @@ struct Counts {
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
-    tools::require(tools::ALL)?;
+    tools::require(&tools::all())?;
     for series in [Series::Cloud61, Series::Generic61] {
         kernels::fetch(series)?;
     }

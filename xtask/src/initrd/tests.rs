@@ -105,13 +105,8 @@ fn request(room: &Path, modules_dir: &Path, rules: &str) -> Request {
     );
     fs::write(&profile, text).unwrap();
     Request {
-        modules_dir: modules_dir.to_owned(),
-        profile,
-        arch: "x86_64".to_owned(),
-        init: room.join("init"),
         compress: Compression::None,
-        firmware_dir: None,
-        extra: Vec::new(),
+        ..Request::new(modules_dir, profile, room.join("init"))
     }
 }
 
