@@ -18,7 +18,8 @@
 //!
 //! **Modules**, in topological order: a module stands after everything that it depends on. Each is
 //! `flags: u8, name: string, options: string, dependencies: u8, dependency: u16 …`. The name is the
-//! file's stem (`/lib/modules/NAME.ko`), the options are finit_module's `param_values`. A dependency is the number
+//! file's stem (`/lib/modules/NAME.ko`, or another suffix: [`Key::Suffix`]), the options are finit_module's `param_values`.
+//! Those that only serve people at the console ([`CONSOLE`]) stand after all others that they do not belong to. A dependency is the number
 //! of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
 //!
 //! **Aliases** are grouped by what they look like, because most of a kernel's thousands differ in a vendor's and a device's
@@ -46,6 +47,8 @@ pub const PATH: &CStr = c"/toehold.plan";
 pub const SOFT: u16 = 0x8000;
 /// Module flag: load without waiting for hardware.
 pub const ALWAYS: u8 = 1;
+/// Module flag: a driver for people at the console (keyboards, screens), which no way to a disk leads through.
+pub const CONSOLE: u8 = 2;
 
 /// More modules than any kernel has; the init keeps one bit for each.
 pub const MAX_MODULES: usize = 8192;
@@ -74,6 +77,10 @@ pub enum Key {
     Init = 9,
     /// u32: seconds between a failure and the reboot.
     PromptSeconds = 10,
+    /// What follows a module's name in its file's: `.ko.xz` or `.ko.zst`, to be decompressed by the kernel; absent for `.ko`.
+    Suffix = 11,
+    /// u32: modules to load at a time; absent for as many as there are processors.
+    Jobs = 12,
 }
 
 /// Settings without which there is no boot.

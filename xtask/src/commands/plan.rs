@@ -79,7 +79,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 12] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
@@ -90,6 +90,8 @@ const KEYS: [Key; 10] = [
     Key::OverlayOptions,
     Key::Init,
     Key::PromptSeconds,
+    Key::Suffix,
+    Key::Jobs,
 ];
 
 /// Settings, then each module with what it needs and its aliases.
@@ -112,7 +114,7 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     for key in KEYS {
         if let Some(value) = plan.setting(key) {
             let value = match (key, value) {
-                (Key::HashOffset | Key::PromptSeconds, value) => {
+                (Key::HashOffset | Key::PromptSeconds | Key::Jobs, value) => {
                     let number = value
                         .iter()
                         .rev()
