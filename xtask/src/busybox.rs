@@ -59,7 +59,6 @@ const DIRECTORIES: &[&str] = &[
     "sysusr",
     "sysusr/usr",
 ];
-const SYMLINK: u32 = 0o120777;
 
 /// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk.
 ///
@@ -94,9 +93,9 @@ pub fn build(
     entries.push(Entry::file("init", 0o755, script.into_bytes()));
 
     for applet in APPLETS {
-        entries.push(symlink(&format!("bin/{applet}"), "busybox"));
+        entries.push(Entry::symlink(&format!("bin/{applet}"), "busybox"));
     }
-    entries.push(symlink("sbin/modprobe", "../bin/kmod"));
+    entries.push(Entry::symlink("sbin/modprobe", "../bin/kmod"));
     let mut libraries = BTreeSet::new();
     for (path, source) in PROGRAMS {
         let program = packages.join(source);
@@ -207,15 +206,6 @@ fn modules(kernel: &Kernel, toehold: &Built) -> Result<Vec<Entry>> {
         });
     }
     Ok(entries)
-}
-
-fn symlink(path: &str, target: &str) -> Entry {
-    Entry {
-        path: path.to_owned(),
-        mode: SYMLINK,
-        device: (0, 0),
-        data: target.as_bytes().to_owned(),
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

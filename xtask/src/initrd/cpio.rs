@@ -10,8 +10,9 @@ pub const KIND: u32 = 0o170000;
 pub const FILE: u32 = 0o100000;
 pub const DIRECTORY: u32 = 0o040000;
 pub const CHARACTER_DEVICE: u32 = 0o020000;
+pub const SYMLINK: u32 = 0o120000;
 
-/// One file, directory or device.
+/// One file, directory, device or symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Relative to the root, without a leading slash.
@@ -20,7 +21,7 @@ pub struct Entry {
     pub mode: u32,
     /// Major and minor number of a device.
     pub device: (u32, u32),
-    /// Contents of a file.
+    /// Contents of a file, target of a symbolic link.
     pub data: Vec<u8>,
 }
 
@@ -49,6 +50,15 @@ impl Entry {
             mode: CHARACTER_DEVICE | permissions,
             device,
             data: Vec::new(),
+        }
+    }
+
+    pub fn symlink(path: &str, target: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            mode: SYMLINK | 0o777,
+            device: (0, 0),
+            data: target.as_bytes().to_vec(),
         }
     }
 }
@@ -113,6 +123,7 @@ mod tests {
             Entry::file("init", 0o755, b"\x7fELF!".to_vec()),
             Entry::directory("dev"),
             Entry::character_device("dev/console", 0o600, (5, 1)),
+            Entry::symlink("bin", "dev"),
         ]
     }
 
@@ -130,6 +141,9 @@ mod tests {
             "070701",
             "0000000300002180000000000000000000000001000000000000000000000000000000000000000500000001",
             "0000000c00000000dev/console\0\0\0",
+            "070701",
+            "000000040000a1ff000000000000000000000001000000000000000300000000000000000000000000000000",
+            "0000000400000000bin\0\0\0dev\0",
             "070701",
             "0000000000000000000000000000000000000001000000000000000000000000000000000000000000000000",
             "0000000b00000000TRAILER!!!\0\0\0\0",

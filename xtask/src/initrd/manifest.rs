@@ -56,4 +56,5 @@ pub enum Kind {
     File,
     Directory,
     Device,
+    Symlink,
 }

@@ -126,7 +126,7 @@ fn archive_and_manifest() {
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     let want = "init toehold.plan dev dev/console dev/null etc etc/note lib lib/firmware lib/firmware/ahci.bin lib/modules \
         lib/modules/ahci.ko lib/modules/dm-mod.ko lib/modules/dm-verity.ko lib/modules/libata.ko lib/modules/reed_solomon.ko \
-        lib/modules/sha256-fast.ko lib/modules/sha256-slow.ko proc run stage2 stage2/image stage2/root stage2/rw sys sysusr \
+        lib/modules/sha256-fast.ko lib/modules/sha256-slow.ko proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr \
         sysusr/usr";
     assert_eq!(paths, want.split_whitespace().collect::<Vec<_>>());
     for entry in entries.iter().filter(|entry| entry.path.ends_with(".ko")) {
@@ -177,6 +177,12 @@ fn archive_and_manifest() {
             "firmware of ahci",
         ),
         ("etc/note", Kind::File, None, "emergency.extra_files"),
+        (
+            "sbin/modprobe",
+            Kind::Symlink,
+            None,
+            "answers the kernel's requests for modules",
+        ),
         ("sysusr", Kind::Directory, None, "holds sysusr/usr"),
     ] {
         let item = manifest

@@ -37,6 +37,9 @@ const DIRECTORIES: [&str; 9] = [
 const DEVICES: [(&str, u32, (u32, u32)); 2] =
     [("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3))];
 
+/// The kernel asks this program for modules; the init answers from the plan.
+const MODPROBE: (&str, &str) = ("sbin/modprobe", "/init");
+
 /// Reads a file, or says which could not be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
@@ -95,6 +98,9 @@ impl Tree {
             let why = "open before devtmpfs is mounted";
             self.add(entry, Kind::Device, None, why);
         }
+        let (path, target) = MODPROBE;
+        let why = "answers the kernel's requests for modules";
+        self.add(Entry::symlink(path, target), Kind::Symlink, None, why);
     }
 
     /// A module as the profile wants it: decompressed, stripped or not.
