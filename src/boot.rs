@@ -2,14 +2,16 @@
 
 use crate::journal::Journal;
 use crate::stage::device::{self, Search};
-use crate::stage::modules::Tried;
+use crate::stage::modules;
 use crate::sys::clock;
+use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
 use core::ffi::CStr;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::plan::{Key, Plan};
 use toehold::options::Options;
+use toehold::schedule::Schedule;
 use toehold::text::{Line, push_number};
 
 pub struct Boot {
@@ -22,8 +24,14 @@ pub struct Boot {
     pub stage: Stage,
     /// What it is working on: the subject of a failure.
     pub subject: &'static [u8],
-    pub tried: Tried,
     pub search: Search,
+    pub schedule: Schedule,
+    /// Readable when a child has ended.
+    pub children: File,
+    /// Something came of what is waited for, since the clock was last read.
+    pub moved: bool,
+    /// When it will have been too long that nothing did, in microseconds.
+    pub stall: u64,
     /// The block device to mount on /usr.
     pub source: &'static CStr,
 }
@@ -36,8 +44,11 @@ impl Boot {
             options: Options::default(),
             stage: Stage::KernelFs,
             subject: b"",
-            tried: Tried::default(),
             search: Search::default(),
+            schedule: Schedule::default(),
+            children: files::NONE,
+            moved: true,
+            stall: 0,
             source: c"",
         }
     }
@@ -49,6 +60,7 @@ impl Boot {
         stage: Stage,
         run: fn(&mut Self) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
+        device::check_alone(self)?;
         self.stage = stage;
         run(self)?;
         self.journal.done(stage);
@@ -65,24 +77,25 @@ impl Boot {
     pub fn execute(&mut self, arguments: &Arguments) -> Problem {
         let program = keep_one(self.setting(Key::Init));
         self.subject = program.to_bytes();
+        self.leave_report();
         self.journal.hand_over(self.subject);
+        process::forget_children();
         Step::Exec.failed(arguments.execute(program))
     }
 
     /// Says what failed and what was seen, waits, and restarts the machine.
-    pub fn give_up(&self, problem: Problem) -> ! {
-        device::report(&self.journal);
+    pub fn give_up(&mut self, problem: Problem) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
         problem.describe(self.stage, self.subject, &mut line);
         self.journal.error(&[&line]);
+        // However early it was: a keyboard should work, and the report be complete.
+        let _ = modules::run(self);
+        self.finish();
+        self.report(false, &mut |line| self.journal.error(&[line]));
         if !problem.advice().is_empty() {
             self.journal.error(&[problem.advice()]);
         }
-        let wait = self
-            .plan
-            .setting(Key::PromptSeconds)
-            .and_then(<[u8]>::first_chunk);
-        let wait = wait.map_or(60, |bytes| u32::from_le_bytes(*bytes)).into();
+        let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         push_number(&mut seconds, wait);
         self.journal.error(&[b"restarting in ", &seconds, b" s"]);
         clock::sleep(wait);

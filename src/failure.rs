@@ -30,6 +30,7 @@ pub enum Step {
     Options,
     Wait,
     Ambiguous,
+    Module,
     Open,
     Superblock,
     Control,
@@ -47,7 +48,7 @@ pub enum Step {
     Exec,
 }
 
-const STEPS: &[u8] = b"mount read plan socket options wait ambiguous open superblock control create load resume probe \
+const STEPS: &[u8] = b"mount read plan socket options wait ambiguous module open superblock control create load resume probe \
 arm node detect loop overlay move chroot exec";
 
 /// An error number of the kernel. A word that is never zero: results with it live in registers, and success costs nothing.
@@ -70,6 +71,12 @@ impl Error {
             None => Ok(()),
             Some(number) => Err(Self(number)),
         }
+    }
+
+    /// As errno(3) numbers them.
+    #[inline(always)]
+    pub fn number(self) -> usize {
+        self.0.get()
     }
 
     /// Whether it is this one.
@@ -159,6 +166,7 @@ plan missing or damaged: build the initrd again
 this word of the kernel command line is missing, wrong, or contradicts another
 not there in time: compare with the devices above, check its driver and rd.earlytimeout
 several devices answer: name one by its /dev path, or give the copy other identifiers
+needed, and not loaded: see the messages above, and build the initrd again for this kernel
 not there, or not readable
 no dm-verity superblock: check hash_offset in the profile, and the image
 no device-mapper: are dm-mod and dm-verity in the initrd?
@@ -183,7 +191,7 @@ const HIGH_ERRNO_NAMES: &[u8] =
     b"JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
-fn push_errno(line: &mut Line, number: usize) {
+pub fn push_errno(line: &mut Line, number: usize) {
     let low = word(ERRNO_NAMES, number);
     let name = if low != b"?" {
         Some(low)

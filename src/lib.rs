@@ -9,5 +9,6 @@
 pub mod failure;
 pub mod format;
 pub mod options;
+pub mod schedule;
 pub mod spec;
 pub mod text;

@@ -6,6 +6,9 @@
 
 mod boot;
 mod journal;
+mod loader;
+mod modprobe;
+mod report;
 mod stage;
 mod sys;
 
@@ -15,9 +18,14 @@ use stage::{device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
 use toehold::failure::{Problem, Stage};
 
-/// Called by the entry point.
+/// Called by the entry point: the boot, or the kernel's helper for modules.
 fn main(arguments: &Arguments) -> ! {
+    let (called, last) = arguments.ends();
     let mut boot = Boot::new();
+    if called.to_bytes().ends_with(b"modprobe") {
+        let loaded = modprobe::run(&mut boot, last.to_bytes());
+        process::exit(usize::from(!loaded.unwrap_or(false)));
+    }
     if process::id() != 1 {
         boot.journal
             .error(&[b"this is the /init of an initramfs: it runs as PID 1 only"]);

@@ -256,6 +256,27 @@ impl<'a> Plan<'a> {
         None
     }
 
+    /// The number in a setting, if the plan has it.
+    pub fn number(&self, key: Key) -> Option<u64> {
+        let value = self.setting(key)?.iter().rev();
+        Some(value.fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    /// What follows a module's name in its file's.
+    pub fn suffix(&self) -> &'a [u8] {
+        self.setting(Key::Suffix).unwrap_or(b".ko")
+    }
+
+    /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it: the one of that name, or
+    /// else those with a matching alias.
+    pub fn resolve(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
+        let mut modules = self.modules();
+        match modules.position(|module| glob::matches(module.name, text)) {
+            Some(index) => found(index),
+            None => self.lookup(text, found),
+        }
+    }
+
     /// Calls `found` with the number of each module that has an alias matching `modalias` (or another name, as modprobe
     /// takes them). A module with several matching aliases may be reported several times. The checksum was good, so
     /// groups that do not add up are a builder's mistake: what follows them is not found.

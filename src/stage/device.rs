@@ -1,15 +1,14 @@
 //! Stage 3: the block device that /usr is on, found when it is there and awaited when it is not.
 
 use crate::boot::Boot;
-use crate::journal::Journal;
 use crate::sys::files::{contents, each_entry, open};
 use crate::sys::memory::{join, keep};
 use crate::sys::netlink::Uevents;
-use crate::sys::{clock, partitions};
+use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::failure::{Problem, Step};
+use toehold::failure::{Problem, Stage, Step};
 use toehold::format::gpt;
 use toehold::format::uevent::{NONE, is, number, value};
 use toehold::spec::{Match, Spec};
@@ -31,7 +30,7 @@ pub struct Search {
     /// More than one device answers.
     ambiguous: bool,
     /// Messages were lost.
-    lost: bool,
+    pub lost: bool,
     /// Sequence number of the disk whose table was read last, and the partition's number in it; 0: none.
     table: (u64, u32),
 }
@@ -42,27 +41,26 @@ const EVENT: usize = 3072;
 /// Waits for the device.
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.subject = boot.options.device.text;
-    let deadline = clock::now().saturating_add(boot.options.timeout.saturating_mul(1_000_000));
+    let deadline = boot.deadline();
     loop {
-        drain(boot);
-        if boot.search.ambiguous {
-            return Err(Step::Ambiguous.refused());
-        }
+        boot.advance();
+        check_alone(boot)?;
         if let Some(device) = boot.search.found {
             boot.source = device.node;
             return Ok(());
         }
-        if boot.search.lost {
-            boot.search.lost = false;
-            boot.coldplug();
-            continue;
-        }
-        let left = deadline.saturating_sub(clock::now());
-        if left == 0 {
-            return Err(Step::Wait.failed(Errno::TIMEDOUT));
-        }
-        boot.search.uevents.wait(left);
+        boot.wait(deadline)?;
     }
+}
+
+/// Refuses to go on when another device has come up that answers, too.
+pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
+    drain(boot);
+    if boot.search.ambiguous {
+        (boot.stage, boot.subject) = (Stage::Device, boot.options.device.text);
+        return Err(Step::Ambiguous.refused());
+    }
+    Ok(())
 }
 
 /// Looks at every block device that is there.
@@ -95,14 +93,15 @@ fn handle(boot: &mut Boot, event: &[u8]) {
     if is(event, b"ACTION", b"remove") {
         return;
     }
+    boot.moved |= is(event, b"ACTION", b"add");
     if is(event, b"SUBSYSTEM", b"block") {
         // The disk may have got another table, or another medium.
         if is(event, b"ACTION", b"change") {
             boot.search.table = (0, 0);
         }
         consider(boot, value(event, b"DEVPATH"), event);
-    } else if boot.search.found.is_none() {
-        boot.load_matching(value(event, b"MODALIAS"));
+    } else {
+        boot.want(value(event, b"MODALIAS"));
     }
 }
 
@@ -131,6 +130,7 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
     boot.journal
         .info(&[boot.options.device.text, b" is ", node.to_bytes()]);
     boot.search.found = Some(Device { node, number });
+    boot.schedule.only_needed = true;
 }
 
 /// The number of the partition looked for in the table of the disk that `event` is about, whose uevent file is at
@@ -170,22 +170,4 @@ fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u
     }
     disk.close();
     boot.search.table.1
-}
-
-/// Lists the block devices that there are, as the kernel describes them, for the person who reads the log after a failure.
-pub fn report(journal: &Journal) {
-    each_entry(&[b"/sys/class/block"], &mut |name| {
-        // Eight of them come with the driver, and none can be it.
-        if name.starts_with(b"loop") {
-            return;
-        }
-        let mut fields = [0; 512];
-        let len = contents(&[b"/sys/class/block/", name, b"/uevent"], &mut fields).len();
-        for byte in &mut fields {
-            if *byte == b'\n' {
-                *byte = b' ';
-            }
-        }
-        journal.error(&[b"block device: ", fields.get(..len).unwrap_or_default()]);
-    });
 }

@@ -68,10 +68,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let line = keep_one(line).to_bytes();
 
     boot.subject = plan::PATH.to_bytes();
-    let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
-    let size = file.status().at(Step::Plan)?.size;
-    boot.plan =
-        Plan::parse(memory::map(file, size).at(Step::Plan)?).map_err(|_| Step::Plan.refused())?;
+    boot.plan = read_plan()?;
 
     boot.options
         .read(line, &boot.plan)
@@ -79,4 +76,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             (boot.stage, boot.subject) = (stage, subject);
             Step::Options.refused()
         })
+}
+
+/// The initrd's plan, checked.
+pub fn read_plan() -> Result<Plan<'static>, Problem> {
+    let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
+    let size = file.status().at(Step::Plan)?.size;
+    Plan::parse(memory::map(file, size).at(Step::Plan)?).map_err(|_| Step::Plan.refused())
 }

@@ -29,9 +29,9 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         .ok_or(Step::Detect.refused())?
         .filesystem
         .name();
-    boot.request(b"loop");
-    let fstype = boot.request_filesystem(fstype);
-    boot.request_filesystem(b"overlay");
+    boot.require(b"loop")?;
+    let fstype = boot.require_filesystem(fstype)?;
+    boot.require_filesystem(b"overlay")?;
 
     let node = loop_device::attach(image).at(Step::Loop)?;
     mount(node, IMAGE, fstype, MountFlags::RDONLY, c"").at(Step::Mount)?;

@@ -6,6 +6,7 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::{File, each_entry_of, make_directory, open, open_at, remove_at};
 use crate::sys::memory::{keep, keep_one};
 use crate::sys::mounts::*;
+use crate::sys::process;
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
@@ -31,11 +32,19 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         move_over(boot, word(b"/dev /proc /sys /run", index)).at(Step::Move)?;
     }
     move_over(boot, boot.setting(Key::Mountpoint)).at(Step::Move)?;
-    free_initramfs();
     boot.subject = ROOT.to_bytes();
+    let old = initramfs();
     change_directory(ROOT).at(Step::Chroot)?;
     change_root_here().at(Step::Chroot)?;
-    change_directory(c"/").at(Step::Chroot)
+    change_directory(c"/").at(Step::Chroot)?;
+    if let Some((root, device)) = old {
+        // Beside the boot, not before it. That it cannot be done costs memory only.
+        let _ = process::spawn(|| {
+            empty(root, device);
+            0
+        });
+    }
+    Ok(())
 }
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
@@ -64,19 +73,16 @@ fn change_root_here() -> Call {
     change_root(c".")
 }
 
-/// Deletes what the kernel unpacked: its memory is free from then on. Only where the root is an initramfs; other filesystems
-/// are not entered.
-fn free_initramfs() {
+/// The root directory and its device, where that is what the kernel unpacked.
+fn initramfs() -> Option<(File, u64)> {
     if !matches!(filesystem_magic(), Ok(RAMFS | TMPFS)) {
-        return;
+        return None;
     }
-    if let Ok(root) = open(c"/", OFlags::RDONLY)
-        && let Ok(status) = root.status()
-    {
-        empty(root, status.device);
-    }
+    let root = open(c"/", OFlags::RDONLY).ok()?;
+    Some((root, root.status().ok()?.device))
 }
 
+/// Deletes everything: its memory is free from then on. Other filesystems are not entered.
 fn empty(directory: File, device: u64) {
     each_entry_of(directory, &mut |name: &CStr| {
         if !remove_at(directory, name, AtFlags::empty()).is_err_and(|error| error.is(Errno::ISDIR))

@@ -22,7 +22,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             .filesystem
             .name();
     }
-    let fstype = boot.request_filesystem(fstype);
+    let fstype = boot.require_filesystem(fstype)?;
     let mut data = Line::new();
     let flags = mount_options::split(boot.options.value(Word::MountOptions, b"ro"), &mut data);
     // A log to be replayed would have to be written.

@@ -26,15 +26,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             .error(&[boot.subject, b" is used without verification"]);
         return Ok(());
     }
-    boot.request(b"dm-verity");
+    boot.require(b"dm-verity")?;
 
     let disk = open(device.node, OFlags::RDONLY).at(Step::Open)?;
-    let hash_offset = match boot
-        .plan
-        .setting(Key::HashOffset)
-        .and_then(<[u8]>::first_chunk)
-    {
-        Some(bytes) => u64::from_le_bytes(*bytes),
+    let hash_offset = match boot.plan.number(Key::HashOffset) {
+        Some(offset) => offset,
         None => {
             filesystem::detect(&disk)
                 .ok_or(Step::Detect.refused())?

@@ -21,6 +21,9 @@ pub const CWD: File = File(AT_FDCWD as usize);
 /// Where messages go before there is a log.
 pub const STDERR: File = File(2);
 
+/// No file: everything fails with it.
+pub const NONE: File = File(usize::MAX);
+
 /// What stat(2) tells.
 pub struct Status {
     /// The device that the file lies on.
@@ -165,7 +168,43 @@ pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     }
 }
 
+/// Waits until one of the files can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
+pub fn poll(files: [File; 2], microseconds: u64) {
+    const POLLIN: i16 = 1;
+    let mut polls = files.map(|file| pollfd {
+        fd: file.number() as i32,
+        events: POLLIN,
+        revents: 0,
+    });
+    let time = timespec {
+        tv_sec: (microseconds / 1_000_000) as i64,
+        tv_nsec: (microseconds % 1_000_000) as i64 * 1000,
+    };
+    // SAFETY: two pollfds, one timespec; no signal mask.
+    let _ = unsafe {
+        value5(
+            __NR_ppoll,
+            polls.as_mut_ptr() as usize,
+            polls.len(),
+            &raw const time as usize,
+            0,
+            0,
+        )
+    };
+}
+
 impl File {
+    /// From a system call that made a descriptor.
+    pub fn new(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// Waits until nobody else has this file locked. The lock ends with the process at the latest.
+    pub fn lock(self) -> Result {
+        // SAFETY: numbers only.
+        unsafe { done2(__NR_flock, self.number(), LOCK_EX as usize) }
+    }
+
     /// As system calls take it.
     pub fn number(self) -> usize {
         self.0

@@ -1,19 +1,41 @@
 //! Kernel modules: finit_module(2).
 
 use super::call::*;
-use super::files::File;
-use core::ffi::CStr;
+use super::files::{contents, open};
+use super::memory::join;
 use linux_raw_sys::general::__NR_finit_module;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use toehold::format::glob::fold;
 
-/// Loads a module with its parameters. Returns when its init function has returned.
-pub fn load(file: File, parameters: &CStr) -> Result {
-    // SAFETY: the parameters are NUL-terminated; no flags.
-    unsafe {
-        done3(
-            __NR_finit_module,
-            file.number(),
-            parameters.as_ptr() as usize,
-            0,
-        )
+/// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
+const COMPRESSED: usize = 4;
+
+/// Loads a module with its parameters; its file's name is `name` and `suffix`. Returns when its init function has returned;
+/// a module that is there already is good.
+///
+/// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
+/// it (EBUSY): the kernel would let them wait for ever.
+pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
+    let mut text = [0; 512];
+    let path = join(&mut text, &[b"/lib/modules/", name, suffix]);
+    let file = open(path, OFlags::RDONLY)?;
+    file.lock()?;
+    let (mut folded, mut state) = ([0; 64], [0; 16]);
+    for (to, from) in folded.iter_mut().zip(name) {
+        *to = fold(*from);
+    }
+    let folded = folded.get(..name.len()).unwrap_or(name);
+    match contents(&[b"/sys/module/", folded, b"/initstate"], &mut state) {
+        b"live\n" => return Ok(()),
+        b"" => {}
+        _ => return Err(Errno::BUSY.into()),
+    }
+    let flags = if suffix == b".ko" { 0 } else { COMPRESSED };
+    let parameters = join(&mut text, &[parameters]).as_ptr() as usize;
+    // SAFETY: the parameters are NUL-terminated.
+    match unsafe { done3(__NR_finit_module, file.number(), parameters, flags) } {
+        Err(error) if error.is(Errno::EXIST) => Ok(()),
+        result => result,
     }
 }

@@ -1,6 +1,7 @@
 //! The kernel's uevents, over netlink. Source: the kernel's lib/kobject_uevent.c, netlink(7).
 
 use super::call::*;
+use super::files::{self, File};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, sockaddr_nl};
@@ -14,16 +15,20 @@ const SOCK_CLOEXEC: usize = 0o2000000;
 const SOCK_NONBLOCK: usize = 0o4000;
 const SOL_SOCKET: usize = 1;
 const SO_RCVBUFFORCE: usize = 33;
-const POLLIN: i16 = 1;
 
 /// Bytes that the socket may hold: a machine with hundreds of disks announces them in one burst.
 static RECEIVE_BUFFER: u32 = 4 << 20;
 
 const_assert_eq!(size_of::<sockaddr_nl>(), 12);
 
-/// The socket; the default is none.
-#[derive(Default)]
-pub struct Uevents(usize);
+/// The socket.
+pub struct Uevents(pub File);
+
+impl Default for Uevents {
+    fn default() -> Self {
+        Self(files::NONE)
+    }
+}
 
 impl Uevents {
     /// Starts listening.
@@ -64,7 +69,7 @@ impl Uevents {
                 size_of::<sockaddr_nl>(),
             )
         }?;
-        Ok(Self(socket))
+        Ok(Self(File::new(socket)))
     }
 
     /// The next message, or EAGAIN when there is none now, or ENOBUFS when some were lost. Messages that the kernel did not send are skipped.
@@ -81,7 +86,7 @@ impl Uevents {
             let len = check(unsafe {
                 value6(
                     __NR_recvfrom,
-                    self.0,
+                    self.0.number(),
                     buffer.as_mut_ptr() as usize,
                     buffer.len(),
                     0,
@@ -93,29 +98,5 @@ impl Uevents {
                 return buffer.get(..len).ok_or(Errno::RANGE.into());
             }
         }
-    }
-
-    /// Waits for a message, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
-    pub fn wait(&self, microseconds: u64) {
-        let mut poll = pollfd {
-            fd: self.0 as i32,
-            events: POLLIN,
-            revents: 0,
-        };
-        let time = timespec {
-            tv_sec: (microseconds / 1_000_000) as i64,
-            tv_nsec: (microseconds % 1_000_000) as i64 * 1000,
-        };
-        // SAFETY: one pollfd, one timespec; no signal mask.
-        let _ = unsafe {
-            value5(
-                __NR_ppoll,
-                &raw mut poll as usize,
-                1,
-                &raw const time as usize,
-                0,
-                0,
-            )
-        };
     }
 }

@@ -1,7 +1,9 @@
-//! The process itself: its start, its arguments, what it becomes, and its end.
+//! Processes: our own start, arguments and end, and children.
 
 use super::call::*;
+use super::files::File;
 use core::ffi::{CStr, c_char};
+use core::mem::size_of;
 use linux_raw_sys::general::*;
 use rustix::io::Errno;
 use toehold::failure::Error;
@@ -30,6 +32,22 @@ pub unsafe extern "C" fn start(stack: *const usize) -> ! {
 }
 
 impl Arguments {
+    /// The first and the last one: how the program was called, and what for.
+    pub fn ends(&self) -> (&'static CStr, &'static CStr) {
+        // The kernel itself sees to it that there is one.
+        let (mut last, mut next) = (self.arguments, self.arguments);
+        // SAFETY: the vector ends with a null pointer.
+        while !unsafe { *next }.is_null() {
+            last = next;
+            // SAFETY: not behind the null pointer.
+            next = unsafe { next.add(1) };
+        }
+        // SAFETY: there is a first one, NUL-terminated, and it stays.
+        let first = unsafe { CStr::from_ptr(*self.arguments) };
+        // SAFETY: the same of the last one.
+        (first, unsafe { CStr::from_ptr(*last) })
+    }
+
     /// Becomes another program, with the arguments and environment that we were given. Returns only on failure.
     pub fn execute(&self, path: &CStr) -> Error {
         // SAFETY: the path is NUL-terminated, both vectors are the kernel's own.
@@ -58,6 +76,77 @@ pub fn restart() {
     const RESTART: usize = 0x0123_4567;
     // SAFETY: the fourth argument is not used by this command.
     let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, RESTART) };
+}
+
+/// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns the child's number.
+#[inline(always)]
+pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
+    // SAFETY: a child with memory of its own; nothing else is shared, and no pointer is passed.
+    match check(unsafe { value5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) })? {
+        0 => exit(work()),
+        child => Ok(child),
+    }
+}
+
+/// The set of signals that has only that of a child's end, as the kernel takes it.
+static CHILD: u64 = 1 << (SIGCHLD - 1);
+static NONE: u64 = 0;
+
+fn set_mask(mask: &u64) {
+    let (mask, len) = (&raw const *mask as usize, size_of::<u64>());
+    // SAFETY: reads a u64; the old mask is not wanted. Cannot fail.
+    let _ = unsafe { value4(__NR_rt_sigprocmask, SIG_SETMASK as usize, mask, 0, len) };
+}
+
+/// A descriptor that can be read when a child has ended, until [`forget_children`].
+pub fn watch_children() -> Result<File> {
+    const CLOEXEC_NONBLOCK: usize = 0o2004000;
+    set_mask(&CHILD);
+    let (mask, len) = (&raw const CHILD as usize, size_of::<u64>());
+    // SAFETY: reads a u64; makes a new descriptor.
+    check(unsafe { value4(__NR_signalfd4, !0, mask, len, CLOEXEC_NONBLOCK) }).map(File::new)
+}
+
+/// Signals as we found them: they are inherited by what is executed.
+pub fn forget_children() {
+    set_mask(&NONE);
+}
+
+/// A child that ended, and its exit code; `None` for one that was killed.
+pub fn ended() -> Option<(usize, Option<usize>)> {
+    let mut status = 0u32;
+    // SAFETY: writes a u32; the usage of resources is not wanted.
+    let child = check(unsafe {
+        value4(
+            __NR_wait4,
+            !0,
+            &raw mut status as usize,
+            WNOHANG as usize,
+            0,
+        )
+    });
+    let code = (status & 0x7F == 0).then_some((status >> 8 & 0xFF) as usize);
+    child
+        .ok()
+        .filter(|child| *child != 0)
+        .map(|child| (child, code))
+}
+
+/// How many processors there are for this process.
+pub fn processors() -> usize {
+    let mut set = [0u64; 16];
+    let (len, address) = (size_of_val(&set), &raw mut set as usize);
+    // SAFETY: the set is as long as it says. One that is too short for the machine stays empty.
+    let _ = unsafe { value3(__NR_sched_getaffinity, 0, len, address) };
+    let mut count = 0;
+    for word in &mut set {
+        // The lowest bit goes each time: smaller than counting bits without an instruction for it.
+        while *word != 0 {
+            *word &= *word - 1;
+            count += 1;
+        }
+    }
+    count.max(1)
 }
 
 pub fn exit(code: usize) -> ! {

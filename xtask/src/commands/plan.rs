@@ -114,12 +114,8 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     for key in KEYS {
         if let Some(value) = plan.setting(key) {
             let value = match (key, value) {
-                (Key::HashOffset | Key::PromptSeconds | Key::Jobs, value) => {
-                    let number = value
-                        .iter()
-                        .rev()
-                        .fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-                    number.to_string()
+                (Key::HashOffset | Key::PromptSeconds | Key::Jobs, _) => {
+                    plan.number(key).unwrap_or_default().to_string()
                 }
                 (Key::VerityRequired, _) => "yes".to_owned(),
                 (_, value) => lossy(value),

@@ -1,0 +1,169 @@
+//! The event loop: modules loaded by child processes, devices that come up, and the time that passes.
+
+use crate::boot::Boot;
+use crate::stage::device;
+use crate::sys::files::{contents, each_entry, poll};
+use crate::sys::memory::{keep, keep_one};
+use crate::sys::{clock, modules, process};
+use core::ffi::CStr;
+use rustix::io::Errno;
+use toehold::failure::{At, Error, Problem, Step};
+use toehold::schedule::State;
+
+/// Microseconds without progress after which nothing that runs is waited for, and everything is looked at again.
+const STALL: u64 = 5_000_000;
+
+impl Boot {
+    /// Takes in what has happened, and starts what can be started now.
+    pub fn advance(&mut self) {
+        if self.children.read(&mut [0; 128]).is_ok() {
+            while let Some((child, code)) = process::ended() {
+                if let Some(index) = self.schedule.ended(child) {
+                    self.settle(index, code.map_or(State::CRASHED, State::of_error));
+                }
+            }
+        }
+        device::drain(self);
+        let plan = self.plan;
+        while let Some((index, module)) = self.schedule.next(&plan) {
+            match process::spawn(|| {
+                modules::load(module.name, plan.suffix(), module.options)
+                    .map_or_else(Error::number, |()| 0)
+            }) {
+                Ok(child) => self.schedule.started(index, child),
+                Err(error) => self.settle(index, State::of_error(error.number())),
+            }
+        }
+    }
+
+    /// Waits for something to happen, until `deadline` at most.
+    pub fn wait(&mut self, deadline: u64) -> Result<(), Problem> {
+        let now = clock::now();
+        if self.moved {
+            self.moved = false;
+            self.stall = now.saturating_add(STALL);
+        }
+        if now >= deadline {
+            return Err(Step::Wait.failed(Errno::TIMEDOUT));
+        }
+        if now < self.stall && !self.search.lost {
+            let files = [self.search.uevents.0, self.children];
+            poll(files, self.stall.min(deadline).saturating_sub(now));
+            return Ok(());
+        }
+        if now >= self.stall {
+            while let Some(index) = self.schedule.give_up() {
+                self.tell(index);
+            }
+        }
+        self.search.lost = false;
+        self.moved = true;
+        self.coldplug();
+        Ok(())
+    }
+
+    /// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask modprobe for it. What the
+    /// plan does not have is built into the kernel, or will be missed by who asked.
+    pub fn require(&mut self, name: &'static [u8]) -> Result<(), Problem> {
+        let (plan, subject) = (self.plan, self.subject);
+        let deadline = self.deadline();
+        self.subject = name;
+        self.need(name);
+        loop {
+            self.advance();
+            let (mut waiting, mut loaded, mut worst) = (false, false, State::UNASKED);
+            plan.resolve(name, &mut |index| match self.schedule.state(index) {
+                State::LOADED => loaded = true,
+                state if state.is_settled() => worst = state,
+                _ => waiting = true,
+            });
+            if !waiting && (loaded || worst == State::UNASKED) {
+                self.subject = subject;
+                return Ok(());
+            }
+            if !waiting {
+                Error::in_number(worst.error()).at(Step::Module)?;
+                return Err(Step::Module.refused());
+            }
+            self.wait(deadline)?;
+        }
+    }
+
+    /// Asks for a module that the boot itself needs; does not wait for it.
+    pub fn need(&mut self, name: &[u8]) {
+        let plan = self.plan;
+        plan.resolve(name, &mut |index| {
+            self.schedule.ask(index, State::NEEDED);
+        });
+    }
+
+    /// Loads the module of a filesystem, and returns its name for mount(2).
+    pub fn require_filesystem(&mut self, name: &[u8]) -> Result<&'static CStr, Problem> {
+        self.require(keep(&[b"fs-", name]).to_bytes())?;
+        Ok(keep_one(name))
+    }
+
+    /// When to stop waiting for what is asked for now.
+    pub fn deadline(&self) -> u64 {
+        clock::now().saturating_add(self.options.timeout.saturating_mul(1_000_000))
+    }
+
+    /// Loads what is left to be loaded, drivers for people included: before any of them is asked something.
+    pub fn finish(&mut self) {
+        self.schedule.only_needed = false;
+        let deadline = clock::now().saturating_add(2 * STALL);
+        loop {
+            self.advance();
+            if !self.schedule.is_busy() || self.wait(deadline).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks at everything that is there: block devices, and what asks for drivers through a `modalias` below /sys/bus or at the
+    /// two places outside it.
+    pub fn coldplug(&mut self) {
+        device::scan(self);
+        self.serve(&[b"/sys/devices/system/cpu/modalias"]);
+        self.serve(&[b"/sys/class/dmi/id/modalias"]);
+        each_entry(&[b"/sys/bus"], &mut |bus| {
+            each_entry(&[b"/sys/bus/", bus, b"/devices"], &mut |device| {
+                self.serve(&[b"/sys/bus/", bus, b"/devices/", device, b"/modalias"]);
+            });
+        });
+    }
+
+    /// Asks for what one modalias file asks for, and starts it.
+    fn serve(&mut self, path: &[&[u8]]) {
+        let mut buffer = [0; 3072];
+        self.want(contents(path, &mut buffer).trim_ascii_end());
+    }
+
+    /// Asks for what hardware with this modalias needs, and starts it.
+    pub fn want(&mut self, modalias: &[u8]) {
+        let (plan, mut news) = (self.plan, false);
+        plan.lookup(modalias, &mut |index| {
+            news |= self.schedule.ask(index, State::WANTED)
+        });
+        if news {
+            self.advance();
+        }
+    }
+
+    /// Writes down what became of a module.
+    fn settle(&mut self, index: usize, state: State) {
+        self.moved = true;
+        self.schedule.settle(index, state);
+        // No such device: the driver looked for its hardware and found none.
+        if state != State::LOADED && state.error() != Errno::NODEV.raw_os_error() as usize {
+            self.tell(index);
+        }
+    }
+
+    /// Logs how a module stands that did not load as it should.
+    fn tell(&self, index: usize) {
+        if let Some(module) = self.plan.modules().nth(index) {
+            self.journal.error(&[&self.standing(index, module.name)]);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! `/sbin/modprobe -q -- NAME`: what the kernel runs when it misses a module. Answered from the plan.
+
+use crate::boot::Boot;
+use crate::stage::kernel_fs;
+use crate::sys::process;
+use toehold::failure::{At, Problem, Step};
+
+/// Seconds to wait for a module, which somebody else may be loading: who asks may be PID 1, and must not wait for ever.
+const PATIENCE: u64 = 30;
+
+/// Loads the modules that `name` stands for, after what they depend on; returns whether there were any. An error becomes
+/// exit code 1, as modprobe's.
+pub fn run(boot: &mut Boot, name: &'static [u8]) -> Result<bool, Problem> {
+    boot.children = process::watch_children().at(Step::Socket)?;
+    boot.plan = kernel_fs::read_plan()?;
+    boot.options.timeout = PATIENCE;
+    boot.schedule.only_needed = true;
+    let mut found = false;
+    boot.plan.resolve(name, &mut |_| found = true);
+    boot.require(name)?;
+    Ok(found)
+}

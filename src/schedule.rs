@@ -1,0 +1,186 @@
+//! Which module to load next, and what became of each: the decisions, without the loading.
+//!
+//! A module is tried once at most: a second attempt at one whose init function crashed or hangs would never come back.
+
+use crate::failure::push_errno;
+use crate::format::plan::{CONSOLE, MAX_MODULES, Module, Plan};
+use crate::text::{Line, item, push};
+
+/// What is known of a module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct State(u8);
+
+impl State {
+    /// Nothing asked for it.
+    pub const UNASKED: Self = Self(0);
+    /// Hardware asks for it; not started yet.
+    pub const WANTED: Self = Self(1);
+    /// The boot itself asks for it; not started yet.
+    pub const NEEDED: Self = Self(2);
+    /// Its init function runs.
+    pub const LOADING: Self = Self(3);
+    /// The same, for so long that nothing waits for it any more.
+    pub const SLOW: Self = Self(4);
+    pub const LOADED: Self = Self(5);
+    /// Its init function took its process down.
+    pub const CRASHED: Self = Self(6);
+    /// Something that it depends on could not be loaded.
+    pub const BLOCKED: Self = Self(7);
+    const ERRORS: u8 = 8;
+
+    /// Refused with this error number, or, with 0, loaded.
+    pub fn of_error(number: usize) -> Self {
+        match number {
+            0 => Self::LOADED,
+            _ => Self(Self::ERRORS.wrapping_add(number as u8)),
+        }
+    }
+
+    /// The error that it was refused with; 0: none.
+    pub fn error(self) -> usize {
+        self.0.saturating_sub(Self::ERRORS).into()
+    }
+
+    /// Nothing more will come of it.
+    pub fn is_settled(self) -> bool {
+        self.0 >= Self::LOADED.0
+    }
+
+    /// Appends what people are told of it.
+    pub fn push(self, line: &mut Line) {
+        const NAMES: &[u8] =
+            b"not asked for,waiting,waiting,loading,takes long: not waited for,loaded,\
+its init function crashed,needs one that failed";
+        if self.0 < Self::ERRORS {
+            push(line, item(NAMES, b',', self.0.into()));
+        } else {
+            push_errno(line, self.error());
+        }
+    }
+}
+
+/// A module's [`State`] in the lowest byte, above it the number of the process that loads it.
+type Entry = u32;
+
+pub struct Schedule {
+    entries: [Entry; MAX_MODULES],
+    /// How many are [`State::LOADING`].
+    loading: usize,
+    /// How many may be.
+    pub slots: usize,
+    /// What hardware asks for is not started any more.
+    pub only_needed: bool,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            entries: [0; MAX_MODULES],
+            loading: 0,
+            slots: 1,
+            only_needed: false,
+        }
+    }
+}
+
+impl Schedule {
+    pub fn state(&self, module: usize) -> State {
+        State(self.entries.get(module).copied().unwrap_or_default() as u8)
+    }
+
+    /// Says what became of a module.
+    pub fn settle(&mut self, module: usize, state: State) {
+        if let Some(entry) = self.entries.get_mut(module) {
+            if *entry as u8 == State::LOADING.0 {
+                self.loading -= 1;
+            }
+            if state == State::LOADING {
+                self.loading += 1;
+            }
+            *entry = *entry & !0xFF | Entry::from(state.0);
+        }
+    }
+
+    /// Asks for a module: [`State::WANTED`] by hardware, or [`State::NEEDED`] by the boot. Whether that is news.
+    pub fn ask(&mut self, module: usize, demand: State) -> bool {
+        let news = self.state(module).0 < demand.0;
+        if news {
+            self.settle(module, demand);
+        }
+        news
+    }
+
+    /// Whether any module is being loaded, slow ones aside.
+    pub fn is_busy(&self) -> bool {
+        self.loading != 0
+    }
+
+    /// The module to load now, if there is one and a slot for it: it is [`State::LOADING`] from here on.
+    /// [`Schedule::started`] or [`Schedule::settle`] has to follow.
+    pub fn next<'a>(&mut self, plan: &Plan<'a>) -> Option<(usize, Module<'a>)> {
+        if self.loading >= self.slots {
+            return None;
+        }
+        loop {
+            let mut again = false;
+            // Drivers for people wait until nothing else is to be done.
+            let mut busy = self.is_busy();
+            for (index, module) in plan.modules().enumerate() {
+                let demand = self.state(index);
+                let hardware = demand == State::WANTED
+                    && !self.only_needed
+                    && !(busy && module.flags & CONSOLE != 0);
+                if !hardware && demand != State::NEEDED {
+                    continue;
+                }
+                busy = true;
+                let mut state = State::LOADING;
+                for (dependency, soft) in module.dependencies() {
+                    let there = self.state(dependency);
+                    if soft && there == State::SLOW {
+                        continue;
+                    }
+                    if !there.is_settled() {
+                        // It stands before this one: for the next round.
+                        again |= self.ask(dependency, demand);
+                        state = demand;
+                    } else if !soft && there != State::LOADED {
+                        state = State::BLOCKED;
+                        break;
+                    }
+                }
+                self.settle(index, state);
+                if state == State::LOADING {
+                    return Some((index, module));
+                }
+            }
+            if !again {
+                return None;
+            }
+        }
+    }
+
+    /// The module is being loaded by this process.
+    pub fn started(&mut self, module: usize, process: usize) {
+        if let Some(entry) = self.entries.get_mut(module) {
+            *entry |= (process << 8) as Entry;
+        }
+    }
+
+    /// The module of a process that ended; `None` if it was no loader.
+    pub fn ended(&mut self, process: usize) -> Option<usize> {
+        let mut entries = self.entries.iter();
+        entries.position(|entry| *entry >> 8 == process as Entry)
+    }
+
+    /// Takes the slot from a module that is being loaded; `None` when there is none.
+    pub fn give_up(&mut self) -> Option<usize> {
+        let mut entries = self.entries.iter();
+        let module = entries.position(|entry| *entry as u8 == State::LOADING.0)?;
+        self.settle(module, State::SLOW);
+        Some(module)
+    }
+}
+
+#[cfg(test)]
+mod tests;
