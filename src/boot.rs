@@ -15,25 +15,25 @@ use toehold::schedule::Schedule;
 use toehold::text::{Line, push_number};
 
 pub struct Boot {
-    pub journal: Journal,
     /// From the initrd: modules and settings.
     pub plan: Plan<'static>,
-    /// From the kernel command line.
-    pub options: Options,
     /// The stage that is being worked on.
     pub stage: Stage,
-    /// What it is working on: the subject of a failure.
-    pub subject: &'static [u8],
-    pub search: Search,
-    pub schedule: Schedule,
-    /// Readable when a child has ended.
-    pub children: File,
     /// Something came of what is waited for, since the clock was last read.
     pub moved: bool,
-    /// When it will have been too long that nothing did, in microseconds.
-    pub stall: u64,
+    /// What is being worked on: the subject of a failure.
+    pub subject: &'static [u8],
     /// The block device to mount on /usr.
     pub source: &'static CStr,
+    /// Readable when a child has ended.
+    pub children: File,
+    /// When it will have been too long that nothing happened, in microseconds.
+    pub stall: u64,
+    pub search: Search,
+    pub journal: Journal,
+    /// From the kernel command line.
+    pub options: Options,
+    pub schedule: Schedule,
 }
 
 impl Boot {
@@ -87,17 +87,17 @@ impl Boot {
     pub fn give_up(&mut self, problem: Problem) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
         problem.describe(self.stage, self.subject, &mut line);
-        self.journal.error(&[&line]);
+        self.journal.log.error(b"%", &[&line]);
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);
         self.finish();
-        self.report(false, &mut |line| self.journal.error(&[line]));
+        self.report(self.journal.log, false);
         if !problem.advice().is_empty() {
-            self.journal.error(&[problem.advice()]);
+            self.journal.log.error(b"%", &[problem.advice()]);
         }
         let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         push_number(&mut seconds, wait);
-        self.journal.error(&[b"restarting in ", &seconds, b" s"]);
+        self.journal.log.error(b"restarting in % s", &[&seconds]);
         clock::sleep(wait);
         process::restart();
         // A kernel that cannot restart: PID 1 must not end.

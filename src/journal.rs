@@ -4,13 +4,42 @@ use crate::sys::clock;
 use crate::sys::files::{File, STDERR, make_directory, open, write_file};
 use rustix::fs::OFlags;
 use toehold::failure::Stage;
-use toehold::text::{Line, push, push_number};
+use toehold::text::{Line, fill, push, push_number};
 
 /// A longer line than this is refused by the kernel (LOG_LINE_MAX less its own prefix).
 const LINE: usize = 900;
 
+/// Where messages go.
+#[derive(Clone, Copy)]
+pub struct Log {
+    pub file: File,
+    /// What stands before each; `%` is the level, as printk takes it.
+    pub prefix: &'static [u8],
+}
+
+impl Log {
+    pub fn info(self, template: &[u8], parts: &[&[u8]]) {
+        self.say(b"6", template, parts);
+    }
+
+    /// Says `template` with the `parts` in place of its `%`.
+    pub fn error(self, template: &[u8], parts: &[&[u8]]) {
+        self.say(b"3", template, parts);
+    }
+
+    fn say(self, level: &[u8], template: &[u8], parts: &[&[u8]]) {
+        let mut line = Line::new();
+        fill(&mut line, self.prefix, &[level]);
+        fill(&mut line, template, parts);
+        line.truncate(LINE);
+        push(&mut line, b"\n");
+        // There is no other place to say that it cannot be said.
+        let _ = self.file.write(&line);
+    }
+}
+
 pub struct Journal {
-    log: File,
+    pub log: Log,
     start: u64,
     timeline: Line,
 }
@@ -20,7 +49,10 @@ impl Journal {
     #[inline(never)] // Measured: smaller so.
     pub fn start() -> Self {
         Self {
-            log: STDERR,
+            log: Log {
+                file: STDERR,
+                prefix: b"toehold: ",
+            },
             start: clock::now(),
             timeline: Line::new(),
         }
@@ -29,57 +61,32 @@ impl Journal {
     /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
     #[inline(never)] // Measured: smaller so.
     pub fn open(&mut self) {
-        if let Ok(log) = open(c"/dev/kmsg", OFlags::WRONLY) {
-            self.log = log;
+        if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
+            let prefix = b"<%>toehold: ";
+            self.log = Log { file, prefix };
         }
         // Where the command line fixed it (printk.devkmsg=), it stays as it is.
         let _ = write_file(c"/proc/sys/kernel/printk_devkmsg", b"on\n");
     }
 
-    pub fn info(&self, parts: &[&[u8]]) {
-        self.say(b'6', parts);
-    }
-
-    pub fn error(&self, parts: &[&[u8]]) {
-        self.say(b'3', parts);
-    }
-
-    fn say(&self, level: u8, parts: &[&[u8]]) {
-        let mut line = Line::new();
-        if self.log != STDERR {
-            push(&mut line, &[b'<', level, b'>']);
-        }
-        push(&mut line, b"toehold: ");
-        for part in parts {
-            push(&mut line, part);
-        }
-        line.truncate(LINE);
-        push(&mut line, b"\n");
-        // There is no other place to say that it cannot be said.
-        let _ = self.log.write(&line);
-    }
-
     /// A message that ends with the time since the start, which it returns as text.
-    fn timed(&self, parts: [&[u8]; 3]) -> Line {
-        let [head, name, tail] = parts;
+    fn timed(&self, template: &[u8], name: &[u8]) -> Line {
         let mut time = Line::new();
         push_number(&mut time, clock::now().wrapping_sub(self.start));
-        self.info(&[head, name, tail, b" us=", &time]);
+        self.log.info(template, &[name, &time]);
         time
     }
 
     /// Logs the end of a stage, and keeps its time.
     pub fn done(&mut self, stage: Stage) {
-        let time = self.timed([b"stage=", stage.name(), b" done"]);
-        for part in [&time, b" ".as_slice(), stage.name(), b"\n"] {
-            push(&mut self.timeline, part);
-        }
+        let time = self.timed(b"stage=% done us=%", stage.name());
+        fill(&mut self.timeline, b"% %\n", &[&time, stage.name()]);
     }
 
     /// The last words: leaves the timeline in /run and names the program that comes now.
     pub fn hand_over(&self, program: &[u8]) {
         let _ = make_directory(c"/run/toehold");
         let _ = write_file(c"/run/toehold/timeline", &self.timeline);
-        self.timed([b"stage2 exec=", program, b""]);
+        self.timed(b"stage2 exec=% us=%", program);
     }
 }

@@ -25,13 +25,13 @@ impl Boot {
         }
         device::drain(self);
         let plan = self.plan;
-        while let Some((index, module)) = self.schedule.next(&plan) {
+        while let Some(module) = self.schedule.next(&plan) {
             match process::spawn(|| {
                 modules::load(module.name, plan.suffix(), module.options)
                     .map_or_else(Error::number, |()| 0)
             }) {
-                Ok(child) => self.schedule.started(index, child),
-                Err(error) => self.settle(index, State::of_error(error.number())),
+                Ok(child) => self.schedule.started(module.number, child),
+                Err(error) => self.settle(module.number, State::of_error(error.number())),
             }
         }
     }
@@ -53,7 +53,7 @@ impl Boot {
         }
         if now >= self.stall {
             while let Some(index) = self.schedule.give_up() {
-                self.tell(index);
+                self.tell_of(index);
             }
         }
         self.search.lost = false;
@@ -99,7 +99,7 @@ impl Boot {
 
     /// Loads the module of a filesystem, and returns its name for mount(2).
     pub fn require_filesystem(&mut self, name: &[u8]) -> Result<&'static CStr, Problem> {
-        self.require(keep(&[b"fs-", name]).to_bytes())?;
+        self.require(keep(b"fs-%", &[name]).to_bytes())?;
         Ok(keep_one(name))
     }
 
@@ -124,19 +124,19 @@ impl Boot {
     /// two places outside it.
     pub fn coldplug(&mut self) {
         device::scan(self);
-        self.serve(&[b"/sys/devices/system/cpu/modalias"]);
-        self.serve(&[b"/sys/class/dmi/id/modalias"]);
-        each_entry(&[b"/sys/bus"], &mut |bus| {
-            each_entry(&[b"/sys/bus/", bus, b"/devices"], &mut |device| {
-                self.serve(&[b"/sys/bus/", bus, b"/devices/", device, b"/modalias"]);
+        self.serve(b"/sys/devices/system/cpu/modalias", &[]);
+        self.serve(b"/sys/class/dmi/id/modalias", &[]);
+        each_entry(b"/sys/bus", &[], &mut |bus| {
+            each_entry(b"/sys/bus/%/devices", &[bus], &mut |device| {
+                self.serve(b"/sys/bus/%/devices/%/modalias", &[bus, device]);
             });
         });
     }
 
     /// Asks for what one modalias file asks for, and starts it.
-    fn serve(&mut self, path: &[&[u8]]) {
+    fn serve(&mut self, path: &[u8], parts: &[&[u8]]) {
         let mut buffer = [0; 3072];
-        self.want(contents(path, &mut buffer).trim_ascii_end());
+        self.want(contents(path, parts, &mut buffer).trim_ascii_end());
     }
 
     /// Asks for what hardware with this modalias needs, and starts it.
@@ -156,14 +156,14 @@ impl Boot {
         self.schedule.settle(index, state);
         // No such device: the driver looked for its hardware and found none.
         if state != State::LOADED && state.error() != Errno::NODEV.raw_os_error() as usize {
-            self.tell(index);
+            self.tell_of(index);
         }
     }
 
     /// Logs how a module stands that did not load as it should.
-    fn tell(&self, index: usize) {
+    fn tell_of(&self, index: usize) {
         if let Some(module) = self.plan.modules().nth(index) {
-            self.journal.error(&[&self.standing(index, module.name)]);
+            self.tell(self.journal.log, &module);
         }
     }
 }

@@ -27,8 +27,11 @@ fn main(arguments: &Arguments) -> ! {
         process::exit(usize::from(!loaded.unwrap_or(false)));
     }
     if process::id() != 1 {
-        boot.journal
-            .error(&[b"this is the /init of an initramfs: it runs as PID 1 only"]);
+        let log = boot.journal.log;
+        log.error(
+            b"this is the /init of an initramfs: it runs as PID 1 only",
+            &[],
+        );
         process::exit(2);
     }
     let Err(problem) = run(&mut boot, arguments);

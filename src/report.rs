@@ -1,61 +1,53 @@
 //! What was seen and what became of it: for the person who reads the log after a failure, and for stage 2.
 
 use crate::boot::Boot;
+use crate::journal::Log;
 use crate::sys::files::{contents, each_entry, open};
 use rustix::fs::OFlags;
+use toehold::format::plan::Module;
 use toehold::schedule::State;
-use toehold::text::{Line, push};
+use toehold::text::Line;
 
 impl Boot {
     /// Leaves the report for stage 2.
     pub fn leave_report(&self) {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/report", flags) {
-            self.report(true, &mut |line| {
-                let _ = file.write(line);
-                let _ = file.write(b"\n");
-            });
+            self.report(Log { file, prefix: b"" }, true);
             file.close();
         }
     }
 
-    /// A line on one module.
-    pub fn standing(&self, index: usize, name: &[u8]) -> Line {
-        let mut line = Line::new();
-        for part in [b"module ", name, b": "] {
-            push(&mut line, part);
-        }
-        self.schedule.state(index).push(&mut line);
-        line
-    }
-
-    /// Calls `say` with each line: the modules that were asked for (unless `all`, only those that are not loaded), and the block
-    /// devices that there are, as the kernel describes them.
+    /// Says how the modules stand that were asked for (unless `all`, only those that are not loaded), and which block devices
+    /// there are, as the kernel describes them.
     #[inline(never)]
-    pub fn report(&self, all: bool, say: &mut dyn FnMut(&[u8])) {
-        for (index, module) in self.plan.modules().enumerate() {
-            let state = self.schedule.state(index);
+    pub fn report(&self, log: Log, all: bool) {
+        for module in self.plan.modules() {
+            let state = self.schedule.state(module.number);
             if state != State::UNASKED && (all || state != State::LOADED) {
-                say(&self.standing(index, module.name));
+                self.tell(log, &module);
             }
         }
-        each_entry(&[b"/sys/class/block"], &mut |name| {
+        each_entry(b"/sys/class/block", &[], &mut |name| {
             // Eight of them come with the driver, and none can be it.
             if name.starts_with(b"loop") {
                 return;
             }
-            let (mut line, mut fields) = (Line::new(), [0; 512]);
-            push(&mut line, b"block device: ");
-            push(
-                &mut line,
-                contents(&[b"/sys/class/block/", name, b"/uevent"], &mut fields),
-            );
-            for byte in &mut line {
+            let mut fields = [0; 512];
+            let len = contents(b"/sys/class/block/%/uevent", &[name], &mut fields).len();
+            for byte in &mut fields {
                 if *byte == b'\n' {
                     *byte = b' ';
                 }
             }
-            say(&line);
+            log.error(b"block device: %", &[fields.get(..len).unwrap_or_default()]);
         });
+    }
+
+    /// Says how one module stands.
+    pub fn tell(&self, log: Log, module: &Module) {
+        let mut state = Line::new();
+        self.schedule.state(module.number).push(&mut state);
+        log.error(b"module %: %", &[module.name, &state]);
     }
 }

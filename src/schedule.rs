@@ -63,13 +63,13 @@ its init function crashed,needs one that failed";
 type Entry = u32;
 
 pub struct Schedule {
-    entries: [Entry; MAX_MODULES],
     /// How many are [`State::LOADING`].
     loading: usize,
     /// How many may be.
     pub slots: usize,
     /// What hardware asks for is not started any more.
     pub only_needed: bool,
+    entries: [Entry; MAX_MODULES],
 }
 
 impl Default for Schedule {
@@ -117,7 +117,7 @@ impl Schedule {
 
     /// The module to load now, if there is one and a slot for it: it is [`State::LOADING`] from here on.
     /// [`Schedule::started`] or [`Schedule::settle`] has to follow.
-    pub fn next<'a>(&mut self, plan: &Plan<'a>) -> Option<(usize, Module<'a>)> {
+    pub fn next<'a>(&mut self, plan: &Plan<'a>) -> Option<Module<'a>> {
         if self.loading >= self.slots {
             return None;
         }
@@ -125,7 +125,8 @@ impl Schedule {
             let mut again = false;
             // Drivers for people wait until nothing else is to be done.
             let mut busy = self.is_busy();
-            for (index, module) in plan.modules().enumerate() {
+            for module in plan.modules() {
+                let index = module.number;
                 let demand = self.state(index);
                 let hardware = demand == State::WANTED
                     && !self.only_needed
@@ -151,7 +152,7 @@ impl Schedule {
                 }
                 self.settle(index, state);
                 if state == State::LOADING {
-                    return Some((index, module));
+                    return Some(module);
                 }
             }
             if !again {

@@ -13,6 +13,16 @@ pub fn push(text: &mut Line, bytes: &[u8]) {
     let _ = text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
 }
 
+/// Appends `template` with the `parts` in place of its `%`; what does not fit is cut.
+pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
+    let mut pieces = template.split(|byte| *byte == b'%');
+    push(text, pieces.next().unwrap_or_default());
+    for (part, piece) in parts.iter().zip(pieces) {
+        push(text, part);
+        push(text, piece);
+    }
+}
+
 /// Appends a number in decimal.
 pub fn push_number(text: &mut Line, number: u64) {
     let _ = ufmt::uwrite!(text, "{}", number);
@@ -86,6 +96,19 @@ mod tests {
         assert_eq!((text.len(), text.last()), (2048, Some(&b'b')));
         push(&mut text, b"x");
         assert_eq!((text.len(), text.last()), (2048, Some(&b'b')));
+    }
+
+    #[test]
+    fn templates() {
+        let filled = |template: &[u8], parts: &[&[u8]]| {
+            let mut text = Line::new();
+            fill(&mut text, template, parts);
+            String::from_utf8(text.to_vec()).unwrap()
+        };
+        assert_eq!(filled(b"a % c", &[b"b"]), "a b c");
+        assert_eq!(filled(b"%/%", &[b"a%b", b""]), "a%b/");
+        assert_eq!(filled(b"", &[]), "");
+        assert_eq!(filled(b"a", &[b"b"]), "a");
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub struct Plan<'a> {
 /// One module of the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Module<'a> {
+    /// Its place in the loading order.
+    pub number: usize,
     pub flags: u8,
     pub name: &'a [u8],
     pub options: &'a [u8],
@@ -161,6 +163,7 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     let (dependencies, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
     Some((
         Module {
+            number: 0,
             flags: *flags,
             name,
             options,
@@ -230,11 +233,12 @@ impl<'a> Plan<'a> {
 
     /// All modules in dependency order; a module's number is its place here.
     pub fn modules(&self) -> impl Iterator<Item = Module<'a>> + use<'a> {
-        let mut rest = self.modules;
+        let (mut rest, mut count) = (self.modules, 0);
         core::iter::from_fn(move || {
             let (module, after) = module(rest)?;
-            rest = after;
-            Some(module)
+            let number = count;
+            (rest, count) = (after, count + 1);
+            Some(Module { number, ..module })
         })
     }
 

@@ -42,7 +42,7 @@ fn plan(modules: &[(u8, &[u16])]) -> Plan<'static> {
 /// Starts what can be started, in processes numbered 100 and more; returns the modules.
 fn start(schedule: &mut Schedule, plan: &Plan) -> Vec<usize> {
     let mut started = Vec::new();
-    while let Some((module, _)) = schedule.next(plan) {
+    while let Some(module) = schedule.next(plan).map(|module| module.number) {
         schedule.started(module, 100 + module);
         started.push(module);
     }

@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::sys::files::{contents, each_entry, open};
-use crate::sys::memory::{join, keep};
+use crate::sys::memory::{fill, keep};
 use crate::sys::netlink::Uevents;
 use crate::sys::partitions;
 use core::ffi::CStr;
@@ -12,6 +12,7 @@ use toehold::failure::{Problem, Stage, Step};
 use toehold::format::gpt;
 use toehold::format::uevent::{NONE, is, number, value};
 use toehold::spec::{Match, Spec};
+use toehold::text::Line;
 
 /// A block device.
 #[derive(Clone, Copy)]
@@ -65,14 +66,11 @@ pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
 
 /// Looks at every block device that is there.
 pub fn scan(boot: &mut Boot) {
-    each_entry(&[b"/sys/class/block"], &mut |name| {
-        let (mut path, mut fields) = ([0; 512], [0; 512]);
-        let path = join(&mut path, &[b"/class/block/", name]).to_bytes();
-        consider(
-            boot,
-            path,
-            contents(&[b"/sys", path, b"/uevent"], &mut fields),
-        );
+    each_entry(b"/sys/class/block", &[], &mut |name| {
+        let (mut path, mut fields) = (Line::new(), [0; 512]);
+        let path = fill(&mut path, b"/class/block/%", &[name]).to_bytes();
+        let event = contents(b"/sys%/uevent", &[path], &mut fields);
+        consider(boot, path, event);
     });
 }
 
@@ -120,15 +118,15 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
             return;
         }
     }
-    let number = keep(&[value(event, b"MAJOR"), b":", value(event, b"MINOR")]).to_bytes();
+    let number = keep(b"%:%", &[value(event, b"MAJOR"), value(event, b"MINOR")]).to_bytes();
     match boot.search.found {
         Some(found) if found.number == number => return,
         Some(_) => boot.search.ambiguous = true,
         None => {}
     }
-    let node = keep(&[b"/dev/", value(event, b"DEVNAME")]);
-    boot.journal
-        .info(&[boot.options.device.text, b" is ", node.to_bytes()]);
+    let node = keep(b"/dev/%", &[value(event, b"DEVNAME")]);
+    let text = boot.options.device.text;
+    boot.journal.log.info(b"% is %", &[text, node.to_bytes()]);
     boot.search.found = Some(Device { node, number });
     boot.schedule.only_needed = true;
 }
@@ -146,9 +144,9 @@ fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u
         return boot.search.table.1;
     }
     boot.search.table = (sequence, 0);
-    let (mut fields, mut node) = ([0; 512], [0; 128]);
-    let disk = contents(&[b"/sys", path, file], &mut fields);
-    let node = join(&mut node, &[b"/dev/", value(disk, b"DEVNAME")]);
+    let (mut fields, mut node) = ([0; 512], Line::new());
+    let disk = contents(b"/sys%%", &[path, file], &mut fields);
+    let node = fill(&mut node, b"/dev/%", &[value(disk, b"DEVNAME")]);
     // No medium, or a device that cannot be read: nothing to be found on it.
     let Ok(disk) = open(node, OFlags::RDONLY) else {
         return 0;
@@ -160,10 +158,10 @@ fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u
         boot.search.ambiguous |= partition.ambiguous;
         boot.search.table.1 = partition.number;
         if partition.from_backup {
-            boot.journal.error(&[
-                node.to_bytes(),
-                b": primary GPT damaged, backup used: repair it with gdisk",
-            ]);
+            boot.journal.log.error(
+                b"%: primary GPT damaged, backup used: repair it with gdisk",
+                &[node.to_bytes()],
+            );
             // Fails where the kernel did so by itself (its option `gpt`).
             let _ = partitions::add(disk, &partition);
         }

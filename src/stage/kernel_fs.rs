@@ -64,7 +64,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
     let mut line = [0; 3072];
     boot.subject = b"/proc/cmdline";
-    let line = files::read(&[boot.subject], &mut line).at(Step::Read)?;
+    let line = files::read(boot.subject, &[], &mut line).at(Step::Read)?;
     let line = keep_one(line).to_bytes();
 
     boot.subject = plan::PATH.to_bytes();

@@ -20,14 +20,14 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         None => process::processors(),
     };
     check_release(boot);
-    for (index, module) in boot.plan.modules().enumerate() {
+    for module in boot.plan.modules() {
         if module.flags & ALWAYS != 0 {
-            boot.schedule.ask(index, State::NEEDED);
+            boot.schedule.ask(module.number, State::NEEDED);
         }
     }
     // Where nothing is said the plan's `always` has it, or it waits until the filesystem is seen.
     let fstype = boot.options.value(Word::Fstype, b"auto");
-    boot.need(keep(&[b"fs-", fstype]).to_bytes());
+    boot.need(keep(b"fs-%", &[fstype]).to_bytes());
     boot.advance();
     boot.coldplug();
     Ok(())
@@ -36,15 +36,12 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 /// A kernel takes its own modules only.
 fn check_release(boot: &Boot) {
     let mut buffer = [0; 128];
-    let running = contents(&[b"/proc/sys/kernel/osrelease"], &mut buffer).trim_ascii_end();
+    let running = contents(b"/proc/sys/kernel/osrelease", &[], &mut buffer).trim_ascii_end();
     let planned = boot.plan.text(Key::Release);
     if running != planned {
-        boot.journal.error(&[
-            b"this is Linux ",
-            running,
-            b", the modules are for ",
-            planned,
-            b": build the initrd again",
-        ]);
+        boot.journal.log.error(
+            b"this is Linux %, the modules are for %: build the initrd again",
+            &[running, planned],
+        );
     }
 }

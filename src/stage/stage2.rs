@@ -18,11 +18,10 @@ const WRITABLE: &CStr = c"/stage2/rw";
 pub const ROOT: &CStr = c"/stage2/root";
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    let path = keep(&[
-        boot.setting(Key::Mountpoint),
-        b"/",
-        boot.setting(Key::Image),
-    ]);
+    let path = keep(
+        b"%/%",
+        &[boot.setting(Key::Mountpoint), boot.setting(Key::Image)],
+    );
     boot.subject = path.to_bytes();
     let image = open(path, OFlags::RDONLY).at(Step::Open)?;
     let fstype = filesystem::detect(&image)

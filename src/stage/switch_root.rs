@@ -23,7 +23,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.subject = boot.setting(Key::Init);
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
     open(
-        keep(&[ROOT.to_bytes(), boot.subject]),
+        keep(b"/stage2/root%", &[boot.subject]),
         OFlags::PATH | OFlags::NOFOLLOW,
     )
     .at(Step::Exec)?;
@@ -58,10 +58,10 @@ fn move_over(boot: &mut Boot, directory: &'static [u8]) -> Call {
             let path = directory
                 .get(..directory.len() - rest.len())
                 .unwrap_or_default();
-            make_directory(keep(&[ROOT.to_bytes(), path]))?;
+            make_directory(keep(b"/stage2/root%", &[path]))?;
         }
     }
-    move_mount(keep_one(directory), keep(&[ROOT.to_bytes(), directory]))
+    move_mount(keep_one(directory), keep(b"/stage2/root%", &[directory]))
 }
 
 /// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.

@@ -23,7 +23,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let root_hash = boot.options.value(Word::RootHash, b"");
     if root_hash.is_empty() {
         boot.journal
-            .error(&[boot.subject, b" is used without verification"]);
+            .log
+            .error(b"% is used without verification", &[boot.subject]);
         return Ok(());
     }
     boot.require(b"dm-verity")?;
@@ -125,7 +126,7 @@ impl Target<'_> {
     fn activate(&mut self, minor: usize, policy: &[u8]) -> Result<&'static CStr, Problem> {
         self.set_table(b"", Step::Load)?;
         files::probe(
-            keep_numbered(b"/dev/dm-", minor),
+            keep_numbered(b"/dev/dm-%", minor),
             self.superblock.data_block_size() as usize,
         )
         .at(Step::Probe)?;
@@ -136,8 +137,8 @@ impl Target<'_> {
         if !policy.is_empty() {
             self.set_table(policy, Step::Arm)?;
         }
-        let node = keep(&[b"/dev/mapper/", self.name]);
-        symlink(keep_numbered(b"../dm-", minor), node)
+        let node = keep(b"/dev/mapper/%", &[self.name]);
+        symlink(keep_numbered(b"../dm-%", minor), node)
             .and_then(|()| tell_udev(self.name))
             .at(Step::Node)?;
         Ok(node)
@@ -148,10 +149,10 @@ impl Target<'_> {
 fn tell_udev(name: &[u8]) -> Call {
     make_directory(c"/run/udev")?;
     make_directory(c"/run/udev/rules.d")?;
-    let rule = keep(&[
-        b"ACTION!=\"remove\", SUBSYSTEM==\"block\", KERNEL==\"dm-*\", ATTR{dm/name}==\"",
-        name,
-        b"\", ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", OPTIONS+=\"db_persist\"\n",
-    ]);
+    let rule = keep(
+        b"ACTION!=\"remove\", SUBSYSTEM==\"block\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
+ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", OPTIONS+=\"db_persist\"\n",
+        &[name],
+    );
     write_file(c"/run/udev/rules.d/09-toehold.rules", rule.to_bytes())
 }

@@ -1,7 +1,7 @@
 //! Files, directories and block devices.
 
 use super::call::*;
-use super::memory::join;
+use super::memory::fill;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
@@ -9,6 +9,7 @@ use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::format::ReadAt;
+use toehold::text::Line;
 
 /// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
 /// and again is closed, here.
@@ -68,24 +69,23 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
     result
 }
 
-/// Reads the beginning of a file, as much as the buffer holds. The path is given in parts.
-pub fn read<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
-    let mut joined = [0; 512];
-    let file = open(join(&mut joined, path), OFlags::RDONLY)?;
+/// Reads the beginning of a file, as much as the buffer holds. Its path is `path` with the `parts` in place of its `%`.
+pub fn read<'a>(path: &[u8], parts: &[&[u8]], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    let file = open(fill(&mut Line::new(), path, parts), OFlags::RDONLY)?;
     let result = file.read(buffer);
     file.close();
     result
 }
 
 /// As [`read`], for the small files of kernel filesystems: what cannot be read is empty.
-pub fn contents<'a>(path: &[&[u8]], buffer: &'a mut [u8]) -> &'a [u8] {
-    read(path, buffer).unwrap_or_default()
+pub fn contents<'a>(path: &[u8], parts: &[&[u8]], buffer: &'a mut [u8]) -> &'a [u8] {
+    read(path, parts, buffer).unwrap_or_default()
 }
 
-/// Calls `visit` with the name of each entry of a directory, whose path is given in parts. One that cannot be read has none.
-pub fn each_entry(path: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
-    let mut joined = [0; 512];
-    if let Ok(directory) = open(join(&mut joined, path), OFlags::RDONLY) {
+/// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
+/// none.
+pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
+    if let Ok(directory) = open(fill(&mut Line::new(), path, parts), OFlags::RDONLY) {
         each_entry_of(directory, &mut |name| visit(name.to_bytes()));
         directory.close();
     }
@@ -171,11 +171,13 @@ pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
 /// Waits until one of the files can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
 pub fn poll(files: [File; 2], microseconds: u64) {
     const POLLIN: i16 = 1;
-    let mut polls = files.map(|file| pollfd {
+    let readable = |file: File| pollfd {
         fd: file.number() as i32,
         events: POLLIN,
         revents: 0,
-    });
+    };
+    let [first, second] = files;
+    let mut polls = [readable(first), readable(second)];
     let time = timespec {
         tv_sec: (microseconds / 1_000_000) as i64,
         tv_nsec: (microseconds % 1_000_000) as i64 * 1000,

@@ -25,7 +25,7 @@ pub fn attach(image: File) -> Result<&'static CStr> {
     loop {
         // SAFETY: takes no argument.
         let number = unsafe { control.ioctl(LOOP_CTL_GET_FREE, 0) }?;
-        let node = keep_numbered(b"/dev/loop", number);
+        let node = keep_numbered(b"/dev/loop%", number);
         let device = open(node, OFlags::RDONLY)?;
         // SAFETY: reads a loop_config.
         match unsafe { device.ioctl(LOOP_CONFIGURE, &raw const config as usize) } {

@@ -1,11 +1,11 @@
-//! Memory: files mapped for good, and text put together.
+//! Memory: files mapped for good, and text that stays.
 
 use super::call::*;
 use super::files::File;
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::CStr;
 use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
-use toehold::text::{Line, push_number};
+use toehold::text::{self, Line, push, push_number};
 
 /// Maps the first `len` bytes of a file, read only, until execve.
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
@@ -25,28 +25,12 @@ pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len) })
 }
 
-/// Joins the parts in `buffer`. What does not fit is cut, NUL bytes are left out.
-pub fn join<'a>(buffer: &'a mut [u8], parts: &[&[u8]]) -> &'a CStr {
-    let mut len = 0;
-    for part in parts {
-        for byte in *part {
-            if *byte != 0
-                && len + 1 < buffer.len()
-                && let Some(to) = buffer.get_mut(len)
-            {
-                *to = *byte;
-                len += 1;
-            }
-        }
-    }
-    if let Some(end) = buffer.get_mut(len) {
-        *end = 0;
-    }
-    let Some(text) = buffer.get(..=len) else {
-        return c"";
-    };
-    // SAFETY: `len` bytes other than NUL were written, and a NUL behind them.
-    unsafe { CStr::from_bytes_with_nul_unchecked(text) }
+/// Puts a path or the like together in `text`: `template` with the `parts` in place of its `%`. Empty if it does not fit.
+pub fn fill<'a>(text: &'a mut Line, template: &[u8], parts: &[&[u8]]) -> &'a CStr {
+    text.clear();
+    text::fill(text, template, parts);
+    push(text, b"\0");
+    CStr::from_bytes_until_nul(text).unwrap_or_default()
 }
 
 /// The command line, and a few paths.
@@ -66,27 +50,31 @@ static KEEP: Keep = Keep {
     text: UnsafeCell::new([0; KEPT]),
 };
 
-/// Joins the parts to a text that stays: a failure's subject must outlive the stage that made it.
-pub fn keep(parts: &[&[u8]]) -> &'static CStr {
-    let used = KEEP.used.get();
-    // SAFETY: `used` never grows beyond the buffer, see below.
-    let free = unsafe { KEEP.text.get().cast::<u8>().add(used) };
-    // SAFETY: one thread, and nothing behind `used` was handed out before.
-    let free = unsafe { core::slice::from_raw_parts_mut(free, KEPT - used) };
-    let text = join(free, parts);
-    KEEP.used.set((used + text.count_bytes() + 1).min(KEPT));
-    text
-}
-
-/// The same for one part: mostly to have a NUL behind it.
+/// A copy that stays, with a NUL behind it: a failure's subject must outlive the stage that made it.
 #[inline(never)] // Measured: smaller so.
 pub fn keep_one(text: &[u8]) -> &'static CStr {
-    keep(&[text])
+    let used = KEEP.used.get();
+    // The last byte stays zero: even when nothing is left there is an end.
+    let len = text.len().min(KEPT - 1 - used);
+    // SAFETY: `used` and `len` together are less than the buffer's length.
+    let free = unsafe { KEEP.text.get().cast::<u8>().add(used) };
+    // SAFETY: one thread, nothing behind `used` was handed out before, and `text` has that many bytes.
+    unsafe { free.copy_from_nonoverlapping(text.as_ptr(), len) };
+    KEEP.used.set((used + len + 1).min(KEPT - 1));
+    // SAFETY: what follows was never written to: zero.
+    unsafe { CStr::from_ptr(free.cast()) }
 }
 
-/// The same, with a number behind it.
-pub fn keep_numbered(name: &[u8], number: usize) -> &'static CStr {
+/// `template` with the `parts` in place of its `%`, to stay.
+pub fn keep(template: &[u8], parts: &[&[u8]]) -> &'static CStr {
+    let mut text = Line::new();
+    text::fill(&mut text, template, parts);
+    keep_one(&text)
+}
+
+/// The same with a number.
+pub fn keep_numbered(template: &[u8], number: usize) -> &'static CStr {
     let mut digits = Line::new();
     push_number(&mut digits, number as u64);
-    keep(&[name, &digits])
+    keep(template, &[&digits])
 }

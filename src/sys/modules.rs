@@ -2,11 +2,12 @@
 
 use super::call::*;
 use super::files::{contents, open};
-use super::memory::join;
+use super::memory::fill;
 use linux_raw_sys::general::__NR_finit_module;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::format::glob::fold;
+use toehold::text::Line;
 
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
 const COMPRESSED: usize = 4;
@@ -17,8 +18,8 @@ const COMPRESSED: usize = 4;
 /// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
 /// it (EBUSY): the kernel would let them wait for ever.
 pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
-    let mut text = [0; 512];
-    let path = join(&mut text, &[b"/lib/modules/", name, suffix]);
+    let mut text = Line::new();
+    let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
     let (mut folded, mut state) = ([0; 64], [0; 16]);
@@ -26,13 +27,13 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
         *to = fold(*from);
     }
     let folded = folded.get(..name.len()).unwrap_or(name);
-    match contents(&[b"/sys/module/", folded, b"/initstate"], &mut state) {
+    match contents(b"/sys/module/%/initstate", &[folded], &mut state) {
         b"live\n" => return Ok(()),
         b"" => {}
         _ => return Err(Errno::BUSY.into()),
     }
     let flags = if suffix == b".ko" { 0 } else { COMPRESSED };
-    let parameters = join(&mut text, &[parameters]).as_ptr() as usize;
+    let parameters = fill(&mut text, b"%", &[parameters]).as_ptr() as usize;
     // SAFETY: the parameters are NUL-terminated.
     match unsafe { done3(__NR_finit_module, file.number(), parameters, flags) } {
         Err(error) if error.is(Errno::EXIST) => Ok(()),
