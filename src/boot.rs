@@ -14,6 +14,8 @@ use toehold::options::Options;
 use toehold::schedule::Schedule;
 use toehold::text::{Line, push_number};
 
+// In this order: what is used most has the shortest addresses.
+#[repr(C)]
 pub struct Boot {
     /// From the initrd: modules and settings.
     pub plan: Plan<'static>,
@@ -98,11 +100,10 @@ impl Boot {
         let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         push_number(&mut seconds, wait);
         self.journal.log.error(b"restarting in % s", &[&seconds]);
-        clock::sleep(wait);
-        process::restart();
-        // A kernel that cannot restart: PID 1 must not end.
         loop {
             clock::sleep(wait);
+            // A kernel that cannot restart: PID 1 must not end.
+            process::restart();
         }
     }
 }

@@ -9,6 +9,7 @@ use core::ffi::CStr;
 use rustix::io::Errno;
 use toehold::failure::{At, Error, Problem, Step};
 use toehold::schedule::State;
+use toehold::text::Line;
 
 /// Microseconds without progress after which nothing that runs is waited for, and everything is looked at again.
 const STALL: u64 = 5_000_000;
@@ -16,7 +17,7 @@ const STALL: u64 = 5_000_000;
 impl Boot {
     /// Takes in what has happened, and starts what can be started now.
     pub fn advance(&mut self) {
-        if self.children.read(&mut [0; 128]).is_ok() {
+        if self.children.read(&mut Line::new()).is_ok() {
             while let Some((child, code)) = process::ended() {
                 if let Some(index) = self.schedule.ended(child) {
                     self.settle(index, code.map_or(State::CRASHED, State::of_error));
@@ -24,10 +25,9 @@ impl Boot {
             }
         }
         device::drain(self);
-        let plan = self.plan;
-        while let Some(module) = self.schedule.next(&plan) {
+        while let Some(module) = self.schedule.next(&self.plan) {
             match process::spawn(|| {
-                modules::load(module.name, plan.suffix(), module.options)
+                modules::load(module.name, self.plan.suffix(), module.options)
                     .map_or_else(Error::number, |()| 0)
             }) {
                 Ok(child) => self.schedule.started(module.number, child),
@@ -64,22 +64,24 @@ impl Boot {
 
     /// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask modprobe for it. What the
     /// plan does not have is built into the kernel, or will be missed by who asked.
-    pub fn require(&mut self, name: &'static [u8]) -> Result<(), Problem> {
-        let (plan, subject) = (self.plan, self.subject);
+    /// Returns whether the plan has it.
+    pub fn require(&mut self, name: &'static [u8]) -> Result<bool, Problem> {
+        let subject = self.subject;
         let deadline = self.deadline();
         self.subject = name;
         self.need(name);
         loop {
             self.advance();
             let (mut waiting, mut loaded, mut worst) = (false, false, State::UNASKED);
-            plan.resolve(name, &mut |index| match self.schedule.state(index) {
-                State::LOADED => loaded = true,
-                state if state.is_settled() => worst = state,
-                _ => waiting = true,
-            });
+            self.plan
+                .resolve(name, &mut |index| match self.schedule.state(index) {
+                    State::LOADED => loaded = true,
+                    state if state.is_settled() => worst = state,
+                    _ => waiting = true,
+                });
             if !waiting && (loaded || worst == State::UNASKED) {
                 self.subject = subject;
-                return Ok(());
+                return Ok(loaded);
             }
             if !waiting {
                 Error::in_number(worst.error()).at(Step::Module)?;
@@ -91,8 +93,7 @@ impl Boot {
 
     /// Asks for a module that the boot itself needs; does not wait for it.
     pub fn need(&mut self, name: &[u8]) {
-        let plan = self.plan;
-        plan.resolve(name, &mut |index| {
+        self.plan.resolve(name, &mut |index| {
             self.schedule.ask(index, State::NEEDED);
         });
     }
@@ -135,14 +136,13 @@ impl Boot {
 
     /// Asks for what one modalias file asks for, and starts it.
     fn serve(&mut self, path: &[u8], parts: &[&[u8]]) {
-        let mut buffer = [0; 3072];
-        self.want(contents(path, parts, &mut buffer).trim_ascii_end());
+        self.want(contents(&mut Line::new(), path, parts));
     }
 
     /// Asks for what hardware with this modalias needs, and starts it.
     pub fn want(&mut self, modalias: &[u8]) {
-        let (plan, mut news) = (self.plan, false);
-        plan.lookup(modalias, &mut |index| {
+        let mut news = false;
+        self.plan.lookup(modalias, &mut |index| {
             news |= self.schedule.ask(index, State::WANTED)
         });
         if news {

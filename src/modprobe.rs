@@ -12,11 +12,8 @@ const PATIENCE: u64 = 30;
 /// exit code 1, as modprobe's.
 pub fn run(boot: &mut Boot, name: &'static [u8]) -> Result<bool, Problem> {
     boot.children = process::watch_children().at(Step::Socket)?;
-    boot.plan = kernel_fs::read_plan()?;
+    kernel_fs::read_plan(boot)?;
     boot.options.timeout = PATIENCE;
     boot.schedule.only_needed = true;
-    let mut found = false;
-    boot.plan.resolve(name, &mut |_| found = true);
-    boot.require(name)?;
-    Ok(found)
+    boot.require(name)
 }

@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::journal::Log;
-use crate::sys::files::{contents, each_entry, open};
+use crate::sys::files::{each_entry, open, read};
 use rustix::fs::OFlags;
 use toehold::format::plan::Module;
 use toehold::schedule::State;
@@ -33,14 +33,14 @@ impl Boot {
             if name.starts_with(b"loop") {
                 return;
             }
-            let mut fields = [0; 512];
-            let len = contents(b"/sys/class/block/%/uevent", &[name], &mut fields).len();
+            let mut fields = Line::new();
+            let _ = read(&mut fields, b"/sys/class/block/%/uevent", &[name]);
             for byte in &mut fields {
                 if *byte == b'\n' {
                     *byte = b' ';
                 }
             }
-            log.error(b"block device: %", &[fields.get(..len).unwrap_or_default()]);
+            log.error(b"block device: %", &[&fields]);
         });
     }
 

@@ -2,9 +2,10 @@
 
 use heapless::Vec;
 
-/// A log line, a list of mount options, a device-mapper request: there is one size, because each would have its own code,
-/// and naming the capacity in every call costs more than the memory.
-pub type Line = Vec<u8, 2048>;
+/// A log line, a path, the beginning of a file, a device-mapper request: there is one size, because each would have its own
+/// code, and naming the capacity in every call costs more than the memory. Enough for a uevent, and less than a page: larger
+/// frames would have to be probed.
+pub type Line = Vec<u8, 3072>;
 
 /// Appends what fits.
 pub fn push(text: &mut Line, bytes: &[u8]) {
@@ -91,11 +92,11 @@ mod tests {
     #[test]
     fn text_is_cut_never_overrun() {
         let mut text = Line::new();
-        push(&mut text, &[b'a'; 2047]);
+        push(&mut text, &[b'a'; 3071]);
         push(&mut text, b"bc");
-        assert_eq!((text.len(), text.last()), (2048, Some(&b'b')));
+        assert_eq!((text.len(), text.last()), (3072, Some(&b'b')));
         push(&mut text, b"x");
-        assert_eq!((text.len(), text.last()), (2048, Some(&b'b')));
+        assert_eq!((text.len(), text.last()), (3072, Some(&b'b')));
     }
 
     #[test]

@@ -14,8 +14,8 @@ const NAME: usize = 48;
 const UUID: usize = 176;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
-const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
-const_assert!(size_of::<Line>() >= 2048);
+const_assert!(HEADER + TARGET + 128 + 512 + 256 < 3072);
+const_assert!(size_of::<Line>() >= 3072);
 
 /// The ioctl numbers: `_IOWR(0xFD, n, struct dm_ioctl)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub enum Command {
 /// Flag of a table that is loaded; the only requests with a table are read only.
 pub const READ_ONLY: u32 = 1;
 
-/// Version 4.0.0, 2048 bytes in all, payload from 312 on: how every request begins.
+/// Version 4.0.0, 3072 bytes in all, payload from 312 on: how every request begins.
 const HEAD: &[u8] = b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\x38\x01\0\0";
 
 /// Starts a request about the device named `name`. What is pushed next is its UUID; [`end_header`] follows that.

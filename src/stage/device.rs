@@ -36,9 +36,6 @@ pub struct Search {
     table: (u64, u32),
 }
 
-/// Bytes of a uevent: 2048 of fields is the kernel's own limit, and the path goes before them.
-const EVENT: usize = 3072;
-
 /// Waits for the device.
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.subject = boot.options.device.text;
@@ -67,19 +64,19 @@ pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
 /// Looks at every block device that is there.
 pub fn scan(boot: &mut Boot) {
     each_entry(b"/sys/class/block", &[], &mut |name| {
-        let (mut path, mut fields) = (Line::new(), [0; 512]);
+        let (mut path, mut fields) = (Line::new(), Line::new());
         let path = fill(&mut path, b"/class/block/%", &[name]).to_bytes();
-        let event = contents(b"/sys%/uevent", &[path], &mut fields);
+        let event = contents(&mut fields, b"/sys%/uevent", &[path]);
         consider(boot, path, event);
     });
 }
 
 /// Takes every message that has come so far.
 pub fn drain(boot: &mut Boot) {
-    let mut buffer = [0; EVENT];
+    let mut event = Line::new();
     loop {
-        match boot.search.uevents.receive(&mut buffer) {
-            Ok(event) => handle(boot, event),
+        match boot.search.uevents.receive(&mut event) {
+            Ok(()) => handle(boot, &event),
             Err(error) if error.is(Errno::NOBUFS) => boot.search.lost = true,
             Err(_) => return,
         }
@@ -144,8 +141,8 @@ fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u
         return boot.search.table.1;
     }
     boot.search.table = (sequence, 0);
-    let (mut fields, mut node) = ([0; 512], Line::new());
-    let disk = contents(b"/sys%%", &[path, file], &mut fields);
+    let (mut fields, mut node) = (Line::new(), Line::new());
+    let disk = contents(&mut fields, b"/sys%%", &[path, file]);
     let node = fill(&mut node, b"/dev/%", &[value(disk, b"DEVNAME")]);
     // No medium, or a device that cannot be read: nothing to be found on it.
     let Ok(disk) = open(node, OFlags::RDONLY) else {

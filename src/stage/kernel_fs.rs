@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::{self, Plan};
+use toehold::text::Line;
 
 const HARDENED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
@@ -62,13 +63,12 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.journal.open();
     result?;
 
-    let mut line = [0; 3072];
+    let mut line = Line::new();
     boot.subject = b"/proc/cmdline";
-    let line = files::read(boot.subject, &[], &mut line).at(Step::Read)?;
+    let line = files::read(&mut line, boot.subject, &[]).at(Step::Read)?;
     let line = keep_one(line).to_bytes();
 
-    boot.subject = plan::PATH.to_bytes();
-    boot.plan = read_plan()?;
+    read_plan(boot)?;
 
     boot.options
         .read(line, &boot.plan)
@@ -78,9 +78,12 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         })
 }
 
-/// The initrd's plan, checked.
-pub fn read_plan() -> Result<Plan<'static>, Problem> {
+/// Reads the initrd's plan, and checks it.
+pub fn read_plan(boot: &mut Boot) -> Result<(), Problem> {
+    boot.subject = plan::PATH.to_bytes();
     let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
     let size = file.status().at(Step::Plan)?.size;
-    Plan::parse(memory::map(file, size).at(Step::Plan)?).map_err(|_| Step::Plan.refused())
+    let plan = memory::map(file, size).at(Step::Plan)?;
+    boot.plan = Plan::parse(plan).map_err(|_| Step::Plan.refused())?;
+    Ok(())
 }

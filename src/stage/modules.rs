@@ -9,6 +9,7 @@ use toehold::failure::{At, Problem, Step};
 use toehold::format::plan::{ALWAYS, Key};
 use toehold::options::Word;
 use toehold::schedule::State;
+use toehold::text::{Line, decimal};
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     // From now on nothing comes up unnoticed.
@@ -17,7 +18,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.children = process::watch_children().at(Step::Socket)?;
     boot.schedule.slots = match boot.plan.number(Key::Jobs) {
         Some(jobs) => jobs as usize,
-        None => process::processors(),
+        None => processors(),
     };
     check_release(boot);
     for module in boot.plan.modules() {
@@ -35,8 +36,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
 /// A kernel takes its own modules only.
 fn check_release(boot: &Boot) {
-    let mut buffer = [0; 128];
-    let running = contents(b"/proc/sys/kernel/osrelease", &[], &mut buffer).trim_ascii_end();
+    let mut text = Line::new();
+    let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = boot.plan.text(Key::Release);
     if running != planned {
         boot.journal.log.error(
@@ -44,4 +45,12 @@ fn check_release(boot: &Boot) {
             &[running, planned],
         );
     }
+}
+
+/// How many processors there are, from a list like `0-3`.
+fn processors() -> usize {
+    let mut text = Line::new();
+    let online = contents(&mut text, b"/sys/devices/system/cpu/online", &[]);
+    let last = online.rsplit(|byte| !byte.is_ascii_digit()).next();
+    last.and_then(decimal).unwrap_or(0) as usize + 1
 }

@@ -69,17 +69,17 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
     result
 }
 
-/// Reads the beginning of a file, as much as the buffer holds. Its path is `path` with the `parts` in place of its `%`.
-pub fn read<'a>(path: &[u8], parts: &[&[u8]], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
-    let file = open(fill(&mut Line::new(), path, parts), OFlags::RDONLY)?;
-    let result = file.read(buffer);
+/// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in place of its `%`.
+pub fn read<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> Result<&'a [u8]> {
+    let file = open(fill(text, path, parts), OFlags::RDONLY)?;
+    let result = file.read(text);
     file.close();
-    result
+    result.map(|()| text.as_slice())
 }
 
-/// As [`read`], for the small files of kernel filesystems: what cannot be read is empty.
-pub fn contents<'a>(path: &[u8], parts: &[&[u8]], buffer: &'a mut [u8]) -> &'a [u8] {
-    read(path, parts, buffer).unwrap_or_default()
+/// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be read is empty.
+pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8] {
+    read(text, path, parts).unwrap_or_default().trim_ascii_end()
 }
 
 /// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
@@ -218,18 +218,14 @@ impl File {
         let _ = unsafe { value1(__NR_close, self.number()) };
     }
 
-    /// Reads once, as much as the buffer holds.
-    pub fn read(self, buffer: &mut [u8]) -> Result<&[u8]> {
-        // SAFETY: the buffer is as long as it says.
-        let len = check(unsafe {
-            value3(
-                __NR_read,
-                self.number(),
-                buffer.as_mut_ptr() as usize,
-                buffer.len(),
-            )
-        })?;
-        buffer.get(..len).ok_or(Errno::RANGE.into())
+    /// Reads once, as much as `text` holds, in place of what it had.
+    pub fn read(self, text: &mut Line) -> Result {
+        let (to, room) = (text.as_mut_ptr() as usize, text.capacity());
+        // SAFETY: a text is as long as its capacity.
+        let len = check(unsafe { value3(__NR_read, self.number(), to, room) })?;
+        // SAFETY: so many bytes were written, not more than there is room for.
+        unsafe { text.set_len(len) };
+        Ok(())
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.

@@ -22,13 +22,13 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
     let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
-    let (mut folded, mut state) = ([0; 64], [0; 16]);
+    let mut folded = [0; 64];
     for (to, from) in folded.iter_mut().zip(name) {
         *to = fold(*from);
     }
     let folded = folded.get(..name.len()).unwrap_or(name);
-    match contents(b"/sys/module/%/initstate", &[folded], &mut state) {
-        b"live\n" => return Ok(()),
+    match contents(&mut text, b"/sys/module/%/initstate", &[folded]) {
+        b"live" => return Ok(()),
         b"" => {}
         _ => return Err(Errno::BUSY.into()),
     }

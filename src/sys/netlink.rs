@@ -5,8 +5,8 @@ use super::files::{self, File};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, sockaddr_nl};
-use rustix::io::Errno;
 use static_assertions::const_assert_eq;
+use toehold::text::Line;
 
 /// From linux/socket.h; linux-raw-sys has them with its whole `net` feature only.
 const AF_NETLINK: u16 = 16;
@@ -73,7 +73,8 @@ impl Uevents {
     }
 
     /// The next message, or EAGAIN when there is none now, or ENOBUFS when some were lost. Messages that the kernel did not send are skipped.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    pub fn receive(&self, text: &mut Line) -> Result {
+        let (to, room) = (text.as_mut_ptr() as usize, text.capacity());
         loop {
             let mut sender = sockaddr_nl {
                 nl_family: 0,
@@ -82,20 +83,22 @@ impl Uevents {
                 nl_groups: 0,
             };
             let mut sender_len = size_of::<sockaddr_nl>() as u32;
-            // SAFETY: the buffer is as long as it says, and so is the address.
+            // SAFETY: a text is as long as its capacity, and the address as it says.
             let len = check(unsafe {
                 value6(
                     __NR_recvfrom,
                     self.0.number(),
-                    buffer.as_mut_ptr() as usize,
-                    buffer.len(),
+                    to,
+                    room,
                     0,
                     &raw mut sender as usize,
                     &raw mut sender_len as usize,
                 )
             })?;
             if sender.nl_pid == 0 {
-                return buffer.get(..len).ok_or(Errno::RANGE.into());
+                // SAFETY: so many bytes were written, not more than there is room for.
+                unsafe { text.set_len(len) };
+                return Ok(());
             }
         }
     }

@@ -132,23 +132,6 @@ pub fn ended() -> Option<(usize, Option<usize>)> {
         .map(|child| (child, code))
 }
 
-/// How many processors there are for this process.
-pub fn processors() -> usize {
-    let mut set = [0u64; 16];
-    let (len, address) = (size_of_val(&set), &raw mut set as usize);
-    // SAFETY: the set is as long as it says. One that is too short for the machine stays empty.
-    let _ = unsafe { value3(__NR_sched_getaffinity, 0, len, address) };
-    let mut count = 0;
-    for word in &mut set {
-        // The lowest bit goes each time: smaller than counting bits without an instruction for it.
-        while *word != 0 {
-            *word &= *word - 1;
-            count += 1;
-        }
-    }
-    count.max(1)
-}
-
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.

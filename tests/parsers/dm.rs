@@ -6,9 +6,9 @@ use toehold::text::{Line, push};
 const NAME: &[u8] = b"usr";
 const UUID: &[u8] = b"CRYPT-VERITY-00112233445566778899aabbccddeeff-usr";
 
-/// A request of 2048 bytes, zero but for `parts`: the offset of each field, and its bytes.
+/// A request of 3072 bytes, zero but for `parts`: the offset of each field, and its bytes.
 fn expected(parts: &[(usize, &[u8])]) -> Vec<u8> {
-    let mut bytes = vec![0; 2048];
+    let mut bytes = vec![0; 3072];
     // version[3] = 4.0.0, data_size, data_start: in every request.
     let always: &[(usize, &[u8])] = &[(0, &[4]), (12, &[0, 8, 0, 0]), (16, &[0x38, 1, 0, 0])];
     for (offset, part) in always.iter().chain(parts) {
@@ -46,7 +46,7 @@ fn create() {
 fn resume_status_and_remove() {
     // What an earlier request or answer left in the buffer must not be seen.
     let mut request = Line::new();
-    request.resize(2048, 0xA5).unwrap();
+    request.resize(3072, 0xA5).unwrap();
     dm::start(&mut request, NAME, 0);
     dm::finish(&mut request);
     assert_eq!(request[..], expected(&[(48, NAME)]));
@@ -56,7 +56,7 @@ fn resume_status_and_remove() {
 fn table_load() {
     let parameters = b"1 254:2 254:2 4096 4096 260094 260095 sha256 00ff -";
     let mut request = Line::new();
-    request.resize(2048, 0xA5).unwrap();
+    request.resize(3072, 0xA5).unwrap();
     dm::start(&mut request, NAME, dm::READ_ONLY);
     dm::add_target(&mut request, 260_094 * 8);
     push(&mut request, parameters);
@@ -81,9 +81,9 @@ fn names_too_long_do_not_move_what_follows() {
     push(&mut request, &[b'u'; 300]);
     dm::end_header(&mut request);
     dm::finish(&mut request);
-    assert_eq!(request.len(), 2048);
+    assert_eq!(request.len(), 3072);
     assert_eq!(request[176..312], [b'u'; 136]);
-    assert_eq!(request[312..], [0; 2048 - 312]);
+    assert_eq!(request[312..], [0; 3072 - 312]);
     dm::start(&mut request, &[b'n'; 3000], dm::READ_ONLY);
     push(&mut request, b"uuid");
     dm::add_target(&mut request, 8);
@@ -117,7 +117,7 @@ fn answers() {
     // The kernel says where it wrote; the end of the buffer is the end.
     assert_eq!(dm::status(&answer(1024, b"V")), Some(b'V'));
     assert_eq!(dm::status(&answer(2007, b"V")), Some(b'V'));
-    for outside in [2008, 2048, 2049, 65536, u32::MAX - 40, u32::MAX] {
+    for outside in [2008, 3072, 2049, 65536, u32::MAX - 40, u32::MAX] {
         assert_eq!(dm::status(&answer(outside, b"V")), None, "{outside}");
     }
     for len in 0..312 {
