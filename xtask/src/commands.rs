@@ -1,6 +1,8 @@
 //! The subcommands, one file each: `Args` for clap, and `run`.
 
-use anyhow::Result;
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::{Context, Result};
 
 pub mod bench;
 pub mod boot;
@@ -18,4 +20,12 @@ fn defaults<A: clap::Args>() -> Result<A> {
     Ok(A::from_arg_matches(
         &command.try_get_matches_from(["xtask"])?,
     )?)
+}
+
+/// Writes a result to standard output. Whoever reads it, `head` for example, may have seen enough before its end.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
 }

@@ -2,11 +2,15 @@
 
 pub mod catalogue;
 pub mod compress;
+pub mod config;
 pub mod cpio;
 pub mod manifest;
 pub mod modinfo;
+mod near;
+pub mod payload;
 pub mod plan;
 pub mod profile;
+pub mod requests;
 pub mod resolve;
 pub mod strip;
 #[cfg(test)]
@@ -23,9 +27,13 @@ use anyhow::{Context, Result};
 use crate::progress;
 use catalogue::Catalogue;
 use compress::Compression;
+use config::Config;
 use cpio::Entry;
-use manifest::{Item, Kind, Manifest, Totals};
+use manifest::{Builtin, Item, Kind, Manifest, Totals};
+use payload::Packing;
 use profile::Profile;
+use resolve::Selection;
+use toehold::format::plan::Key;
 use tree::Tree;
 
 /// The plan's name in the archive, where names are relative to the root.
@@ -44,6 +52,10 @@ pub struct Request {
     /// The stripped init.
     pub init: PathBuf,
     pub compress: Compression,
+    /// Compression of each module; by default as the kernel's package has them, if that kernel can decompress them.
+    pub module_compress: Option<Compression>,
+    /// The kernel's build configuration, instead of the one beside its modules.
+    pub kernel_config: Option<PathBuf>,
     /// Searched for firmware before the `firmware` directory beside `modules_dir`'s parent.
     pub firmware_dir: Option<PathBuf>,
     /// More files: path in the initrd, and the file to take.
@@ -59,6 +71,8 @@ impl Request {
             arch: "x86_64".to_owned(),
             init,
             compress: Compression::Zstd,
+            module_compress: None,
+            kernel_config: None,
             firmware_dir: None,
             extra: Vec::new(),
         }
@@ -100,6 +114,52 @@ pub fn build(request: &Request) -> Result<Built> {
     contents.finish(request, archive)
 }
 
+/// What a profile means for a kernel, before any module's file is read.
+pub struct Decision<'a> {
+    pub selection: Selection<'a>,
+    pub packing: Packing,
+    /// The plan's bytes.
+    pub plan: Vec<u8>,
+}
+
+impl<'a> Decision<'a> {
+    /// Chooses the modules and how their files go in, and makes the plan.
+    pub fn make(
+        catalogue: &'a Catalogue,
+        profile: &Profile,
+        config: Option<&Config>,
+        module_compress: Option<Compression>,
+    ) -> Result<Self> {
+        let selection = resolve::resolve(catalogue, &profile.modules)?;
+        let packing = Packing::decide(
+            module_compress,
+            profile.modules.strip,
+            config,
+            &catalogue.directory,
+            &selection.modules,
+        )?;
+        let mut settings = profile.settings(catalogue.release()?);
+        if packing.compression != Compression::None {
+            let suffix = packing.compression.module_suffix();
+            settings.push((Key::Suffix, suffix.as_bytes().to_vec()));
+        }
+        let plan = plan::encode(&selection.modules, &settings)?;
+        Ok(Self {
+            selection,
+            packing,
+            plan,
+        })
+    }
+}
+
+/// The configuration in `file`, or the one that the kernel's package left.
+pub fn kernel_config(file: Option<&Path>, modules_dir: &Path) -> Result<Option<Config>> {
+    match file {
+        Some(file) => Config::read(file).map(Some),
+        None => Config::find(modules_dir),
+    }
+}
+
 /// Everything that will be in the archive, in its order, each with its line for the manifest.
 pub struct Contents {
     pub entries: Vec<(Entry, Item)>,
@@ -111,18 +171,30 @@ impl Contents {
     pub fn gather(request: &Request) -> Result<Self> {
         let profile = Profile::read(&request.profile)?;
         let catalogue = Catalogue::read(&request.modules_dir)?;
-        let selection = resolve::resolve(&catalogue, &profile.modules)?;
-        let release = catalogue.release()?;
-        let plan = plan::encode(&selection.modules, &profile.settings(release))?;
+        let config = kernel_config(request.kernel_config.as_deref(), &request.modules_dir)?;
+        let config = config.as_ref();
+        let Decision {
+            selection,
+            packing,
+            plan,
+        } = Decision::make(&catalogue, &profile, config, request.module_compress)?;
 
         let mut tree = Tree::default();
         let init = tree::read(&request.init)?;
         tree.file("init", 0o755, init, Kind::Init, None, "init");
         tree.file(PLAN_NAME, 0o644, plan, Kind::Plan, None, "plan");
         tree.skeleton(&profile.usr.mountpoint);
+        tree.modprobe(config);
+        let mut unsigned = Vec::new();
         for chosen in &selection.modules {
-            tree.module(&catalogue, chosen, profile.modules.strip)?;
+            let file = catalogue.directory.join(&chosen.module.path);
+            let (data, signed) = packing.pack(&file)?;
+            if !signed {
+                unsigned.push(chosen.module.name.as_str());
+            }
+            tree.module(chosen, data, packing.compression);
         }
+        payload::check_signatures(&unsigned, config)?;
         let mut missing_firmware = Vec::new();
         if profile.modules.firmware {
             missing_firmware = tree.firmware(request, &selection)?;
@@ -142,7 +214,7 @@ impl Contents {
         }
 
         let manifest = Manifest {
-            release: release.to_owned(),
+            release: catalogue.release()?.to_owned(),
             arch: request.arch.clone(),
             profile: request
                 .profile
@@ -160,6 +232,7 @@ impl Contents {
             },
             missing_firmware,
             warnings: selection.warnings,
+            builtin: Builtin::of(&catalogue),
             entries: Vec::new(),
         };
         Ok(Self {

@@ -30,6 +30,12 @@ pub struct Args {
     /// Compression of the archive
     #[arg(long, value_enum, default_value = "zstd")]
     compress: Compression,
+    /// Compression of each module [default: as the kernel's package has it where that kernel decompresses it, else none]
+    #[arg(long, value_enum)]
+    module_compress: Option<Compression>,
+    /// The kernel's build configuration, which tells what it can decompress [default: as found in DIR and in boot/]
+    #[arg(long, value_name = "FILE")]
+    kernel_config: Option<PathBuf>,
     /// Where to look for firmware first, before lib/firmware beside lib/modules
     #[arg(long, value_name = "DIR")]
     firmware_dir: Option<PathBuf>,
@@ -46,6 +52,8 @@ pub fn run(args: Args) -> Result<Verdict> {
         arch: args.arch,
         init,
         compress: args.compress,
+        module_compress: args.module_compress,
+        kernel_config: args.kernel_config,
         firmware_dir: args.firmware_dir,
         extra: Vec::new(),
     })?;

@@ -3,34 +3,35 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use toehold::format::{
-    glob::{self, DIGIT},
-    plan::{ALWAYS, Key, Module, Plan},
+    glob::DIGIT,
+    plan::{ALWAYS, CONSOLE, Key, Module, Plan},
 };
 
+use super::print;
 use crate::{
     Verdict,
     initrd::{
-        self, PLAN_NAME, catalogue::Catalogue, compress, cpio, profile::Profile, resolve::resolve,
+        Decision, PLAN_NAME,
+        catalogue::{Catalogue, Found, folded},
+        compress, cpio, kernel_config,
+        profile::Profile,
     },
 };
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The initrd whose plan to show
-    #[arg(
-        required_unless_present = "modules_dir",
-        conflicts_with = "modules_dir"
-    )]
+    #[arg(required_unless_present = "profile", conflicts_with = "profile")]
     initrd: Option<PathBuf>,
-    /// The kernel's modules, to show the plan that they and a profile would make
-    #[arg(long, value_name = "DIR", requires = "profile")]
+    /// The kernel's modules: with an initrd, to tell what the kernel has that the initrd has not
+    #[arg(long, value_name = "DIR")]
     modules_dir: Option<PathBuf>,
+    /// Show the plan that this profile would make of the kernel's modules
     #[arg(long, value_name = "FILE", requires = "modules_dir")]
     profile: Option<PathBuf>,
     /// Show only what this modalias, alias or module name would load; exit 1 if that is nothing
@@ -39,28 +40,35 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
-    let file = match (&args.initrd, &args.modules_dir, &args.profile) {
+    let catalogue = match &args.modules_dir {
+        Some(modules_dir) => Some(Catalogue::read(modules_dir)?),
+        None => None,
+    };
+    let file = match (&args.initrd, &catalogue, &args.profile) {
         (Some(initrd), ..) => of_initrd(initrd)?,
-        (None, Some(modules_dir), Some(profile)) => {
+        (None, Some(catalogue), Some(profile)) => {
             let profile = Profile::read(profile)?;
-            let catalogue = Catalogue::read(modules_dir)?;
-            let selection = resolve(&catalogue, &profile.modules)?;
-            let settings = profile.settings(catalogue.release()?);
-            initrd::plan::encode(&selection.modules, &settings)?
+            let config = kernel_config(None, &catalogue.directory)?;
+            Decision::make(catalogue, &profile, config.as_ref(), None)?.plan
         }
         _ => unreachable!("clap asks for one of them"),
     };
     let plan =
         Plan::parse(&file).map_err(|refused| anyhow!("the plan is damaged ({refused:?})"))?;
+    if let Some(catalogue) = &catalogue {
+        let (has, wants) = (catalogue.release()?, lossy(plan.text(Key::Release)));
+        ensure!(
+            has == wants,
+            "the initrd is for Linux {wants}, but {} is Linux {has}'s: give the modules that it was made from",
+            catalogue.directory.display()
+        );
+    }
     let (text, verdict) = match &args.modalias {
-        Some(modalias) => loads(&plan, modalias),
+        Some(modalias) => loads(&plan, modalias, catalogue.as_ref()),
         None => (whole(&plan, file.len()), Verdict::Pass),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads it, `head` for example, has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(verdict),
-        result => result.map(|()| verdict).context("cannot write the plan"),
-    }
+    print(&text)?;
+    Ok(verdict)
 }
 
 /// The bytes of the plan in an initrd, compressed or not.
@@ -132,11 +140,13 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     text
 }
 
-/// One module: its name, whether it is always loaded, its options and what it needs.
+/// One module: its name, when it is loaded if not for its hardware, its options and what it needs.
 fn line(module: &Module, modules: &[Module]) -> String {
     let mut text = lossy(module.name);
-    if module.flags & ALWAYS != 0 {
-        text += "  always";
+    for (flag, title) in [(ALWAYS, "  always"), (CONSOLE, "  console")] {
+        if module.flags & flag != 0 {
+            text += title;
+        }
     }
     if !module.options.is_empty() {
         let _ = write!(text, "  options \"{}\"", lossy(module.options));
@@ -164,22 +174,16 @@ fn alias(shape: &[u8], mut key: u64) -> String {
     lossy(&alias)
 }
 
-/// What the init would load for `modalias`, in order.
-fn loads(plan: &Plan, modalias: &str) -> (String, Verdict) {
+/// What the init would load for `modalias`, in order; and what the whole kernel has for it beside that.
+fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String, Verdict) {
     let modules: Vec<Module> = plan.modules().collect();
-    let fold = |name: &[u8]| {
-        name.iter()
-            .map(|byte| glob::fold(*byte))
-            .collect::<Vec<u8>>()
-    };
-    let mut matched = BTreeSet::new();
+    let named = |module: &Module| folded(&lossy(module.name)) == folded(modalias);
+    let mut matched: BTreeSet<usize> = (0..modules.len())
+        .filter(|number| named(&modules[*number]))
+        .collect();
     plan.lookup(modalias.as_bytes(), &mut |number| {
         matched.insert(number);
     });
-    matched.extend(
-        (0..modules.len())
-            .filter(|number| fold(modules[*number].name) == fold(modalias.as_bytes())),
-    );
 
     let mut needed = BTreeSet::new();
     let mut todo: Vec<usize> = matched.iter().copied().collect();
@@ -188,18 +192,43 @@ fn loads(plan: &Plan, modalias: &str) -> (String, Verdict) {
             todo.extend(module.dependencies().map(|(number, _)| number));
         }
     }
-    if needed.is_empty() {
-        return (format!("nothing matches {modalias}\n"), Verdict::Fail);
-    }
     let mut text = String::new();
-    for number in needed {
-        let mark = if matched.contains(&number) { "*" } else { " " };
-        let _ = writeln!(
-            text,
-            "{mark}{number:4}  {}",
-            line(&modules[number], &modules)
-        );
+    for number in &needed {
+        let mark = if matched.contains(number) { "*" } else { " " };
+        let line = line(&modules[*number], &modules);
+        let _ = writeln!(text, "{mark}{number:4}  {line}");
     }
-    text += "(* matches; the others are needed by it)\n";
-    (text, Verdict::Pass)
+    text += match needed.is_empty() {
+        true => "no module of the initrd matches\n",
+        false => "(* matches; the others are needed by it)\n",
+    };
+    let Some(catalogue) = catalogue else {
+        return (text, verdict(!needed.is_empty()));
+    };
+    let found = catalogue.find(modalias);
+    match &found {
+        Found::Builtin => text += "the kernel has it built in\n",
+        Found::Nothing => text += "no module of the whole kernel matches\n",
+        Found::Modules(found) => {
+            let inside: BTreeSet<String> = modules
+                .iter()
+                .map(|module| folded(&lossy(module.name)))
+                .collect();
+            for number in found {
+                let module = &catalogue.modules[*number];
+                if !inside.contains(&folded(&module.name)) {
+                    let path = module.plain_path();
+                    let _ = writeln!(text, "not in the initrd, but matches: {}", path.display());
+                }
+            }
+        }
+    }
+    (text, verdict(!needed.is_empty() || found == Found::Builtin))
+}
+
+fn verdict(found: bool) -> Verdict {
+    match found {
+        true => Verdict::Pass,
+        false => Verdict::Fail,
+    }
 }

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, ensure};
 use toehold::format::glob;
 use walkdir::WalkDir;
 
-use super::modinfo::{self, Modinfo};
+use super::{
+    modinfo::{self, Modinfo},
+    near,
+};
 
 /// A module file and what it says.
 #[derive(Debug)]
@@ -38,9 +41,10 @@ pub struct Catalogue {
     pub modules: Vec<Module>,
     /// Paths of what is built in, as `modules.builtin` has them.
     pub builtin: BTreeSet<String>,
+    /// Aliases of what is built in, as far as `modules.builtin.modinfo` has them.
+    pub builtin_aliases: Vec<String>,
     by_name: HashMap<String, usize>,
     builtin_names: HashSet<String>,
-    builtin_aliases: Vec<String>,
 }
 
 /// What a name or an alias stands for.
@@ -53,7 +57,7 @@ pub enum Found {
 }
 
 /// `-` and `_` are one in module names.
-fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -146,35 +150,43 @@ impl Catalogue {
         }
     }
 
-    /// Names much like `name`, nearest first, three at most.
-    pub fn close_to(&self, name: &str) -> Vec<&str> {
-        let wanted = folded(name);
-        let mut close: Vec<(usize, &str)> = self
-            .modules
-            .iter()
-            .map(|module| {
-                (
-                    distance(&wanted, &folded(&module.name)),
-                    module.name.as_str(),
-                )
-            })
-            .filter(|(distance, _)| *distance <= 1 + wanted.len() / 4)
-            .collect();
-        close.sort_unstable();
-        close.into_iter().take(3).map(|(_, name)| name).collect()
+    /// The error for a name that stands for nothing, in what `place` says of it.
+    pub fn unknown(&self, name: &str, place: &str) -> String {
+        let has_no_list = match self.builtin.is_empty() {
+            true => " (modules.builtin is missing or empty, so what is built in is not known)",
+            false => "",
+        };
+        let close = near::hint(name, self.names());
+        format!(
+            "{place}: this kernel has no module, alias or built-in \"{name}\"{has_no_list}{close}"
+        )
     }
-}
 
-/// Levenshtein distance: edits of one character that turn `from` into `to`.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, have) in from.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, want) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(have != want);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
+    /// Everything that [`Catalogue::find`] takes literally.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let modules = self.modules.iter().flat_map(|module| {
+            let aliases = module.info.aliases.iter().map(String::as_str);
+            aliases.chain([module.name.as_str()])
+        });
+        modules
+            .chain(self.builtin_names.iter().map(String::as_str))
+            .chain(self.builtin_aliases.iter().map(String::as_str))
+            .filter(|name| !name.contains(['*', '?', '[']))
     }
-    row[to.len()]
+
+    /// Paths of modules and built-ins as profiles write them, and of the folders that hold them.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let mut paths = self.builtin.clone();
+        for module in &self.modules {
+            paths.insert(module.plain_path().display().to_string());
+        }
+        let folders: Vec<String> = paths
+            .iter()
+            .flat_map(|path| Path::new(path).ancestors().skip(1))
+            .map(|folder| folder.display().to_string())
+            .filter(|folder| !folder.is_empty())
+            .collect();
+        paths.extend(folders);
+        paths
+    }
 }

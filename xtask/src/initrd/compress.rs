@@ -1,16 +1,21 @@
-//! Compressions that the kernel unpacks an initrd from.
+//! Compressions that the kernel undoes: of an initrd, and of the modules in it.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
-use liblzma::stream::{Check, Stream};
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
 /// zstd's level wherever sizes are compared: the highest that needs no more than 8 MiB to unpack.
 const ZSTD_LEVEL: i32 = 19;
 /// xz's preset: a dictionary of 8 MiB, which the kernel has to allocate.
 const XZ_PRESET: u32 = 6;
+/// The dictionary of a module, as the kernel's own build has it (scripts/Makefile.modinst): it is allocated at each load.
+const XZ_MODULE_DICTIONARY: u32 = 1 << 20;
 
-/// How an initrd is compressed.
+/// How an initrd or a module is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Compression {
     None,
@@ -25,50 +30,114 @@ impl Compression {
     pub fn pack(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         Ok(match self {
             Self::None => bytes,
-            Self::Gzip => {
-                let mut encoder =
-                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-                encoder.write_all(&bytes)?;
-                encoder.finish()?
-            }
-            Self::Xz => {
-                let stream = Stream::new_easy_encoder(XZ_PRESET, Check::Crc32)?;
-                let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
-                encoder.write_all(&bytes)?;
-                encoder.finish()?
-            }
+            Self::Gzip => gzip(&bytes)?,
+            Self::Xz => xz(&bytes, Stream::new_easy_encoder(XZ_PRESET, Check::Crc32)?)?,
             Self::Zstd => zstd(&bytes)?,
+        })
+    }
+
+    /// Compresses a module, for the kernel's decompressors (kernel/module/decompress.c): xz with a CRC-32, no filter for machine
+    /// code and a small dictionary, one zstd frame that tells its size, or gzip without a file name.
+    pub fn pack_module(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        Ok(match self {
+            Self::None => bytes,
+            Self::Gzip => gzip(&bytes)?,
+            Self::Xz => {
+                let mut options = LzmaOptions::new_preset(XZ_PRESET)?;
+                options.dict_size(XZ_MODULE_DICTIONARY);
+                let mut filters = Filters::new();
+                filters.lzma2(&options);
+                xz(&bytes, Stream::new_stream_encoder(&filters, Check::Crc32)?)?
+            }
+            Self::Zstd => zstd_encoder(&bytes, 0)?,
+        })
+    }
+
+    /// What follows a module's name in its file's.
+    pub fn module_suffix(self) -> &'static str {
+        match self {
+            Self::None => ".ko",
+            Self::Gzip => ".ko.gz",
+            Self::Xz => ".ko.xz",
+            Self::Zstd => ".ko.zst",
+        }
+    }
+
+    /// How a module's file is compressed; its name tells, as for kmod.
+    pub fn of_module(file: &Path) -> Self {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("xz") => Self::Xz,
+            Some("zst") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// Undoes this compression.
+    pub fn unpack(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let read = |from: &mut dyn Read| {
+            let mut unpacked = Vec::new();
+            from.read_to_end(&mut unpacked).map(|_| unpacked)
+        };
+        match self {
+            Self::None => Ok(bytes.to_vec()),
+            Self::Gzip => read(&mut flate2::read::GzDecoder::new(bytes)),
+            Self::Xz => read(&mut liblzma::read::XzDecoder::new(bytes)),
+            Self::Zstd => zstd::decode_all(bytes),
+        }
+    }
+}
+
+impl std::fmt::Display for Compression {
+    fn fmt(&self, into: &mut std::fmt::Formatter) -> std::fmt::Result {
+        into.write_str(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
         })
     }
 }
 
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
+fn xz(bytes: &[u8], stream: Stream) -> Result<Vec<u8>> {
+    let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
 /// As `zstd -19` packs it, on all processors; how many there are makes no difference to the result.
 pub fn zstd(bytes: &[u8]) -> Result<Vec<u8>> {
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    zstd_encoder(bytes, processors)
+}
+
+/// With so many threads beside this one.
+fn zstd_encoder(bytes: &[u8], threads: u32) -> Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
-    encoder
-        .multithread(std::thread::available_parallelism().map_or(1, |count| count.get() as u32))?;
+    encoder.multithread(threads)?;
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }
 
 /// Undoes whichever compression the first bytes tell; bytes that tell none are returned as they are.
 pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let read = |mut from: Box<dyn Read + '_>| -> io::Result<Vec<u8>> {
-        let mut unpacked = Vec::new();
-        from.read_to_end(&mut unpacked)?;
-        Ok(unpacked)
-    };
-    let unpacked = match bytes.as_slice() {
-        [0x1F, 0x8B, ..] => read(Box::new(flate2::read::GzDecoder::new(bytes.as_slice()))),
-        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
-            read(Box::new(liblzma::read::XzDecoder::new(bytes.as_slice())))
-        }
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => zstd::decode_all(bytes.as_slice()),
+    let compression = match bytes.as_slice() {
+        [0x1F, 0x8B, ..] => Compression::Gzip,
+        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Compression::Zstd,
         _ => return Ok(bytes),
     };
-    unpacked.context("the compressed archive is damaged")
+    compression
+        .unpack(&bytes)
+        .with_context(|| format!("the {compression} data is damaged"))
 }
 
 #[cfg(test)]

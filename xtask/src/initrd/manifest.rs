@@ -1,6 +1,10 @@
 //! The manifest: every entry of an initrd, how many bytes it takes, and why it is there.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+
+use super::{catalogue::Catalogue, modinfo};
 
 /// What `OUT.json` says about an initrd.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -15,8 +19,38 @@ pub struct Manifest {
     pub missing_firmware: Vec<String>,
     /// What people should know about the choice of modules.
     pub warnings: Vec<String>,
+    /// What needs no module.
+    pub builtin: Builtin,
     /// In the archive's order.
     pub entries: Vec<Item>,
+}
+
+/// What is built into the kernel.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Builtin {
+    /// Names of drivers, ascending.
+    pub names: Vec<String>,
+    /// Their hardware aliases, as far as the kernel's package tells, ascending.
+    pub aliases: Vec<String>,
+}
+
+impl Builtin {
+    /// What a kernel has built in.
+    pub fn of(catalogue: &Catalogue) -> Self {
+        let file = |path: &String| {
+            path.rsplit('/')
+                .next()
+                .and_then(modinfo::stem)
+                .map(str::to_owned)
+        };
+        let names: BTreeSet<String> = catalogue.builtin.iter().filter_map(file).collect();
+        let aliases = catalogue.builtin_aliases.iter();
+        let aliases: BTreeSet<&String> = aliases.filter(|alias| is_hardware(alias)).collect();
+        Self {
+            names: names.into_iter().collect(),
+            aliases: aliases.into_iter().cloned().collect(),
+        }
+    }
 }
 
 /// Counts and bytes.
@@ -43,7 +77,27 @@ pub struct Item {
     /// Where it comes from: modules relative to the modules directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The rule that asks for it, or what needs it.
     pub why: String,
+    /// Of a module that no rule asks for: the one that needs it, the one that needs that, up to one that a rule asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<String>,
+    /// Of a module: patterns over the modaliases of the hardware that it drives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
+impl Item {
+    /// The name of a module.
+    pub fn module(&self) -> Option<&str> {
+        let file = self.path.rsplit('/').next()?;
+        modinfo::stem(file).filter(|_| self.kind == Kind::Module)
+    }
+}
+
+/// Whether an alias stands for hardware (`pci:…`), not for a service of the kernel (`fs-ext4`, `char-major-10-236`, `devname:…`).
+pub fn is_hardware(alias: &str) -> bool {
+    alias.contains(':') && !alias.starts_with("devname:")
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]

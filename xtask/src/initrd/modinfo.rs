@@ -2,12 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
     path::Path,
 };
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use object::{Object, ObjectSection, ReadCache, ReadRef};
+
+use super::compress::Compression;
 
 /// The tags of one module that matter for loading it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -16,39 +18,28 @@ pub struct Modinfo {
     pub depends: Vec<String>,
     /// Names or aliases of modules to load before it if they exist. (Those to load after it do not concern a first stage.)
     pub soft: Vec<String>,
+    /// Names or aliases of modules that it may ask for: to be at hand, but not to be loaded before it.
+    pub weak: Vec<String>,
     /// Shell patterns over modaliases, and other names for it.
     pub aliases: Vec<String>,
     /// Paths below /lib/firmware.
     pub firmware: Vec<String>,
 }
 
-/// How a module file is packed; told by its name, as kmod does.
-const SUFFIXES: [&str; 4] = [".ko", ".ko.xz", ".ko.zst", ".ko.gz"];
-
 /// The file name without `.ko` and compression suffix, if it is a module's.
 pub fn stem(file_name: &str) -> Option<&str> {
-    SUFFIXES
+    Compression::value_variants()
         .iter()
-        .find_map(|suffix| file_name.strip_suffix(suffix))
+        .find_map(|compression| file_name.strip_suffix(compression.module_suffix()))
 }
 
 /// Reads a module file, decompressing it if its name says so.
 pub fn load(path: &Path) -> Result<Vec<u8>> {
-    let raw = || fs::read(path);
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let bytes = match extension {
-        Some("xz") => File::open(path).and_then(|file| all(liblzma::read::XzDecoder::new(file))),
-        Some("gz") => File::open(path).and_then(|file| all(flate2::read::GzDecoder::new(file))),
-        Some("zst") => File::open(path).and_then(zstd::decode_all),
-        _ => raw(),
+    let read = || match Compression::of_module(path) {
+        Compression::None => fs::read(path),
+        compression => compression.unpack(&fs::read(path)?),
     };
-    bytes.with_context(|| format!("cannot read module {}", path.display()))
-}
-
-fn all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read().with_context(|| format!("cannot read module {}", path.display()))
 }
 
 impl Modinfo {
@@ -93,6 +84,9 @@ impl Modinfo {
                     .map(str::to_owned),
             ),
             "softdep" => self.soft.extend(before(value).map(str::to_owned)),
+            "weakdep" => self
+                .weak
+                .extend(value.split_whitespace().map(str::to_owned)),
             "alias" => self.aliases.push(value.to_owned()),
             "firmware" => self.firmware.push(value.to_owned()),
             _ => {}
@@ -134,10 +128,11 @@ mod tests {
     #[test]
     fn tags() {
         let info = Modinfo::of_tags(
-            b"license=GPL\0softdep=pre: a b post: c pre: d\0softdep=e\0depends=x,y\0alias=fs-z\0alias=pci:v*=\0\
+            b"license=GPL\0weakdep=v w\0softdep=pre: a b post: c pre: d\0softdep=e\0depends=x,y\0alias=fs-z\0alias=pci:v*=\0\
               firmware=a/b.bin\0broken\0",
         );
         assert_eq!(info.soft, ["a", "b", "d"]);
+        assert_eq!(info.weak, ["v", "w"]);
         assert_eq!(info.depends, ["x", "y"]);
         assert_eq!(info.aliases, ["fs-z", "pci:v*="]);
         assert_eq!(info.firmware, ["a/b.bin"]);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 use toehold::format::{
     crc32::crc32,
-    plan::{ALWAYS, HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
+    plan::{HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
 };
 
 use super::resolve::Chosen;
@@ -71,7 +71,7 @@ fn write_string(into: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn write_module(into: &mut Vec<u8>, chosen: &Chosen) -> Result<()> {
-    into.push(if chosen.always { ALWAYS } else { 0 });
+    into.push(chosen.rank.flags());
     write_string(into, chosen.module.name.as_bytes());
     write_string(into, chosen.options.as_bytes());
     into.push(u8::try_from(chosen.dependencies.len()).context("more than 255 dependencies")?);

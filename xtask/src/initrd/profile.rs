@@ -1,6 +1,6 @@
 //! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer, de};
@@ -38,6 +38,8 @@ pub struct Modules {
     pub firmware: bool,
     /// Parameters by module name, as on insmod's command line.
     pub options: BTreeMap<String, String>,
+    /// How many to load at a time, instead of as many as there are processors.
+    pub jobs: Option<NonZeroU32>,
 }
 
 /// Whether debug information and BTF are removed from modules.
@@ -249,7 +251,7 @@ impl Profile {
         Ok(())
     }
 
-    /// The settings that go into the plan, in the order of their keys.
+    /// The settings that go into the plan.
     pub fn settings(&self, release: &str) -> Vec<(Key, Vec<u8>)> {
         let text = |text: &str| text.as_bytes().to_vec();
         let mut settings = vec![
@@ -283,6 +285,9 @@ impl Profile {
                 self.emergency.prompt_seconds.to_le_bytes().to_vec(),
             ),
         ]);
+        if let Some(jobs) = self.modules.jobs {
+            settings.push((Key::Jobs, jobs.get().to_le_bytes().to_vec()));
+        }
         settings
     }
 }

@@ -1,23 +1,31 @@
 //! Which modules go into the initrd, why, and in which order they load.
 
+mod order;
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use anyhow::{Context, Result, bail};
-use globset::{GlobBuilder, GlobMatcher};
+use anyhow::{Result, bail, ensure};
 
 use super::{
-    catalogue::{Catalogue, Found, Module},
+    catalogue::{Catalogue, Found, Module, folded},
+    near,
     profile::Modules,
+    requests,
 };
+pub use order::Rank;
+use paths::Rule;
 
 /// One module of the initrd. Its number is its place in [`Selection::modules`].
 #[derive(Debug)]
 pub struct Chosen<'a> {
     pub module: &'a Module,
-    /// The rule that brought it in, for people.
+    /// The rule that brought it in, or what needs it; for people.
     pub why: String,
-    /// To be loaded without waiting for hardware: asked for, or needed by one that is.
-    pub always: bool,
+    /// Names of those that it came for: the one that needs it, the one that needs that, up to one that a rule chose. Empty where a
+    /// rule chose it.
+    pub needed_by: Vec<&'a str>,
+    pub rank: Rank,
     /// Parameters, as on insmod's command line.
     pub options: String,
     /// Number of an earlier module, and whether it is a soft dependency; ascending.
@@ -30,6 +38,20 @@ pub struct Selection<'a> {
     pub modules: Vec<Chosen<'a>>,
     pub warnings: Vec<String>,
 }
+
+/// How much a module needs another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It cannot be loaded without.
+    Hard,
+    /// To be loaded first if that is possible.
+    Soft,
+    /// To be at hand, should it be asked for.
+    Weak,
+}
+
+/// What each chosen module needs, by numbers in the catalogue.
+type Edges = BTreeMap<usize, BTreeMap<usize, Need>>;
 
 /// Chooses what `rules` ask for and everything that it needs, and puts it into an order in which each module follows its
 /// dependencies. The order depends on names alone, not on how the directory is read.
@@ -45,47 +67,57 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
     choice.by_name(&rules.names, "names")?;
     choice.by_path(rules)?;
     choice.close()?;
-    let order = choice.order()?;
-    let always = choice.closure(always);
+    let ranks = choice.ranks(always);
     let mut options = choice.options(rules)?;
+    let order = order::order(
+        &mut choice.edges,
+        |number| ranks[&number],
+        |number| &catalogue.modules[number].name,
+        &mut choice.warnings,
+    )?;
 
     let place: BTreeMap<usize, usize> = order
         .iter()
         .enumerate()
         .map(|(place, number)| (*number, place))
         .collect();
-    let Choice {
-        why,
-        edges,
-        warnings,
-        ..
-    } = choice;
     let modules = order
         .iter()
         .map(|number| {
-            let mut dependencies: Vec<(usize, bool)> = edges[number]
+            let mut dependencies: Vec<(usize, bool)> = choice.edges[number]
                 .iter()
-                .map(|(needed, soft)| (place[needed], *soft))
+                .filter(|(_, need)| **need != Need::Weak)
+                .map(|(needed, need)| (place[needed], *need == Need::Soft))
                 .collect();
             dependencies.sort_unstable();
             Chosen {
                 module: &catalogue.modules[*number],
-                why: why[number].clone(),
-                always: always.contains(number),
+                why: choice.why[number].text.clone(),
+                needed_by: choice.needed_by(*number),
+                rank: ranks[number],
                 options: options.remove(number).unwrap_or_default(),
                 dependencies,
             }
         })
         .collect();
-    Ok(Selection { modules, warnings })
+    Ok(Selection {
+        modules,
+        warnings: choice.warnings,
+    })
+}
+
+/// Why a module was chosen.
+struct Reason {
+    text: String,
+    /// The module that needs it; none if a rule asks for it.
+    needed_by: Option<usize>,
 }
 
 /// The choice while it grows; modules by their number in the catalogue.
 struct Choice<'a> {
     catalogue: &'a Catalogue,
-    why: BTreeMap<usize, String>,
-    /// What each chosen module needs, and whether softly.
-    edges: BTreeMap<usize, BTreeMap<usize, bool>>,
+    why: BTreeMap<usize, Reason>,
+    edges: Edges,
     /// Chosen, but dependencies not yet looked at.
     queue: VecDeque<usize>,
     warnings: Vec<String>,
@@ -96,9 +128,10 @@ impl<'a> Choice<'a> {
         &self.catalogue.modules[number].name
     }
 
-    fn add(&mut self, number: usize, why: impl FnOnce() -> String) {
+    fn add(&mut self, number: usize, needed_by: Option<usize>, text: impl FnOnce() -> String) {
         if let std::collections::btree_map::Entry::Vacant(entry) = self.why.entry(number) {
-            entry.insert(why());
+            let text = text();
+            entry.insert(Reason { text, needed_by });
             self.queue.push_back(number);
         }
     }
@@ -109,14 +142,17 @@ impl<'a> Choice<'a> {
         for name in wanted {
             match self.catalogue.find(name) {
                 Found::Builtin => {}
-                Found::Nothing => bail!("{}", self.unknown(name, &format!("modules.{rule}"))),
+                Found::Nothing => bail!(
+                    "{}",
+                    self.catalogue.unknown(name, &format!("modules.{rule}"))
+                ),
                 Found::Modules(found) => {
                     for number in found {
                         let why = match self.name(number) == name {
                             true => rule.to_owned(),
                             false => format!("{rule}: {name}"),
                         };
-                        self.add(number, || why);
+                        self.add(number, None, || why);
                         taken.insert(number);
                     }
                 }
@@ -125,39 +161,28 @@ impl<'a> Choice<'a> {
         Ok(taken)
     }
 
-    fn unknown(&self, name: &str, place: &str) -> String {
-        let close = match self.catalogue.close_to(name).as_slice() {
-            [] => String::new(),
-            close => format!("; close to it: {}", close.join(", ")),
-        };
-        format!("{place}: this kernel has no module, alias or built-in \"{name}\"{close}")
-    }
-
+    /// Takes modules by glob pattern. One that matches nothing is a mistake; but one kernel has as modules what another
+    /// has not at all, so of alternatives in braces one is enough, and `exclude` may be about nothing.
     fn by_path(&mut self, rules: &Modules) -> Result<()> {
-        let exclude: Vec<GlobMatcher> = rules
-            .exclude
-            .iter()
-            .map(|pattern| matcher(pattern))
-            .collect::<Result<_>>()?;
-        for pattern in &rules.paths {
-            let glob = matcher(pattern)?;
-            let mut used = self
-                .catalogue
-                .builtin
-                .iter()
-                .any(|path| glob.is_match(path));
+        let exclude = Rule::list(&rules.exclude)?;
+        for rule in Rule::list(&rules.paths)? {
+            ensure!(
+                rule.matches_any(self.catalogue),
+                "modules.paths: this kernel has nothing, as a module or built in, that \"{}\" matches{}",
+                rule.pattern,
+                rule.hint(self.catalogue)
+            );
             for (number, module) in self.catalogue.modules.iter().enumerate() {
-                let path = module.plain_path();
-                if glob.is_match(&path) || glob.is_match(&module.path) {
-                    used = true;
-                    if !exclude.iter().any(|glob| glob.is_match(&path)) {
-                        self.add(number, || format!("paths: {pattern}"));
-                    }
+                if rule.takes(module) && !exclude.iter().any(|exclude| exclude.takes(module)) {
+                    self.add(number, None, || format!("paths: {}", rule.pattern));
                 }
             }
-            if !used {
+        }
+        for rule in exclude {
+            if !rule.matches_any(self.catalogue) {
                 self.warnings.push(format!(
-                    "modules.paths: no module of this kernel matches \"{pattern}\""
+                    "modules.exclude: no module of this kernel matches \"{}\"",
+                    rule.pattern
                 ));
             }
         }
@@ -166,34 +191,48 @@ impl<'a> Choice<'a> {
 
     /// Adds what the chosen modules need, until nothing is missing.
     fn close(&mut self) -> Result<()> {
+        let catalogue = self.catalogue;
         while let Some(number) = self.queue.pop_front() {
-            let module = &self.catalogue.modules[number];
+            let module = &catalogue.modules[number];
             let mut edges = BTreeMap::new();
-            for name in &module.info.soft {
-                // An absent soft dependency is no mistake: the kernel may not have been built with it.
-                if let Found::Modules(found) = self.catalogue.find(name) {
+            let requests = requests::of(&folded(&module.name)).iter().copied();
+            let soft = module.info.soft.iter().map(String::as_str);
+            let weak = module.info.weak.iter().map(String::as_str);
+            let wishes = weak
+                .map(|name| (name, Need::Weak, "weak dependency of"))
+                .chain(requests.map(|name| (name, Need::Soft, "requested by")))
+                .chain(soft.map(|name| (name, Need::Soft, "soft dependency of")));
+            for (name, need, text) in wishes {
+                // What is absent is no mistake: the kernel may not have been built with it.
+                if let Found::Modules(found) = catalogue.find(name) {
                     for needed in found.into_iter().filter(|needed| *needed != number) {
-                        edges.insert(needed, true);
-                        self.add(needed, || {
-                            format!("soft dependency of {} ({name})", module.name)
+                        edges.insert(needed, need);
+                        self.add(needed, Some(number), || {
+                            format!("{text} {} ({name})", module.name)
                         });
                     }
                 }
             }
             for name in &module.info.depends {
-                match self.catalogue.find(name) {
+                match catalogue.find(name) {
                     Found::Builtin => {}
                     Found::Modules(found) => {
                         for needed in found {
-                            edges.insert(needed, false);
-                            self.add(needed, || format!("dependency of {}", module.name));
+                            edges.insert(needed, Need::Hard);
+                            self.add(needed, Some(number), || {
+                                format!("dependency of {}", module.name)
+                            });
                         }
                     }
-                    Found::Nothing => bail!(
-                        "{}: depends on {name}, which is neither in {} nor built in",
-                        module.path.display(),
-                        self.catalogue.directory.display()
-                    ),
+                    Found::Nothing => {
+                        let names = catalogue.modules.iter().map(|module| module.name.as_str());
+                        bail!(
+                            "{}: depends on {name}, which is neither in {} nor built in{}",
+                            module.path.display(),
+                            catalogue.directory.display(),
+                            near::hint(name, names)
+                        )
+                    }
                 }
             }
             self.edges.insert(number, edges);
@@ -201,77 +240,53 @@ impl<'a> Choice<'a> {
         Ok(())
     }
 
-    /// Dependencies first; among modules that could come next, the first by name.
-    fn order(&self) -> Result<Vec<usize>> {
-        let mut missing: BTreeMap<usize, usize> = self
-            .edges
-            .iter()
-            .map(|(number, edges)| (*number, edges.len()))
-            .collect();
-        let mut needed_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (number, edges) in &self.edges {
-            for needed in edges.keys() {
-                needed_by.entry(*needed).or_default().push(*number);
-            }
-        }
-        let mut ready: BTreeSet<(&str, usize)> = missing
-            .iter()
-            .filter(|(_, missing)| **missing == 0)
-            .map(|(number, _)| (self.name(*number), *number))
-            .collect();
-        let mut order = Vec::new();
-        while let Some((_, number)) = ready.pop_first() {
-            order.push(number);
-            missing.remove(&number);
-            for user in needed_by.get(&number).into_iter().flatten() {
-                let left = missing
-                    .get_mut(user)
-                    .context("a module came before its dependency")?;
-                *left -= 1;
-                if *left == 0 {
-                    ready.insert((self.name(*user), *user));
-                }
-            }
-        }
-        match missing.keys().next() {
-            None => Ok(order),
-            Some(start) => bail!(
-                "modules depend on each other in a circle: {}",
-                self.circle(*start, &missing)
-            ),
-        }
+    /// The modules that one came for, the next first.
+    fn needed_by(&self, number: usize) -> Vec<&'a str> {
+        let up = |number: &usize| self.why[number].needed_by;
+        std::iter::successors(up(&number), up)
+            .map(|number| self.name(number))
+            .collect()
     }
 
-    /// Each module in `left` needs another one in `left`, so following those must come back to one seen before.
-    fn circle(&self, start: usize, left: &BTreeMap<usize, usize>) -> String {
-        let mut path = vec![start];
-        loop {
-            let last = path[path.len() - 1];
-            let Some(next) = self.edges[&last]
-                .keys()
-                .find(|needed| left.contains_key(needed))
-            else {
-                return self.name(last).to_owned();
-            };
-            if let Some(first) = path.iter().position(|seen| seen == next) {
-                path.push(*next);
-                let names: Vec<&str> = path[first..]
-                    .iter()
-                    .map(|number| self.name(*number))
-                    .collect();
-                return names.join(" -> ");
+    /// When each module loads. One that is made for people keeps its place among the others if one of those needs it, and
+    /// one that only those for people need goes with them.
+    fn ranks(&self, always: BTreeSet<usize>) -> BTreeMap<usize, Rank> {
+        let always = self.closure(always, &[Need::Hard, Need::Soft]);
+        let chosen = self.why.iter().filter(|(number, reason)| {
+            let module = &self.catalogue.modules[**number];
+            reason.needed_by.is_none() && !order::serves_console(&module.path, &module.name)
+        });
+        let hardware = self.closure(
+            chosen.map(|(number, _)| *number).collect(),
+            &[Need::Hard, Need::Soft, Need::Weak],
+        );
+        let rank = |number: &usize| {
+            if always.contains(number) {
+                Rank::Always
+            } else if hardware.contains(number) {
+                Rank::Hardware
+            } else {
+                Rank::Console
             }
-            path.push(*next);
-        }
+        };
+        self.why
+            .keys()
+            .map(|number| (*number, rank(number)))
+            .collect()
     }
 
-    /// `roots` and everything that they need.
-    fn closure(&self, roots: BTreeSet<usize>) -> BTreeSet<usize> {
+    /// `roots` and everything that they need, as far as `needs` go.
+    fn closure(&self, roots: BTreeSet<usize>, needs: &[Need]) -> BTreeSet<usize> {
         let mut closed = BTreeSet::new();
         let mut todo: Vec<usize> = roots.into_iter().collect();
         while let Some(number) = todo.pop() {
             if closed.insert(number) {
-                todo.extend(self.edges[&number].keys());
+                let wanted = self.edges[&number].iter();
+                todo.extend(
+                    wanted
+                        .filter(|(_, need)| needs.contains(need))
+                        .map(|(number, _)| *number),
+                );
             }
         }
         closed
@@ -282,7 +297,7 @@ impl<'a> Choice<'a> {
         let mut options = BTreeMap::new();
         for (name, value) in &rules.options {
             match self.catalogue.find(name) {
-                Found::Nothing => bail!("{}", self.unknown(name, "modules.options")),
+                Found::Nothing => bail!("{}", self.catalogue.unknown(name, "modules.options")),
                 Found::Builtin => self.warnings.push(format!(
                     "modules.options: {name} is built into this kernel; give its parameters on the kernel command line"
                 )),
@@ -297,13 +312,4 @@ impl<'a> Choice<'a> {
         }
         Ok(options)
     }
-}
-
-/// A pattern over paths below the modules directory: `*` stays within a component, `**` does not.
-fn matcher(pattern: &str) -> Result<GlobMatcher> {
-    let glob = GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .with_context(|| format!("\"{pattern}\" is no glob pattern"))?;
-    Ok(glob.compile_matcher())
 }

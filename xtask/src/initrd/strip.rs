@@ -8,14 +8,20 @@ use super::profile::Strip;
 /// Ends a signed module file.
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
-/// The module as the initrd gets it. Stripping costs a signature, so `auto` leaves signed modules alone.
-pub fn apply(module: Vec<u8>, strip: Strip) -> Result<Vec<u8>> {
+/// Whether a module (not compressed) has a signature.
+pub fn is_signed(module: &[u8]) -> bool {
+    module.ends_with(SIGNED)
+}
+
+/// The module (not compressed) without what the kernel can do without; none if it is to stay as it is. Stripping costs a
+/// signature, so `auto` leaves signed modules alone.
+pub fn apply(module: &[u8], strip: Strip) -> Result<Option<Vec<u8>>> {
     match strip {
-        Strip::Never => Ok(module),
-        Strip::Auto if module.ends_with(SIGNED) => Ok(module),
-        Strip::Auto | Strip::Always => {
-            stripped(&module).context("cannot strip it; strip = \"never\" takes it as it is")
-        }
+        Strip::Never => Ok(None),
+        Strip::Auto if is_signed(module) => Ok(None),
+        Strip::Auto | Strip::Always => stripped(module)
+            .context("cannot strip it; strip = \"never\" takes it as it is")
+            .map(Some),
     }
 }
 
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn takes_out_debug_information_and_nothing_else() {
-        let stripped = apply(module(&[]), Strip::Always).unwrap();
+        let stripped = apply(&module(&[]), Strip::Always).unwrap().unwrap();
         let want = [
             ".text",
             ".modinfo",
@@ -144,11 +150,12 @@ mod tests {
     #[test]
     fn leaves_alone_what_would_be_harmed() {
         let signed = [&module(&[]), &b"signature"[..], SIGNED].concat();
-        assert_eq!(apply(signed.clone(), Strip::Auto).unwrap(), signed);
-        assert!(apply(signed.clone(), Strip::Always).unwrap().len() < signed.len() - 1000);
-        assert!(apply(module(&[]), Strip::Auto).unwrap().len() < signed.len() - 1000);
-        assert_eq!(apply(module(&[]), Strip::Never).unwrap(), module(&[]));
-        let with_functions = names(&apply(module(&[".BTF_ids"]), Strip::Always).unwrap());
+        let apply = |module: &[u8], strip| apply(module, strip).unwrap();
+        assert_eq!(apply(&signed, Strip::Auto), None);
+        assert!(apply(&signed, Strip::Always).unwrap().len() < signed.len() - 1000);
+        assert!(apply(&module(&[]), Strip::Auto).unwrap().len() < signed.len() - 1000);
+        assert_eq!(apply(&module(&[]), Strip::Never), None);
+        let with_functions = names(&apply(&module(&[".BTF_ids"]), Strip::Always).unwrap());
         assert!(
             with_functions.contains(&".BTF".to_owned()),
             "{with_functions:?}"

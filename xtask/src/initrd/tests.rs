@@ -110,8 +110,8 @@ fn request(room: &Path, modules_dir: &Path, rules: &str) -> Request {
     }
 }
 
-const RULES: &str = "paths = [\"kernel/drivers/ata/**\", \"kernel/none/*\"]\nalways = [\"dm-verity\"]\nnames = [\"fs-ext4\"]\n\
-    exclude = [\"**/pata_*\"]\nfirmware = true\noptions = { libata = \"force=1\" }";
+const RULES: &str = "paths = [\"kernel/drivers/{ata,none}/**\"]\nalways = [\"dm-verity\"]\nnames = [\"fs-ext4\"]\n\
+    exclude = [\"**/pata_*\", \"kernel/none/*\"]\nfirmware = true\noptions = { libata = \"force=1\" }";
 
 #[test]
 fn archive_and_manifest() {
@@ -140,7 +140,7 @@ fn archive_and_manifest() {
     assert_eq!(manifest.missing_firmware, ["none.bin"]);
     assert_eq!(
         manifest.warnings,
-        ["modules.paths: no module of this kernel matches \"kernel/none/*\""]
+        ["modules.exclude: no module of this kernel matches \"kernel/none/*\""]
     );
     assert_eq!(manifest.totals.modules, 7);
     assert_eq!(manifest.totals.archive_bytes, archive.len());
@@ -168,7 +168,7 @@ fn archive_and_manifest() {
             "lib/modules/ahci.ko",
             Kind::Module,
             Some("kernel/drivers/ata/ahci.ko"),
-            "paths: kernel/drivers/ata/**",
+            "paths: kernel/drivers/{ata,none}/**",
         ),
         (
             "lib/firmware/ahci.bin",
@@ -199,29 +199,29 @@ fn archive_and_manifest() {
 
     let plan = Plan::parse(&entries[1].data).unwrap();
     let want = [
-        ("dm-mod", true, &[][..]),
-        ("libata", false, &[]),
-        ("ahci", false, &[(1, false)]),
-        ("reed_solomon", true, &[]),
-        ("sha256-fast", true, &[]),
-        ("sha256-slow", true, &[]),
+        ("dm-mod", ALWAYS, &[][..]),
+        ("reed_solomon", ALWAYS, &[]),
+        ("sha256-fast", ALWAYS, &[]),
+        ("sha256-slow", ALWAYS, &[]),
         (
             "dm-verity",
-            true,
-            &[(0, false), (3, false), (4, true), (5, true)],
+            ALWAYS,
+            &[(0, false), (1, false), (2, true), (3, true)],
         ),
+        ("libata", 0, &[]),
+        ("ahci", 0, &[(5, false)]),
     ];
     assert_eq!(plan.modules().count(), want.len());
-    for (module, (name, always, dependencies)) in plan.modules().zip(want) {
+    for (module, (name, flags, dependencies)) in plan.modules().zip(want) {
         assert_eq!(module.name.escape_ascii().to_string(), name);
-        assert_eq!(module.flags & ALWAYS != 0, always, "{name}");
+        assert_eq!(module.flags, flags, "{name}");
         assert_eq!(
             module.dependencies().collect::<Vec<_>>(),
             dependencies,
             "{name}"
         );
     }
-    assert_eq!(plan.modules().nth(1).unwrap().options, b"force=1");
+    assert_eq!(plan.modules().nth(5).unwrap().options, b"force=1");
     assert_eq!(plan.setting(Key::Release), Some(&b"1.2.3"[..]));
 }
 
@@ -307,7 +307,7 @@ fn flatcar_profile_on_the_generic_kernel() {
     assert_eq!(plan.modules().count(), selection.modules.len());
     for (module, chosen) in plan.modules().zip(&selection.modules) {
         assert_eq!(module.name, chosen.module.name.as_bytes());
-        assert_eq!(module.flags & ALWAYS != 0, chosen.always);
+        assert_eq!(module.flags, chosen.rank.flags());
         assert_eq!(
             module.dependencies().collect::<Vec<_>>(),
             chosen.dependencies

@@ -11,13 +11,11 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     Request,
-    catalogue::Catalogue,
+    compress::Compression,
+    config::Config,
     cpio::Entry,
-    manifest::{Item, Kind},
-    modinfo,
-    profile::Strip,
+    manifest::{Item, Kind, is_hardware},
     resolve::{Chosen, Selection},
-    strip,
 };
 
 /// What the init mounts on, or moves.
@@ -37,8 +35,8 @@ const DIRECTORIES: [&str; 9] = [
 const DEVICES: [(&str, u32, (u32, u32)); 2] =
     [("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3))];
 
-/// The kernel asks this program for modules; the init answers from the plan.
-const MODPROBE: (&str, &str) = ("sbin/modprobe", "/init");
+/// The program that the kernel asks for modules, unless its configuration names another.
+const MODPROBE: &str = "/sbin/modprobe";
 
 /// Reads a file, or says which could not be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -63,6 +61,8 @@ impl Tree {
             bytes: entry.data.len(),
             source,
             why: why.to_owned(),
+            needed_by: Vec::new(),
+            aliases: Vec::new(),
         };
         self.entries.push((entry, item));
     }
@@ -98,27 +98,36 @@ impl Tree {
             let why = "open before devtmpfs is mounted";
             self.add(entry, Kind::Device, None, why);
         }
-        let (path, target) = MODPROBE;
-        let why = "answers the kernel's requests for modules";
-        self.add(Entry::symlink(path, target), Kind::Symlink, None, why);
     }
 
-    /// A module as the profile wants it: decompressed, stripped or not.
-    pub fn module(&mut self, catalogue: &Catalogue, chosen: &Chosen, strip: Strip) -> Result<()> {
+    /// The init by the name that the kernel asks for modules: it answers from the plan. A kernel that is configured to ask
+    /// nobody gets none.
+    pub fn modprobe(&mut self, config: Option<&Config>) {
+        let path = config.and_then(Config::modprobe).unwrap_or(MODPROBE);
+        if let Some(path) = path.strip_prefix('/') {
+            let why = "answers the kernel's requests for modules";
+            self.add(Entry::symlink(path, "/init"), Kind::Symlink, None, why);
+        }
+    }
+
+    /// A module's file, and what it is for.
+    pub fn module(&mut self, chosen: &Chosen, data: Vec<u8>, compression: Compression) {
         let module = chosen.module;
-        let file = catalogue.directory.join(&module.path);
-        let data = strip::apply(modinfo::load(&file)?, strip)
-            .with_context(|| file.display().to_string())?;
-        let path = format!("lib/modules/{}.ko", module.name);
-        self.file(
-            &path,
-            0o644,
-            data,
-            Kind::Module,
-            Some(module.path.display().to_string()),
-            &chosen.why,
-        );
-        Ok(())
+        let path = format!("lib/modules/{}{}", module.name, compression.module_suffix());
+        let source = Some(module.path.display().to_string());
+        self.file(&path, 0o644, data, Kind::Module, source, &chosen.why);
+        if let Some((_, item)) = self.entries.last_mut() {
+            item.needed_by = chosen
+                .needed_by
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect();
+            let aliases = module.info.aliases.iter();
+            item.aliases = aliases
+                .filter(|alias| is_hardware(alias))
+                .cloned()
+                .collect();
+        }
     }
 
     /// Adds the firmware that the modules name; returns the names that were not found.

@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, path::PathBuf};
 use toehold::format::plan::{Key, Plan, Refused};
 
 use super::encode;
-use crate::initrd::{catalogue::Module, modinfo::Modinfo, resolve::Chosen};
+use crate::initrd::{
+    catalogue::Module,
+    modinfo::Modinfo,
+    resolve::{Chosen, Rank},
+};
 
 /// A module that has these aliases.
 pub fn module(name: &str, aliases: &[&str]) -> Module {
@@ -21,14 +25,15 @@ pub fn module(name: &str, aliases: &[&str]) -> Module {
 
 fn chosen<'a>(
     module: &'a Module,
-    always: bool,
+    rank: Rank,
     options: &str,
     dependencies: Vec<(usize, bool)>,
 ) -> Chosen<'a> {
     Chosen {
         module,
         why: String::new(),
-        always,
+        needed_by: Vec::new(),
+        rank,
         options: options.to_owned(),
         dependencies,
     }
@@ -64,8 +69,8 @@ fn small() -> Vec<u8> {
     ];
     encode(
         &[
-            chosen(&modules[0], true, "", Vec::new()),
-            chosen(&modules[1], false, "x=1", vec![(0, true)]),
+            chosen(&modules[0], Rank::Always, "", Vec::new()),
+            chosen(&modules[1], Rank::Console, "x=1", vec![(0, true)]),
         ],
         &settings(),
     )
@@ -75,7 +80,7 @@ fn small() -> Vec<u8> {
 #[test]
 fn exact_bytes() {
     let mut want = Vec::new();
-    let modules = b"\x01\x06dm-mod\0\0\0\x02ab\x03x=1\x01\x00\x80";
+    let modules = b"\x01\x06dm-mod\0\0\x02\x02ab\x03x=1\x01\x00\x80";
     // Keys 0x00010002, then 2 more, then 0xFFFFFE more.
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
@@ -109,7 +114,7 @@ fn reads_back() {
     );
     assert_eq!(
         (modules[1].name, modules[1].options, modules[1].flags),
-        (&b"ab"[..], &b"x=1"[..], 0)
+        (&b"ab"[..], &b"x=1"[..], 2)
     );
     assert_eq!(modules[1].dependencies().collect::<Vec<_>>(), [(0, true)]);
     assert_eq!(plan.setting(Key::Release), Some(&b"6.1"[..]));
@@ -307,7 +312,7 @@ fn lookups_find_what_a_search_finds() {
     ];
     let modules: Vec<Chosen> = modules
         .iter()
-        .map(|module| chosen(module, false, "", Vec::new()))
+        .map(|module| chosen(module, Rank::Hardware, "", Vec::new()))
         .collect();
     let file = encode(&modules, &settings()).unwrap();
     for _ in 0..20 {

@@ -24,6 +24,19 @@ fn defaults_and_settings() {
     assert_eq!(get(Key::OverlayOptions), Some(&b"mode=0755,size=50%"[..]));
     assert_eq!(get(Key::Init), Some(&b"/init"[..]));
     assert_eq!(get(Key::PromptSeconds), Some(&60u32.to_le_bytes()[..]));
+    assert_eq!(get(Key::Jobs), None);
+}
+
+#[test]
+fn jobs() {
+    let jobs = |jobs| Profile::parse(&format!("{SMALL}[modules]\njobs = {jobs}\n"));
+    let settings = jobs(3).unwrap().settings("6.1");
+    assert!(settings.contains(&(Key::Jobs, vec![3, 0, 0, 0])));
+    let error = format!("{:#}", jobs(0).unwrap_err());
+    assert!(
+        error.contains("jobs") && error.contains("nonzero"),
+        "{error}"
+    );
 }
 
 #[test]
