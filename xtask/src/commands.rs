@@ -8,6 +8,7 @@ pub mod bench;
 pub mod boot;
 pub mod build;
 pub mod ci;
+pub mod coverage;
 pub mod image;
 pub mod initrd;
 pub mod plan;

@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod compress;
 pub mod config;
+pub mod coverage;
 pub mod cpio;
 pub mod manifest;
 pub mod modinfo;

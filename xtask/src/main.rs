@@ -24,6 +24,8 @@ enum Command {
     Initrd(commands::initrd::Args),
     /// Show the module plan of an initrd, or what a modalias would load
     Plan(commands::plan::Args),
+    /// Show which drivers and hardware an initrd lost and gained; exit 1 on a loss
+    Coverage(commands::coverage::Args),
     /// Boot a real kernel in QEMU into stage 2, building whatever is missing
     Boot(commands::boot::Args),
     /// Compare with a busybox initrd on the same kernel, disk and modules
@@ -44,6 +46,7 @@ impl Command {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args),
             Self::Plan(args) => commands::plan::run(args),
+            Self::Coverage(args) => commands::coverage::run(args),
             Self::Boot(args) => commands::boot::run(args),
             Self::Bench(args) => commands::bench::run(args),
             Self::Image(args) => commands::image::run(args),

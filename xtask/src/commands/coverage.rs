@@ -1,0 +1,114 @@
+//! `cargo xtask coverage`: which drivers and hardware an initrd lost and gained against an earlier one.
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::print;
+use crate::{
+    Verdict,
+    initrd::{
+        catalogue::folded,
+        coverage::{Missing, difference},
+        manifest::Manifest,
+    },
+};
+
+/// Aliases shown of each driver, unless all are asked for.
+const SHOWN: usize = 3;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Manifest of the earlier initrd (`cargo xtask initrd -o OUT` writes OUT.json)
+    #[arg(value_name = "OLD.json")]
+    old: PathBuf,
+    /// Manifest of the later one
+    #[arg(value_name = "NEW.json")]
+    new: PathBuf,
+    /// A driver that may be lost, or drive less; can be given several times
+    #[arg(long, value_name = "NAME")]
+    allow: Vec<String>,
+    /// Show every alias, not a few of each driver
+    #[arg(long)]
+    all: bool,
+}
+
+pub fn run(args: Args) -> Result<Verdict> {
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let (lost, gained) = (difference(&old, &new), difference(&new, &old));
+    let allowed: HashSet<String> = args.allow.iter().map(|name| folded(name)).collect();
+    let allows = |missing: &Missing| allowed.contains(&folded(&missing.name));
+    let shown = if args.all { usize::MAX } else { SHOWN };
+
+    let mut text = format!("{} -> {}\n", old.release, new.release);
+    list(&mut text, "lost", &lost.missing, shown, &allows);
+    list(&mut text, "gained", &gained.missing, shown, &|_| false);
+    for (title, names) in [
+        ("built in now", &lost.built_in),
+        ("a module now", &gained.built_in),
+        ("needed by nothing any more", &lost.not_needed),
+        ("come along as dependencies", &gained.not_needed),
+    ] {
+        if !names.is_empty() {
+            let _ = writeln!(text, "{title}: {}", names.join(", "));
+        }
+    }
+    let names: HashSet<String> = lost.missing.iter().map(|lost| folded(&lost.name)).collect();
+    for name in args
+        .allow
+        .iter()
+        .filter(|name| !names.contains(&folded(name)))
+    {
+        let _ = writeln!(text, "--allow {name}: it has lost nothing");
+    }
+    print(&text)?;
+    Ok(match lost.missing.iter().all(allows) {
+        true => Verdict::Pass,
+        false => Verdict::Fail,
+    })
+}
+
+fn read(path: &Path) -> Result<Manifest> {
+    let read = || -> Result<Manifest> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+    read().with_context(|| {
+        format!(
+            "{} is no manifest of this version's `cargo xtask initrd`",
+            path.display()
+        )
+    })
+}
+
+fn list(
+    text: &mut String,
+    title: &str,
+    missing: &[Missing],
+    shown: usize,
+    allows: &dyn Fn(&Missing) -> bool,
+) {
+    let drivers = missing.iter().filter(|missing| missing.driver).count();
+    let aliases: usize = missing.iter().map(|missing| missing.aliases.len()).sum();
+    let _ = writeln!(
+        text,
+        "{title}: {drivers} drivers, {aliases} hardware aliases"
+    );
+    for missing in missing {
+        let what = match (missing.driver, missing.aliases.len()) {
+            (true, 0) => "the driver".to_owned(),
+            (true, count) => format!("the driver, {count} aliases"),
+            (false, count) => format!("{count} aliases"),
+        };
+        let allowed = if allows(missing) { " (allowed)" } else { "" };
+        let _ = writeln!(text, "  {:<24}{what}{allowed}", missing.name);
+        for alias in missing.aliases.iter().take(shown) {
+            let _ = writeln!(text, "      {alias}");
+        }
+        if missing.aliases.len() > shown {
+            let _ = writeln!(text, "      and {} more", missing.aliases.len() - shown);
+        }
+    }
+}
