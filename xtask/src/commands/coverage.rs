@@ -94,13 +94,16 @@ fn list(
     let aliases: usize = missing.iter().map(|missing| missing.aliases.len()).sum();
     let _ = writeln!(
         text,
-        "{title}: {drivers} drivers, {aliases} hardware aliases"
+        "{title}: {}, {}",
+        counted(drivers, "driver", "drivers"),
+        counted(aliases, "hardware alias", "hardware aliases")
     );
     for missing in missing {
-        let what = match (missing.driver, missing.aliases.len()) {
-            (true, 0) => "the driver".to_owned(),
-            (true, count) => format!("the driver, {count} aliases"),
-            (false, count) => format!("{count} aliases"),
+        let aliases = counted(missing.aliases.len(), "alias", "aliases");
+        let what = match (missing.driver, missing.aliases.is_empty()) {
+            (true, true) => "the driver".to_owned(),
+            (true, false) => format!("the driver, {aliases}"),
+            (false, _) => aliases,
         };
         let allowed = if allows(missing) { " (allowed)" } else { "" };
         let _ = writeln!(text, "  {:<24}{what}{allowed}", missing.name);
@@ -110,5 +113,51 @@ fn list(
         if missing.aliases.len() > shown {
             let _ = writeln!(text, "      and {} more", missing.aliases.len() - shown);
         }
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, run};
+    use crate::{Verdict, initrd::coverage::tests::manifest};
+    use std::fs;
+
+    #[test]
+    fn a_loss_fails_unless_it_is_allowed() {
+        let room = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = room.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let both = manifest(&[("a-b", &["pci:v1*"], &[]), ("c", &[], &[])], &[], &[]);
+        let one = manifest(&[("c", &[], &[])], &[], &[]);
+        let both = write("both", &serde_json::to_string(&both).unwrap());
+        let one = write("one", &serde_json::to_string(&one).unwrap());
+        let broken = write("broken", "{}");
+        let run = |old, new, allow: &[&str]| {
+            run(Args {
+                old,
+                new,
+                allow: allow.iter().map(|name| (*name).to_owned()).collect(),
+                all: false,
+            })
+        };
+        assert_eq!(run(both.clone(), one.clone(), &[]).unwrap(), Verdict::Fail);
+        assert_eq!(
+            run(both.clone(), one.clone(), &["c"]).unwrap(),
+            Verdict::Fail
+        );
+        assert_eq!(
+            run(both.clone(), one.clone(), &["a_b"]).unwrap(),
+            Verdict::Pass
+        );
+        assert_eq!(run(one, both.clone(), &[]).unwrap(), Verdict::Pass);
+        let error = format!("{:#}", run(both, broken, &[]).unwrap_err());
+        assert!(error.contains("broken is no manifest"), "{error}");
     }
 }

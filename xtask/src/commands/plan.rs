@@ -203,6 +203,9 @@ fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String,
         false => "(* matches; the others are needed by it)\n",
     };
     let Some(catalogue) = catalogue else {
+        if needed.is_empty() {
+            text += "(--modules-dir DIR shows what the whole kernel has for it)\n";
+        }
         return (text, verdict(!needed.is_empty()));
     };
     let found = catalogue.find(modalias);
@@ -230,5 +233,87 @@ fn verdict(found: bool) -> Verdict {
     match found {
         true => Verdict::Pass,
         false => Verdict::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{loads, whole};
+    use crate::{
+        Verdict,
+        initrd::{
+            Decision,
+            catalogue::Catalogue,
+            plan::tests::module,
+            profile::{Profile, tests::profile},
+        },
+    };
+    use toehold::format::plan::Plan;
+
+    /// A kernel with drivers for two devices, of which the profile takes one, a keyboard's, and a filesystem built in.
+    fn decided() -> (Catalogue, Profile) {
+        let mut catalogue = Catalogue::new("lib/modules/1.2.3".as_ref());
+        let mut driver = module("ahci", &["pci:v1d1*"]);
+        driver.info.depends.push("libata".to_owned());
+        catalogue.add(driver);
+        catalogue.add(module("libata", &[]));
+        catalogue.add(module("mptspi", &["pci:v1d*"]));
+        let mut keyboard = module("usbhid", &["usb:v1*"]);
+        keyboard.path = "kernel/drivers/hid/usbhid.ko".into();
+        catalogue.add(keyboard);
+        catalogue.add(module("dm-mod", &[]));
+        catalogue.add_builtin("kernel/fs/ext4/ext4.ko\n");
+        let rules = "names = [\"ahci\", \"usbhid\"]\nalways = [\"dm-mod\"]\noptions = { ahci = \"a=1\" }\njobs = 2";
+        (catalogue, profile(rules))
+    }
+
+    #[test]
+    fn what_loads_and_what_else_the_kernel_has() {
+        let (catalogue, profile) = decided();
+        let decision = Decision::make(&catalogue, &profile, None, None).unwrap();
+        let plan = Plan::parse(&decision.plan).unwrap();
+        let none = "no module of the initrd matches\n";
+        let ahci = "    1  libata\n*   2  ahci  options \"a=1\"  needs libata\n(* matches; the others are needed by it)\n";
+        let mptspi = "not in the initrd, but matches: kernel/mptspi.ko\n";
+        for (modalias, alone, beside, verdict) in [
+            ("pci:v1d1sv", ahci, mptspi, Verdict::Pass),
+            ("pci:v1d2sv", none, mptspi, Verdict::Fail),
+            ("mptspi", none, mptspi, Verdict::Fail),
+            ("ahci", ahci, "", Verdict::Pass),
+            ("ext4", none, "the kernel has it built in\n", Verdict::Pass),
+            (
+                "pci:v2d2sv",
+                none,
+                "no module of the whole kernel matches\n",
+                Verdict::Fail,
+            ),
+        ] {
+            let (text, got) = loads(&plan, modalias, Some(&catalogue));
+            assert_eq!(
+                (text, got),
+                (format!("{alone}{beside}"), verdict),
+                "{modalias}"
+            );
+            let (text, got) = loads(&plan, modalias, None);
+            assert!(text.starts_with(alone), "{text}");
+            assert_eq!(got, super::verdict(alone == ahci), "{modalias}");
+        }
+    }
+
+    #[test]
+    fn a_whole_plan() {
+        let (catalogue, profile) = decided();
+        let decision = Decision::make(&catalogue, &profile, None, None).unwrap();
+        let text = whole(&Plan::parse(&decision.plan).unwrap(), decision.plan.len());
+        for want in [
+            "4 modules, 2 aliases of 2 shapes, ",
+            "\nRelease         1.2.3\n",
+            "\nJobs            2\n",
+            "\n   0  dm-mod  always\n",
+            "\n   2  ahci  options \"a=1\"  needs libata\n        pci:v1d1*\n",
+            "\n   3  usbhid  console\n",
+        ] {
+            assert!(text.contains(want), "{text}lacks {want}");
+        }
     }
 }

@@ -62,12 +62,17 @@ pub fn folded(name: &str) -> String {
 }
 
 impl Catalogue {
-    /// Reads every module below `directory`, and `modules.builtin*` if there.
-    pub fn read(directory: &Path) -> Result<Self> {
-        let mut catalogue = Self {
+    /// No modules yet, of a kernel that has them in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self {
             directory: directory.to_owned(),
             ..Self::default()
-        };
+        }
+    }
+
+    /// Reads every module below `directory`, and `modules.builtin*` if there.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let mut catalogue = Self::new(directory);
         for entry in WalkDir::new(directory).sort_by_file_name() {
             let entry =
                 entry.with_context(|| format!("cannot list modules in {}", directory.display()))?;

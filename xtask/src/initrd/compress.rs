@@ -188,4 +188,47 @@ mod tests {
         }
         assert_eq!(unpack(bytes.clone()).unwrap(), bytes);
     }
+    #[test]
+    fn modules_are_packed_for_the_kernel() {
+        let module: Vec<u8> = (0..3_000_000u32)
+            .map(|n| (n.wrapping_mul(n) >> 9) as u8)
+            .collect();
+        for (compression, tool, suffix) in [
+            (Compression::None, "true", ".ko"),
+            (Compression::Gzip, "gzip", ".ko.gz"),
+            (Compression::Xz, "xz", ".ko.xz"),
+            (Compression::Zstd, "zstd", ".ko.zst"),
+        ] {
+            let packed = compression.pack_module(module.clone()).unwrap();
+            assert!(accepts(tool, &["-t", "-"], &packed), "{tool} refuses it");
+            assert_eq!(compression.unpack(&packed).unwrap(), module);
+            assert_eq!(compression.module_suffix(), suffix);
+            let file = format!("kernel/a.b{suffix}");
+            assert_eq!(Compression::of_module(file.as_ref()), compression);
+            match compression {
+                // Flags of the member: no name and no other field that the kernel would have to skip.
+                Compression::Gzip => assert_eq!(packed[3], 0),
+                Compression::Xz => {
+                    let room = tempfile::tempdir().unwrap();
+                    let file = room.path().join("a.ko.xz");
+                    std::fs::write(&file, &packed).unwrap();
+                    let list = Command::new("xz").arg("-lvv").arg(file).output().unwrap();
+                    let list = String::from_utf8(list.stdout).unwrap();
+                    assert!(
+                        list.contains("CRC32") && list.contains(" --lzma2=dict=1MiB\n"),
+                        "{list}"
+                    );
+                }
+                Compression::Zstd => {
+                    let size = zstd::zstd_safe::get_frame_content_size(&packed).unwrap();
+                    assert_eq!(size, Some(module.len() as u64));
+                    assert_eq!(
+                        zstd::zstd_safe::find_frame_compressed_size(&packed),
+                        Ok(packed.len())
+                    );
+                }
+                Compression::None => assert_eq!(packed, module),
+            }
+        }
+    }
 }

@@ -121,11 +121,12 @@ impl<'a> Served<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::{Difference, Missing, difference};
     use crate::initrd::manifest::{Builtin, Item, Kind, Manifest, Totals};
 
-    fn manifest(
+    /// A manifest of modules (name, hardware aliases, what needs it), and of what is built in (names, aliases).
+    pub fn manifest(
         modules: &[(&str, &[&str], &[&str])],
         builtin: &[&str],
         aliases: &[&str],

@@ -1,17 +1,15 @@
 //! A module's file as the initrd gets it: stripped where no signature is lost, and compressed as the kernel can undo it.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     compress::Compression,
     config::Config,
-    modinfo,
     profile::Strip,
     resolve::Chosen,
     strip::{self, is_signed},
-    tree,
 };
 
 /// How module files go into one initrd.
@@ -61,16 +59,18 @@ impl Packing {
     /// stands at the end of the uncompressed file, so it is looked for there, and survives compression.) Tells too whether
     /// the module is signed.
     pub fn pack(&self, file: &Path) -> Result<(Vec<u8>, bool)> {
-        let plain = modinfo::load(file)?;
-        let signed = is_signed(&plain);
-        let pack = || -> Result<Vec<u8>> {
-            match strip::apply(&plain, self.strip)? {
-                None if Compression::of_module(file) == self.compression => tree::read(file),
-                stripped => self.compression.pack_module(stripped.unwrap_or(plain)),
-            }
+        let pack = || -> Result<(Vec<u8>, bool)> {
+            let packed = fs::read(file)?;
+            let compression = Compression::of_module(file);
+            let plain = compression.unpack(&packed)?;
+            let signed = is_signed(&plain);
+            let packed = match strip::apply(&plain, self.strip)? {
+                None if compression == self.compression => packed,
+                stripped => self.compression.pack_module(stripped.unwrap_or(plain))?,
+            };
+            Ok((packed, signed))
         };
-        let packed = pack().with_context(|| file.display().to_string())?;
-        Ok((packed, signed))
+        pack().with_context(|| format!("module {}", file.display()))
     }
 }
 

@@ -293,4 +293,4 @@ impl Profile {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -5,6 +5,11 @@ use toehold::format::plan::Key;
 
 const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
 
+/// A profile with these rules for modules.
+pub fn profile(modules: &str) -> Profile {
+    Profile::parse(&format!("{SMALL}[modules]\n{modules}\n")).unwrap()
+}
+
 #[test]
 fn defaults_and_settings() {
     let profile = Profile::parse(SMALL).unwrap();
