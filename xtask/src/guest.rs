@@ -18,7 +18,7 @@ pub struct Stage2 {
 impl Stage2 {
     /// Builds the stage-2 program and finds the rest on the host.
     pub fn find() -> Result<Self> {
-        let mut files = vec![("init".into(), program()?)];
+        let mut files = vec![("init".into(), program("toehold-stage2")?)];
         let mut libraries = BTreeSet::new();
         for tool in [tools::VERITYSETUP, tools::DMSETUP] {
             let path = tool
@@ -59,19 +59,13 @@ impl Stage2 {
     }
 }
 
-/// Builds the stage-2 program, linked statically: what the bench measures up to is its first line, not the loading of
-/// libraries.
-fn program() -> Result<PathBuf> {
+/// Builds a program of the workspace for the guest, linked statically: what the bench measures up to is stage 2's first
+/// line, not the loading of libraries.
+pub fn program(package: &str) -> Result<PathBuf> {
     let target = paths::root().join("target");
     let triple = "x86_64-unknown-linux-gnu";
     let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "toehold-stage2",
-        ])
+        .args(["build", "--quiet", "--release", "--package", package])
         .args(["--target", triple])
         .args(["--config", "profile.release.strip=true"])
         .arg("--target-dir")
@@ -83,9 +77,9 @@ fn program() -> Result<PathBuf> {
         .context("cannot start cargo")?;
     ensure!(
         status.success(),
-        "cargo could not build the stage-2 program; its messages stand above"
+        "cargo could not build {package}; its messages stand above"
     );
-    Ok(target.join(triple).join("release/toehold-stage2"))
+    Ok(target.join(triple).join("release").join(package))
 }
 
 /// The shared libraries that a program of the host loads, and its loader.

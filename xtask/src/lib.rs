@@ -9,6 +9,7 @@ pub mod commands;
 pub mod console;
 pub mod disk;
 pub mod elf;
+pub mod floor;
 pub mod guest;
 pub mod initrd;
 pub mod kernels;

@@ -1,0 +1,61 @@
+//! The initrd of the floor program: Toehold's, with the program in place of init and plan, and with the verity table.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+use toehold::format::verity::{SUPERBLOCK, Superblock};
+use toehold::text::Line;
+
+use crate::disk::Disk;
+use crate::guest;
+use crate::initrd::Built;
+use crate::initrd::compress::{self, Compression};
+use crate::initrd::cpio::{self, Entry};
+use crate::initrd::manifest::Kind;
+
+/// The /usr partition in the guest, where the disk is its only one and on virtio.
+const DEVICE: &[u8] = b"/dev/vda2";
+
+/// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk. The result is compressed.
+pub fn build(toehold: &Built, disk: &Disk, compress: Compression) -> Result<Vec<u8>> {
+    let program = guest::program("toehold-floor")?;
+    let program =
+        fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+    let mut entries = vec![
+        Entry::file("init", 0o755, program),
+        Entry::file("verity", 0o644, verity(disk)?),
+    ];
+    let archive = cpio::unpack(&compress::unpack(toehold.archive.clone())?)?;
+    for (entry, item) in archive.into_iter().zip(&toehold.manifest.entries) {
+        if matches!(item.kind, Kind::Module | Kind::Directory | Kind::Device) {
+            entries.push(entry);
+        }
+    }
+    compress.pack(cpio::pack(&entries)?)
+}
+
+/// What the program would otherwise have to find out: the device's UUID, its sectors and the target's parameters.
+fn verity(disk: &Disk) -> Result<Vec<u8>> {
+    let verity = disk
+        .verity
+        .as_ref()
+        .context("the comparison needs a disk with verity")?;
+    let mut block = [0; SUPERBLOCK];
+    let context = || format!("cannot read {}", disk.path.display());
+    File::open(&disk.path)
+        .and_then(|file| file.read_exact_at(&mut block, disk.partition_offset + verity.hash_offset))
+        .with_context(context)?;
+    let superblock = Superblock::parse(&block).with_context(context)?;
+    let (mut uuid, mut table) = (Line::new(), Line::new());
+    superblock.push_uuid(&mut uuid, b"usr");
+    superblock.push_table(
+        &mut table,
+        DEVICE,
+        verity.hash_offset,
+        verity.root_hash.as_bytes(),
+        b"panic_on_corruption",
+    );
+    let sectors = superblock.sectors().to_string();
+    Ok([&uuid, sectors.as_bytes(), &table].join(&b'\n'))
+}
