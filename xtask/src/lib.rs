@@ -13,6 +13,8 @@ pub mod floor;
 pub mod guest;
 pub mod initrd;
 pub mod kernels;
+pub mod matcher;
+pub mod modaliases;
 pub mod paths;
 pub mod progress;
 pub mod qemu;

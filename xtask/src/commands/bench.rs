@@ -4,23 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
+use toehold::format::plan::Plan;
 
 use super::build;
 use crate::disk::{self, Disk, PARTLABEL, Recipe};
-use crate::initrd::compress::Compression;
-use crate::initrd::{self, Request};
+use crate::initrd::compress::{self, Compression};
+use crate::initrd::{self, PLAN_NAME, Request, cpio};
 use crate::kernels::{self, Kernel, Series};
 use crate::qemu::Machine;
 use crate::summary::milliseconds;
-use crate::{Verdict, busybox, floor, paths, progress, tools};
+use crate::{Verdict, busybox, floor, matcher, paths, progress, tools};
 
 /// The profile that all three initrds are made from, and where it has the hash tree and stage 2.
 const PROFILE: &str = "xtask/profiles/flatcar.toml";
 const HASH_OFFSET: u64 = 1_065_345_024;
 const IMAGE: &str = "lib/flatcar/bootengine.img";
 
+const TOEHOLD: &str = "toehold";
 /// What Toehold is compared with, and what part of its time Toehold may take.
 const OTHERS: [(&str, f64); 2] = [("busybox", 0.30), ("floor", 0.85)];
 
@@ -76,6 +78,7 @@ struct Figures {
     /// Toehold, then those that it is compared with.
     sides: Vec<Side>,
     ratios: Vec<Ratio>,
+    matcher: matcher::Figures,
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
@@ -127,6 +130,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         kernel: kernel.release.clone(),
         cpus: machine("", 0).cpus,
         ratios: ratios(&sides),
+        matcher: matching(&room.path().join(TOEHOLD))?,
         sides,
     };
     print(&figures);
@@ -137,7 +141,8 @@ pub fn run(args: Args) -> Result<Verdict> {
     let good = figures
         .ratios
         .iter()
-        .all(|ratio| ratio.of_medians <= ratio.allowed);
+        .all(|ratio| ratio.of_medians <= ratio.allowed)
+        && figures.matcher.good();
     Ok(if good { Verdict::Pass } else { Verdict::Fail })
 }
 
@@ -156,9 +161,13 @@ fn initrds(kernel: &Kernel, disk: &Disk, room: &Path) -> Result<Vec<Side>> {
     let busybox = busybox::build(kernel, &toehold, disk, IMAGE, compress)?;
     let floor = floor::build(&toehold, disk, compress)?;
     step.done();
-    let names = ["toehold", "busybox", "floor"];
-    let archives = [toehold.archive, busybox, floor];
-    let sides = names.into_iter().zip(archives).map(|(name, archive)| {
+    let [(first, _), (second, _)] = OTHERS;
+    let named = [
+        (TOEHOLD, toehold.archive),
+        (first, busybox),
+        (second, floor),
+    ];
+    let sides = named.into_iter().map(|(name, archive)| {
         fs::write(room.join(name), &archive)?;
         Ok(Side {
             name,
@@ -191,6 +200,16 @@ fn measure(machine: &Machine, side: &mut Side) -> Result<()> {
     side.unpacking.push(micros(unpacking));
     side.modules = report.modules.len();
     Ok(())
+}
+
+/// The time of the matcher on this machine, with the plan of this initrd.
+fn matching(initrd: &Path) -> Result<matcher::Figures> {
+    let archive = fs::read(initrd).with_context(|| format!("cannot read {}", initrd.display()))?;
+    let entries = cpio::unpack(&compress::unpack(archive)?)?;
+    let plan = entries.iter().find(|entry| entry.path == PLAN_NAME);
+    let plan = Plan::parse(&plan.context("the initrd has no plan")?.data);
+    let plan = plan.map_err(|refused| anyhow!("the initrd's plan is refused: {refused:?}"))?;
+    Ok(matcher::measure(&plan))
 }
 
 /// The middle one, the higher of two.
@@ -255,6 +274,16 @@ fn print(figures: &Figures) {
             rounds.join(" ")
         );
     }
+    let matcher = &figures.matcher;
+    println!(
+        "Matching the {} modaliases of this machine takes {:.0} µs of the host's processor; {} are allowed. Each of 10,000 takes \
+         {:.2} of what each of 1,000 does; {:.2} is allowed",
+        matcher.modaliases,
+        matcher.machine,
+        matcher::ALLOWED.as_micros(),
+        matcher.growth(),
+        matcher::ALLOWED_GROWTH,
+    );
 }
 
 #[cfg(test)]
