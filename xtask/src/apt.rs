@@ -61,11 +61,18 @@ impl Apt {
         })
     }
 
+    /// The names in a package's `Depends:`, alternatives one after the other.
+    pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let mut show = self.command("apt-cache");
+        let stanza = tools::capture(show.args(["show", "--no-all-versions", package]))?;
+        Ok(dependencies(&stanza))
+    }
+
     /// The package that a metapackage stands for: the one among its dependencies whose name begins with `prefix`.
     pub fn resolve(&self, metapackage: &str, prefix: &str) -> Result<String> {
-        let mut show = self.command("apt-cache");
-        let stanza = tools::capture(show.args(["show", "--no-all-versions", metapackage]))?;
-        dependency(&stanza, prefix)
+        self.dependencies(metapackage)?
+            .into_iter()
+            .find(|name| name.starts_with(prefix))
             .with_context(|| format!("{metapackage} depends on no package named {prefix}…"))
     }
 
@@ -135,15 +142,16 @@ fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(debs)
 }
 
-/// The first name in a stanza's `Depends:` that begins with `prefix`.
-fn dependency(stanza: &str, prefix: &str) -> Option<String> {
+/// The names in a stanza's `Depends:`, without versions.
+fn dependencies(stanza: &str) -> Vec<String> {
     stanza
         .lines()
-        .find_map(|line| line.strip_prefix("Depends:"))?
+        .find_map(|line| line.strip_prefix("Depends:"))
+        .unwrap_or_default()
         .split([',', '|'])
         .filter_map(|package| package.split_whitespace().next())
-        .find(|name| name.starts_with(prefix))
         .map(str::to_owned)
+        .collect()
 }
 
 /// apt's configuration for a private directory. The machine's own is read before it, for the sake of its proxies and
@@ -187,11 +195,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metapackage_names_its_image() {
+    fn dependencies_without_versions_and_alternatives_one_by_one() {
         let stanza = "Package: linux-image-cloud-amd64\nVersion: 6.1.1-1\n\
                       Depends: initramfs-tools | dracut, linux-image-6.1.0-1-cloud-amd64 (= 6.1.1-1)\n";
-        let found = dependency(stanza, "linux-image-");
-        assert_eq!(found.as_deref(), Some("linux-image-6.1.0-1-cloud-amd64"));
-        assert_eq!(dependency("Package: nothing\n", "linux-image-"), None);
+        let names = [
+            "initramfs-tools",
+            "dracut",
+            "linux-image-6.1.0-1-cloud-amd64",
+        ];
+        assert_eq!(dependencies(stanza), names);
+        assert_eq!(dependencies("Package: nothing\n"), [""; 0]);
     }
 }

@@ -18,6 +18,12 @@ pub enum Series {
     /// Debian 12's kernel for any hardware.
     #[value(name = "6.1-generic")]
     Generic61,
+    /// Debian 12's newest kernel for virtual machines; its modules are compressed.
+    #[value(name = "6.12")]
+    Cloud612,
+    /// Debian's development kernel for virtual machines.
+    #[value(name = "7.2")]
+    Cloud72,
 }
 
 impl Series {
@@ -25,6 +31,8 @@ impl Series {
         match self {
             Self::Cloud61 => "6.1",
             Self::Generic61 => "6.1-generic",
+            Self::Cloud612 => "6.12",
+            Self::Cloud72 => "7.2",
         }
     }
 
@@ -33,9 +41,14 @@ impl Series {
         match self {
             Self::Cloud61 => ("bookworm", "linux-image-cloud-amd64"),
             Self::Generic61 => ("bookworm", "linux-image-amd64"),
+            Self::Cloud612 => ("bookworm-backports", "linux-image-cloud-amd64"),
+            Self::Cloud72 => ("sid", "linux-image-cloud-amd64"),
         }
     }
 }
+
+/// How the packages are named that a kernel is split into.
+const PARTS: [&str; 3] = ["linux-binary-", "linux-modules-", "linux-base-"];
 
 /// A kernel with its modules.
 #[derive(Clone, Debug)]
@@ -75,16 +88,25 @@ pub fn fetch(series: Series) -> Result<Kernel> {
             let name = series.name();
             format!("cannot get Debian's kernel {name}; --vmlinuz and --modules-dir boot one that is already here")
         })?;
-    let modules = folder.join("lib/modules");
+    // Debian moved all of a kernel's files below its modules' folder in version 7.
+    let old = folder.join("lib/modules");
+    let modules = if old.is_dir() {
+        old
+    } else {
+        folder.join("usr/lib/modules")
+    };
     let entry = fs::read_dir(&modules)
         .with_context(|| format!("cannot list {}", modules.display()))?
         .next()
         .with_context(|| format!("{} is empty", modules.display()))??;
     let release = entry.file_name().to_string_lossy().into_owned();
-    Kernel::local(
-        &folder.join("boot").join(format!("vmlinuz-{release}")),
-        &entry.path(),
-    )
+    let beside = folder.join("boot").join(format!("vmlinuz-{release}"));
+    let vmlinuz = if beside.is_file() {
+        beside
+    } else {
+        entry.path().join("vmlinuz")
+    };
+    Kernel::local(&vmlinuz, &entry.path())
 }
 
 fn unpack(series: Series, folder: &Path) -> Result<()> {
@@ -92,12 +114,18 @@ fn unpack(series: Series, folder: &Path) -> Result<()> {
     let (suite, metapackage) = series.source();
     let step = progress::step(format!("fetching Debian's kernel {}", series.name()));
     let apt = Apt::open(suite)?;
-    let package = apt.resolve(metapackage, "linux-image-")?;
-    step.now(&format!("fetching {package}"));
-    let deb = apt.download(&package, folder)?;
-    step.now(&format!("unpacking {package}"));
-    apt::unpack(&deb, folder)?;
-    fs::remove_file(deb)?;
+    let image = apt.resolve(metapackage, "linux-image-")?;
+    // All of the kernel, or a package that only names those with the kernel, its modules and its configuration.
+    let mut packages = apt.dependencies(&image)?;
+    packages.retain(|name| PARTS.iter().any(|part| name.starts_with(part)));
+    packages.push(image);
+    for package in packages {
+        step.now(&format!("fetching {package}"));
+        let deb = apt.download(&package, folder)?;
+        step.now(&format!("unpacking {package}"));
+        apt::unpack(&deb, folder)?;
+        fs::remove_file(deb)?;
+    }
     step.done();
     Ok(())
 }

@@ -83,7 +83,9 @@ impl Machine {
             "-display",
             "none",
         ]);
-        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max"]);
+        // Linux 6.12 crashes at random where QEMU 7.2 emulates cmpxchg16b.
+        let processor = "max,-cx16";
+        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", processor]);
         qemu.args([
             "-smp",
             &self.cpus.to_string(),

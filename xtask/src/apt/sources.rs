@@ -35,7 +35,8 @@ struct Source {
 }
 
 /// The private source list (deb822) for `suite`: from the mirrors that the apt sources below `root` name for Debian, with
-/// the security and update suites where they name those; otherwise from `mirror`, the value of [`MIRROR`].
+/// the security and update suites where they name those and `suite` has any; otherwise from `mirror`, the value of
+/// [`MIRROR`].
 pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<String> {
     let mut stanzas = BTreeMap::new();
     for source in machine(root)? {
@@ -78,6 +79,10 @@ pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<Strin
             ..Source::default()
         };
         stanzas = BTreeMap::from([(String::new(), source)]);
+    }
+    // Neither the development suite nor a pocket (`bookworm-backports`) has pockets.
+    if suite.contains('-') || ["sid", "unstable"].contains(&suite) {
+        stanzas.retain(|pocket, _| pocket.is_empty());
     }
     let stanzas: Vec<String> = stanzas
         .iter()
@@ -216,6 +221,14 @@ mod tests {
              Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main\n\
              Signed-By: /keys.gpg\n"
         );
+        for suite in ["bookworm-backports", "sid"] {
+            assert_eq!(
+                private(root.path(), suite, None).unwrap(),
+                format!(
+                    "Types: deb\nURIs: http://mirror/debian\nSuites: {suite}\nComponents: main\nSigned-By: /keys.gpg\n"
+                )
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use super::{build, defaults, size};
 use crate::kernels::{self, Series};
@@ -29,8 +30,8 @@ struct Counts {
 
 pub fn run(args: Args) -> Result<Verdict> {
     tools::require(&tools::all())?;
-    for series in [Series::Cloud61, Series::Generic61] {
-        kernels::fetch(series)?;
+    for series in Series::value_variants() {
+        kernels::fetch(*series)?;
     }
     build::init("x86_64", &[])?;
     let sizes = match args.names.as_slice() {
