@@ -1,4 +1,4 @@
-//! Shell patterns as modprobe matches them: `*`, `?`, `[...]`, and `-` equal to `_` outside brackets.
+//! Shell patterns as modprobe matches them: `*`, `?`, `[...]`, and `-` equal to `_`; inside brackets `-` is never found.
 //!
 //! Source: kmod's use of fnmatch(3) with no flags, after both sides had `-` turned into `_`.
 
@@ -31,7 +31,7 @@ pub fn key(pattern: &[u8], text: &[u8]) -> Option<u64> {
             ([], []) => return Some(key),
             ([b'?', tail @ ..], [_, more @ ..]) => Some((tail, more)),
             ([b'[', class @ ..], [byte, more @ ..]) => {
-                bracket(class, *byte).map(|tail| (tail, more))
+                bracket(class, fold(*byte)).map(|tail| (tail, more))
             }
             ([DIGIT, tail @ ..], [byte, more @ ..]) => digit(*byte).map(|value| {
                 key = key << 4 | value;
@@ -121,7 +121,8 @@ mod tests {
             ("a[0-3]c", "a4c", false),
             ("a[!0-3]c", "a4c", true),
             ("a[]x]c", "a]c", true),
-            ("a[x-]c", "a-c", true),
+            ("a[x-]c", "a-c", false),
+            ("a[x_]c", "a-c", true),
             ("a[xy", "ax", false),
             ("virtio-pci", "virtio_pci", true),
             ("virtio_pci", "virtio-pci", true),

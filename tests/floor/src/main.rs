@@ -16,7 +16,6 @@ use anyhow::{Context, Result, ensure};
 use linux_raw_sys::loop_device::{
     LO_FLAGS_AUTOCLEAR, LO_FLAGS_READ_ONLY, LOOP_CONFIGURE, loop_config,
 };
-use rustix::ioctl::{Setter, Updater, ioctl};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -128,13 +127,13 @@ fn verity() -> Result<()> {
     let mut request = Line::new();
     dm::start(&mut request, b"usr", 0);
     push(&mut request, uuid.as_bytes());
-    send::<{ Dm::Create as u32 }>(&control, &mut request)?;
+    send(&control, Dm::Create, &mut request)?;
     dm::start(&mut request, b"usr", dm::READ_ONLY);
     dm::add_target(&mut request, sectors.parse()?);
     push(&mut request, table.as_bytes());
-    send::<{ Dm::TableLoad as u32 }>(&control, &mut request)?;
+    send(&control, Dm::TableLoad, &mut request)?;
     dm::start(&mut request, b"usr", 0);
-    send::<{ Dm::Suspend as u32 }>(&control, &mut request)?;
+    send(&control, Dm::Suspend, &mut request)?;
     ensure!(dm::target_count(&request) == 1, "the device has no table");
     // For veritysetup in stage 2, which looks there.
     std::os::unix::fs::symlink("../dm-0", "/dev/mapper/usr")?;
@@ -142,13 +141,23 @@ fn verity() -> Result<()> {
 }
 
 /// Sends a device-mapper request; the answer replaces it.
-fn send<const COMMAND: u32>(control: &File, request: &mut Line) -> Result<()> {
+fn send(control: &File, command: Dm, request: &mut Line) -> Result<()> {
     dm::finish(request);
-    let bytes: &mut [u8; 2048] = request.as_mut_slice().try_into()?;
     // SAFETY: the buffer is as long as its header says, see `finish`.
-    let request = unsafe { Updater::<COMMAND, _>::new(bytes) };
-    // SAFETY: as above, for reading and writing.
-    unsafe { ioctl(control, request) }.context("device-mapper")
+    let result = unsafe {
+        libc::ioctl(
+            control.as_raw_fd(),
+            command as libc::Ioctl,
+            request.as_mut_ptr(),
+        )
+    };
+    done(result).context("device-mapper")
+}
+
+/// The error of a call of libc's that answers -1 for it.
+fn done(result: i32) -> Result<()> {
+    ensure!(result != -1, io::Error::last_os_error());
+    Ok(())
 }
 
 /// Puts the stage-2 image on /dev/loop0, until the returned file is closed and nothing has it mounted.
@@ -159,9 +168,14 @@ fn loop_device() -> Result<File> {
     let mut config: loop_config = unsafe { zeroed() };
     config.fd = image.as_raw_fd().cast_unsigned();
     config.info.lo_flags = LO_FLAGS_READ_ONLY as u32 | LO_FLAGS_AUTOCLEAR as u32;
-    // SAFETY: LOOP_CONFIGURE reads a loop_config.
-    let configure = unsafe { Setter::<LOOP_CONFIGURE, loop_config>::new(config) };
-    // SAFETY: the kernel copies it.
-    unsafe { ioctl(&device, configure) }?;
+    // SAFETY: reads a loop_config.
+    let result = unsafe {
+        libc::ioctl(
+            device.as_raw_fd(),
+            LOOP_CONFIGURE as libc::Ioctl,
+            &raw const config,
+        )
+    };
+    done(result)?;
     Ok(device)
 }

@@ -1,0 +1,129 @@
+//! Classes of characters as the real modprobe takes them, also those that no kernel has yet.
+
+use std::path::PathBuf;
+
+use toehold::format::plan::Plan;
+use xtask::initrd::{
+    catalogue::Module,
+    modinfo::Modinfo,
+    plan,
+    profile::Profile,
+    resolve::{Chosen, Rank},
+};
+use xtask::paths;
+
+use crate::oracle::{Modprobe, Names};
+
+/// Ranges, several of them, negated ones, ends that are no ranges, and what stands beside a class.
+const PATTERNS: &[&str] = &[
+    "[0-9]",
+    "[2-5]",
+    "[0-9A-F]",
+    "[bs]",
+    "[MU]",
+    "[Ee]",
+    "[!0-9]",
+    "[^0-9]",
+    "[!a]",
+    "[^a-cx]",
+    "[a-c-e]",
+    "[a-]",
+    "[-a]",
+    "[--0]",
+    "[!-a]",
+    "[9-0]",
+    "[_]",
+    "[!_]",
+    "[a_c]",
+    "[+--]",
+    "[a!]",
+    "[a^]",
+    "[*]",
+    "[?]",
+    "[*?]",
+    "[.-:]",
+    "[[]",
+    "[:a]",
+    "-[0-9]",
+    "[0-9]-x_",
+    "?[0-9]*",
+    "*[0-9]",
+    "*[a-f]?",
+    "[0-9][0-9]",
+    "[0-9]*[a-f]",
+    "*-[_a]*",
+    "[~-!]",
+    "[A-z]",
+];
+
+#[test]
+fn classes_of_characters() {
+    let name = |number: usize| format!("m{number}");
+    let lines = PATTERNS.iter().enumerate();
+    let lines: Vec<String> = lines
+        .map(|(number, pattern)| format!("alias t:{pattern}e {}\n", name(number)))
+        .collect();
+    let modprobe = Modprobe::new("1", &lines.concat());
+
+    let modules: Vec<Module> = PATTERNS
+        .iter()
+        .enumerate()
+        .map(|(number, pattern)| Module {
+            name: name(number),
+            path: PathBuf::from(name(number)),
+            info: Modinfo {
+                aliases: vec![format!("t:{pattern}e")],
+                ..Modinfo::default()
+            },
+        })
+        .collect();
+    let chosen: Vec<Chosen> = modules
+        .iter()
+        .map(|module| Chosen {
+            module,
+            why: String::new(),
+            needed_by: Vec::new(),
+            rank: Rank::Hardware,
+            options: String::new(),
+            dependencies: Vec::new(),
+        })
+        .collect();
+    let profile = Profile::read(&paths::root().join("xtask/profiles/qemu.toml"));
+    let settings = profile.expect("a profile").settings("1");
+    let bytes = plan::encode(&chosen, &settings).expect("a plan");
+    let plan = Plan::parse(&bytes).expect("a plan");
+
+    // Each printable character alone, and beside others. modprobe refuses names with brackets.
+    let characters: Vec<char> = ('!'..='~').filter(|next| !"[]".contains(*next)).collect();
+    let texts: Vec<String> = characters
+        .iter()
+        .flat_map(|next| {
+            ["@", "-@", "@-x-", "1@", "@1", "x@1", "5x@", "@_"]
+                .map(|text| text.replace('@', &next.to_string()))
+        })
+        .map(|text| format!("t:{text}e"))
+        .collect();
+    let (mut found, mut mismatches) = (0, Vec::new());
+    for (text, want) in texts.iter().zip(modprobe.resolve(&texts)) {
+        let mut have = Names::new();
+        plan.lookup(text.as_bytes(), &mut |number| {
+            have.insert(name(number));
+        });
+        found += want.len();
+        if have != want {
+            let differ = want.symmetric_difference(&have);
+            let differ: Vec<&str> = differ
+                .map(|name| PATTERNS[name[1..].parse::<usize>().unwrap()])
+                .collect();
+            mismatches.push(format!("{text}: {differ:?}"));
+        }
+    }
+    assert!(
+        mismatches.is_empty(),
+        "{} of {} differ:\n{}",
+        mismatches.len(),
+        texts.len(),
+        mismatches.join("\n")
+    );
+    assert!(found > 1_000, "{found} matches");
+}
