@@ -166,14 +166,14 @@ plan missing or damaged: build the initrd again
 this word of the kernel command line is missing, wrong, or contradicts another
 not there in time: compare with the devices above, check its driver and rd.earlytimeout
 several devices answer: name one by its /dev path, or give the copy other identifiers
-needed, and not loaded: see the messages above, and build the initrd again for this kernel
+not loaded, see above: build the initrd again
 not there, or not readable
-no dm-verity superblock: check hash_offset in the profile, and the image
+no dm-verity superblock: check hash_offset and the image
 no device-mapper: are dm-mod and dm-verity in the initrd?
 
-refused by the kernel, see its message: has verity.usrhash the right length?
+refused by the kernel, see above: has verity.usrhash the right length?
 
-first block not verified: wrong root hash, or the image was changed: write it again
+first block not verified: wrong root hash, or the image was changed
 
 
 no btrfs, ext4, squashfs or erofs there
@@ -181,7 +181,7 @@ no btrfs, ext4, squashfs or erofs there
 
 
 
-not in the stage-2 image: check usr.init in the profile";
+not in the stage-2 image: check usr.init";
 
 /// Error names 0 (none) to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
 const ERRNO_NAMES: &[u8] = b"- EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
