@@ -5,7 +5,7 @@ use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::is_root_hash;
 use crate::spec::Spec;
-use crate::text::{decimal, position};
+use crate::text::{decimal, position, word as word_of};
 
 /// Words that we take: first one for each [`Word`], in its order, then other names of the last four but one.
 const WORDS: &[u8] =
@@ -36,6 +36,9 @@ const COUNT: usize = Word::Timeout as usize + 1;
 
 type Text = &'static [u8];
 
+/// The stage that could not work, and the word that is missing or wrong; `None`: the text of [`Options::device`].
+pub type Wrong = (Stage, Option<Word>);
+
 /// Everything that the command line says.
 #[derive(Default)]
 pub struct Options {
@@ -48,8 +51,7 @@ pub struct Options {
 
 impl Options {
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
-    /// The error is the stage that could not work, and the word that is missing or wrong.
-    pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), (Stage, Text)> {
+    pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), Wrong> {
         for word in cmdline::words(line) {
             let mut place = position(WORDS, word.name);
             if place >= COUNT {
@@ -60,10 +62,18 @@ impl Options {
             }
         }
         let text = self.choose(plan)?;
-        self.device.read(text).ok_or((Stage::Device, text))?;
-        let timeout = self.value(Word::Timeout, b"300");
-        self.timeout = decimal(timeout).ok_or((Stage::Device, b"rd.earlytimeout".as_slice()))?;
+        self.device.read(text).ok_or((Stage::Device, None))?;
+        let timeout = decimal(self.value(Word::Timeout, b"300"));
+        self.timeout = timeout.ok_or((Stage::Device, Some(Word::Timeout)))?;
         Ok(())
+    }
+
+    /// What is wrong, for people.
+    pub fn subject(&self, word: Option<Word>) -> Text {
+        match word {
+            Some(index) => word_of(WORDS, index as usize),
+            None => self.device.text,
+        }
     }
 
     fn get(&self, word: Word) -> Option<Text> {
@@ -76,7 +86,7 @@ impl Options {
     }
 
     /// Which device to look for, or the word that is missing or wrong.
-    fn choose(&self, plan: &Plan<'static>) -> Result<Text, (Stage, Text)> {
+    fn choose(&self, plan: &Plan<'static>) -> Result<Text, Wrong> {
         let (verity, mount) = (self.get(Word::Verity), self.get(Word::Mount));
         let root_hash = self.get(Word::RootHash);
         // With verity, only the verified device can be mounted, and without it there is no such device.
@@ -85,15 +95,15 @@ impl Options {
         });
         let asked = verity.is_some() || root_hash.is_some() || verified;
         if !asked && plan.setting(Key::VerityRequired).is_none() {
-            return mount.ok_or((Stage::Device, b"mount.usr"));
+            return mount.ok_or((Stage::Device, Some(Word::Mount)));
         }
         if !root_hash.is_some_and(is_root_hash) {
-            return Err((Stage::Verity, b"verity.usrhash"));
+            return Err((Stage::Verity, Some(Word::RootHash)));
         }
         if mount.is_some() && !verified {
-            return Err((Stage::Verity, b"mount.usr"));
+            return Err((Stage::Verity, Some(Word::Mount)));
         }
-        verity.ok_or((Stage::Verity, b"verity.usr"))
+        verity.ok_or((Stage::Verity, Some(Word::Verity)))
     }
 }
 
@@ -140,7 +150,10 @@ mod tests {
         let mut options = Options::default();
         match options.read(line.as_bytes(), &plan) {
             Ok(()) => Ok(options),
-            Err((stage, subject)) => Err((stage, String::from_utf8(subject.to_vec()).unwrap())),
+            Err((stage, word)) => {
+                let subject = options.subject(word).to_vec();
+                Err((stage, String::from_utf8(subject).unwrap()))
+            }
         }
     }
 

@@ -72,8 +72,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
     boot.options
         .read(line, &boot.plan)
-        .map_err(|(stage, subject)| {
-            (boot.stage, boot.subject) = (stage, subject);
+        .map_err(|(stage, word)| {
+            (boot.stage, boot.subject) = (stage, boot.options.subject(word));
             Step::Options.refused()
         })
 }
