@@ -56,7 +56,6 @@ impl Boot {
     }
 
     /// Runs a stage, and logs its end.
-    #[inline(never)]
     pub fn perform(
         &mut self,
         stage: Stage,
@@ -72,11 +71,11 @@ impl Boot {
     /// A text setting of the plan.
     #[inline(never)]
     pub fn setting(&self, key: Key) -> &'static [u8] {
-        self.plan.text(key)
+        core::hint::black_box(self).plan.text(key)
     }
 
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
-    pub fn execute(&mut self, arguments: &Arguments) -> Problem {
+    pub fn execute(&mut self, arguments: Arguments) -> Problem {
         let program = keep_one(self.setting(Key::Init));
         self.subject = program.to_bytes();
         self.leave_report();
@@ -93,7 +92,7 @@ impl Boot {
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);
         self.finish();
-        self.report(self.journal.log, false);
+        self.report(&self.journal.log, false);
         if !problem.advice().is_empty() {
             self.journal.log.error(b"%", &[problem.advice()]);
         }

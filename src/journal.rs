@@ -10,7 +10,6 @@ use toehold::text::{Line, fill, push, push_number};
 const LINE: usize = 900;
 
 /// Where messages go.
-#[derive(Clone, Copy)]
 pub struct Log {
     pub file: File,
     /// What stands before each; `%` is the level, as printk takes it.
@@ -18,16 +17,16 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn info(self, template: &[u8], parts: &[&[u8]]) {
+    pub fn info(&self, template: &[u8], parts: &[&[u8]]) {
         self.say(b"6", template, parts);
     }
 
     /// Says `template` with the `parts` in place of its `%`.
-    pub fn error(self, template: &[u8], parts: &[&[u8]]) {
+    pub fn error(&self, template: &[u8], parts: &[&[u8]]) {
         self.say(b"3", template, parts);
     }
 
-    fn say(self, level: &[u8], template: &[u8], parts: &[&[u8]]) {
+    fn say(&self, level: &[u8], template: &[u8], parts: &[&[u8]]) {
         let mut line = Line::new();
         fill(&mut line, self.prefix, &[level]);
         fill(&mut line, template, parts);

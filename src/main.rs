@@ -19,16 +19,14 @@ use sys::process::{self, Arguments};
 use toehold::failure::{Problem, Stage};
 
 /// Called by the entry point: the boot, or the kernel's helper for modules.
-fn main(arguments: &Arguments) -> ! {
-    let (called, last) = arguments.ends();
+fn main(arguments: Arguments) -> ! {
     let mut boot = Boot::new();
-    if called.to_bytes().ends_with(b"modprobe") {
-        let loaded = modprobe::run(&mut boot, last.to_bytes());
+    if arguments.first().ends_with(b"modprobe") {
+        let loaded = modprobe::run(&mut boot, arguments.last());
         process::exit(usize::from(!loaded.unwrap_or(false)));
     }
     if process::id() != 1 {
-        let log = boot.journal.log;
-        log.error(
+        boot.journal.log.error(
             b"this is the /init of an initramfs: it runs as PID 1 only",
             &[],
         );
@@ -38,14 +36,20 @@ fn main(arguments: &Arguments) -> ! {
     boot.give_up(problem)
 }
 
-/// The seven stages, and what they lead to.
-fn run(boot: &mut Boot, arguments: &Arguments) -> Result<Infallible, Problem> {
-    boot.perform(Stage::KernelFs, kernel_fs::run)?;
-    boot.perform(Stage::Modules, modules::run)?;
-    boot.perform(Stage::Device, device::run)?;
-    boot.perform(Stage::Verity, verity::run)?;
-    boot.perform(Stage::Usr, usr::run)?;
-    boot.perform(Stage::Stage2, stage2::run)?;
-    boot.perform(Stage::SwitchRoot, switch_root::run)?;
+/// The stages, and what they lead to.
+fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Problem> {
+    for (stage, run) in &STAGES {
+        boot.perform(*stage, *run)?;
+    }
     Err(boot.execute(arguments))
 }
+
+const STAGES: [(Stage, fn(&mut Boot) -> Result<(), Problem>); 7] = [
+    (Stage::KernelFs, kernel_fs::run),
+    (Stage::Modules, modules::run),
+    (Stage::Device, device::run),
+    (Stage::Verity, verity::run),
+    (Stage::Usr, usr::run),
+    (Stage::Stage2, stage2::run),
+    (Stage::SwitchRoot, switch_root::run),
+];

@@ -13,7 +13,7 @@ impl Boot {
     pub fn leave_report(&self) {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/report", flags) {
-            self.report(Log { file, prefix: b"" }, true);
+            self.report(&Log { file, prefix: b"" }, true);
             file.close();
         }
     }
@@ -21,7 +21,7 @@ impl Boot {
     /// Says how the modules stand that were asked for (unless `all`, only those that are not loaded), and which block devices
     /// there are, as the kernel describes them.
     #[inline(never)]
-    pub fn report(&self, log: Log, all: bool) {
+    pub fn report(&self, log: &Log, all: bool) {
         for module in self.plan.modules() {
             let state = self.schedule.state(module.number);
             if state != State::UNASKED && (all || state != State::LOADED) {
@@ -45,7 +45,7 @@ impl Boot {
     }
 
     /// Says how one module stands.
-    pub fn tell(&self, log: Log, module: &Module) {
+    pub fn tell(&self, log: &Log, module: &Module) {
         let mut state = Line::new();
         self.schedule.state(module.number).push(&mut state);
         log.error(b"module %: %", &[module.name, &state]);

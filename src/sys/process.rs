@@ -8,55 +8,57 @@ use linux_raw_sys::general::*;
 use rustix::io::Errno;
 use toehold::failure::Error;
 
-/// What the kernel put on the stack, to be handed on unchanged.
-pub struct Arguments {
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-}
+/// What the kernel put on the stack, to be handed on unchanged: argument count, arguments, NULL, environment, NULL.
+#[derive(Clone, Copy)]
+pub struct Arguments(*const usize);
 
 /// First Rust code, called by the entry point with the initial stack.
 ///
 /// # Safety
-/// `stack` is the stack pointer as the kernel sets it: argument count, arguments, NULL, environment, NULL.
+/// `stack` is the stack pointer as the kernel sets it.
 pub unsafe extern "C" fn start(stack: *const usize) -> ! {
-    // SAFETY: the argument count is there.
-    let count = unsafe { *stack };
-    // SAFETY: the arguments follow their count.
-    let arguments = unsafe { stack.add(1) }.cast();
-    // SAFETY: the environment follows the arguments and their NULL.
-    let environment = unsafe { stack.add(count + 2) }.cast();
-    crate::main(&Arguments {
-        arguments,
-        environment,
-    })
+    crate::main(Arguments(stack))
 }
 
 impl Arguments {
-    /// The first and the last one: how the program was called, and what for.
-    pub fn ends(&self) -> (&'static CStr, &'static CStr) {
-        // The kernel itself sees to it that there is one.
-        let (mut last, mut next) = (self.arguments, self.arguments);
-        // SAFETY: the vector ends with a null pointer.
-        while !unsafe { *next }.is_null() {
-            last = next;
-            // SAFETY: not behind the null pointer.
-            next = unsafe { next.add(1) };
-        }
-        // SAFETY: there is a first one, NUL-terminated, and it stays.
-        let first = unsafe { CStr::from_ptr(*self.arguments) };
-        // SAFETY: the same of the last one.
-        (first, unsafe { CStr::from_ptr(*last) })
+    /// The word at `index` of the stack.
+    fn at(self, index: usize) -> *const usize {
+        // SAFETY: indices are the argument count, and what is found behind it.
+        unsafe { self.0.add(index) }
+    }
+
+    /// How many arguments there are. The kernel itself sees to it that there is one.
+    fn count(self) -> usize {
+        // SAFETY: it is there, see `start`.
+        unsafe { *self.0 }
+    }
+
+    fn text(self, index: usize) -> &'static CStr {
+        // SAFETY: arguments are the words from 1 to their count.
+        let address = unsafe { *self.at(index) };
+        // SAFETY: each is NUL-terminated, and stays.
+        unsafe { CStr::from_ptr(address as *const c_char) }
+    }
+
+    /// How the program was called.
+    pub fn first(self) -> &'static [u8] {
+        self.text(1).to_bytes()
+    }
+
+    /// What for.
+    pub fn last(self) -> &'static [u8] {
+        self.text(self.count()).to_bytes()
     }
 
     /// Becomes another program, with the arguments and environment that we were given. Returns only on failure.
-    pub fn execute(&self, path: &CStr) -> Error {
+    pub fn execute(self, path: &CStr) -> Error {
         // SAFETY: the path is NUL-terminated, both vectors are the kernel's own.
         let answer = unsafe {
             value3(
                 __NR_execve,
                 path.as_ptr() as usize,
-                self.arguments as usize,
-                self.environment as usize,
+                self.at(1) as usize,
+                self.at(self.count() + 2) as usize,
             )
         };
         check(answer).err().unwrap_or(Errno::IO.into())
