@@ -8,6 +8,7 @@ use crate::sys::{clock, modules, process};
 use core::ffi::CStr;
 use rustix::io::Errno;
 use toehold::failure::{At, Error, Problem, Step};
+use toehold::format::plan::Key;
 use toehold::schedule::State;
 use toehold::text::Line;
 
@@ -27,7 +28,7 @@ impl Boot {
         device::drain(self);
         while let Some(module) = self.schedule.next(&self.plan) {
             match process::spawn(|| {
-                modules::load(module.name, self.plan.suffix(), module.options)
+                modules::load(module.name, self.plan.text(Key::Suffix), module.options)
                     .map_or_else(Error::number, |()| 0)
             }) {
                 Ok(child) => self.schedule.started(module.number, child),

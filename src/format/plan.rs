@@ -18,7 +18,7 @@
 //!
 //! **Modules**, in topological order: a module stands after everything that it depends on. Each is
 //! `flags: u8, name: string, options: string, dependencies: u8, dependency: u16 …`. The name is the
-//! file's stem (`/lib/modules/NAME.ko`, or another suffix: [`Key::Suffix`]), the options are finit_module's `param_values`.
+//! kernel's own, without `-`, and the file's stem (`/lib/modules/NAME.ko`, or as [`Key::Suffix`] says), the options are finit_module's `param_values`.
 //! Those that only serve people at the console ([`CONSOLE`]) stand after all others that they do not belong to. A dependency is the number
 //! of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
 //!
@@ -77,14 +77,14 @@ pub enum Key {
     Init = 9,
     /// u32: seconds between a failure and the reboot.
     PromptSeconds = 10,
-    /// What follows a module's name in its file's: `.ko.xz` or `.ko.zst`, to be decompressed by the kernel; absent for `.ko`.
+    /// What follows a module's name in its file's: `.ko`, or `.ko.gz`, `.ko.xz`, `.ko.zst`, to be decompressed by the kernel.
     Suffix = 11,
     /// u32: modules to load at a time; absent for as many as there are processors.
     Jobs = 12,
 }
 
 /// Settings without which there is no boot.
-const REQUIRED: [Key; 7] = [
+const REQUIRED: [Key; 8] = [
     Key::Release,
     Key::VerityName,
     Key::OnCorruption,
@@ -92,6 +92,7 @@ const REQUIRED: [Key; 7] = [
     Key::Image,
     Key::OverlayOptions,
     Key::Init,
+    Key::Suffix,
 ];
 
 /// Why a plan was refused.
@@ -264,11 +265,6 @@ impl<'a> Plan<'a> {
     pub fn number(&self, key: Key) -> Option<u64> {
         let value = self.setting(key)?.iter().rev();
         Some(value.fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    /// What follows a module's name in its file's.
-    pub fn suffix(&self) -> &'a [u8] {
-        self.setting(Key::Suffix).unwrap_or(b".ko")
     }
 
     /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it: the one of that name, or

@@ -26,6 +26,7 @@ fn plan(modules: &[(u8, &[u16])]) -> Plan<'static> {
         Key::Image,
         Key::OverlayOptions,
         Key::Init,
+        Key::Suffix,
     ] {
         rest.extend([key as u8, 0]);
     }

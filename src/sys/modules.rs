@@ -6,7 +6,6 @@ use super::memory::fill;
 use linux_raw_sys::general::__NR_finit_module;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::format::glob::fold;
 use toehold::text::Line;
 
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
@@ -22,17 +21,14 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
     let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
-    let mut folded = [0; 64];
-    for (to, from) in folded.iter_mut().zip(name) {
-        *to = fold(*from);
+    match contents(&mut text, b"/sys/module/%/initstate", &[name]).first() {
+        // Nothing of that name; else `live`, `coming` or `going`.
+        None => {}
+        Some(b'l') => return Ok(()),
+        Some(_) => return Err(Errno::BUSY.into()),
     }
-    let folded = folded.get(..name.len()).unwrap_or(name);
-    match contents(&mut text, b"/sys/module/%/initstate", &[folded]) {
-        b"live" => return Ok(()),
-        b"" => {}
-        _ => return Err(Errno::BUSY.into()),
-    }
-    let flags = if suffix == b".ko" { 0 } else { COMPRESSED };
+    // Anything behind `.ko` is a compression.
+    let flags = if suffix.len() > 3 { COMPRESSED } else { 0 };
     let parameters = fill(&mut text, b"%", &[parameters]).as_ptr() as usize;
     // SAFETY: the parameters are NUL-terminated.
     match unsafe { done3(__NR_finit_module, file.number(), parameters, flags) } {

@@ -133,6 +133,7 @@ pub fn plan(modules: &[u8], aliases: &[u8], extra: &[u8]) -> Vec<u8> {
         (7, "lib/stage2.img"),
         (8, "mode=0755"),
         (9, "/init"),
+        (11, ".ko"),
     ] {
         rest.extend([key, value.len() as u8]);
         rest.extend(value.as_bytes());

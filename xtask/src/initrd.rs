@@ -140,10 +140,8 @@ impl<'a> Decision<'a> {
             &selection.modules,
         )?;
         let mut settings = profile.settings(catalogue.release()?);
-        if packing.compression != Compression::None {
-            let suffix = packing.compression.module_suffix();
-            settings.push((Key::Suffix, suffix.as_bytes().to_vec()));
-        }
+        let suffix = packing.compression.module_suffix();
+        settings.push((Key::Suffix, suffix.as_bytes().to_vec()));
         let plan = plan::encode(&selection.modules, &settings)?;
         Ok(Self {
             selection,

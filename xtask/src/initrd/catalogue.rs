@@ -18,7 +18,7 @@ use super::{
 /// A module file and what it says.
 #[derive(Debug)]
 pub struct Module {
-    /// The file's stem, as the initrd keeps it (`dm-verity`).
+    /// The file's stem (`dm-verity`).
     pub name: String,
     /// Relative to the modules directory (`kernel/drivers/md/dm-verity.ko.xz`).
     pub path: PathBuf,
@@ -26,6 +26,11 @@ pub struct Module {
 }
 
 impl Module {
+    /// What the kernel calls it (/proc/modules, /sys/module), and the plan: no `-`.
+    pub fn kernel_name(&self) -> String {
+        folded(&self.name)
+    }
+
     /// The path as profiles write it: ending in `.ko`, however the file is compressed.
     pub fn plain_path(&self) -> PathBuf {
         self.path.with_file_name(format!("{}.ko", self.name))

@@ -72,7 +72,7 @@ fn write_string(into: &mut Vec<u8>, bytes: &[u8]) {
 
 fn write_module(into: &mut Vec<u8>, chosen: &Chosen) -> Result<()> {
     into.push(chosen.rank.flags());
-    write_string(into, chosen.module.name.as_bytes());
+    write_string(into, chosen.module.kernel_name().as_bytes());
     write_string(into, chosen.options.as_bytes());
     into.push(u8::try_from(chosen.dependencies.len()).context("more than 255 dependencies")?);
     for (number, soft) in &chosen.dependencies {

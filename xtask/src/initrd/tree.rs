@@ -113,7 +113,8 @@ impl Tree {
     /// A module's file, and what it is for.
     pub fn module(&mut self, chosen: &Chosen, data: Vec<u8>, compression: Compression) {
         let module = chosen.module;
-        let path = format!("lib/modules/{}{}", module.name, compression.module_suffix());
+        let (name, suffix) = (module.kernel_name(), compression.module_suffix());
+        let path = format!("lib/modules/{name}{suffix}");
         let source = Some(module.path.display().to_string());
         self.file(&path, 0o644, data, Kind::Module, source, &chosen.why);
         if let Some((_, item)) = self.entries.last_mut() {

@@ -51,6 +51,7 @@ fn settings() -> Vec<(Key, Vec<u8>)> {
         (Key::Image, text("image")),
         (Key::OverlayOptions, text("size=50%")),
         (Key::Init, text("/init")),
+        (Key::Suffix, text(".ko")),
     ]
 }
 

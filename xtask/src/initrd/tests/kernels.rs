@@ -56,7 +56,7 @@ fn flatcar_profile_on_the_generic_kernel() {
     let read = Plan::parse(&plan).unwrap();
     assert_eq!(read.modules().count(), selection.modules.len());
     for (module, chosen) in read.modules().zip(&selection.modules) {
-        assert_eq!(module.name, chosen.module.name.as_bytes());
+        assert_eq!(module.name, chosen.module.kernel_name().as_bytes());
         assert_eq!(module.flags, chosen.rank.flags());
         assert_eq!(
             module.dependencies().collect::<Vec<_>>(),
@@ -66,7 +66,7 @@ fn flatcar_profile_on_the_generic_kernel() {
     for (key, value) in profile.settings(catalogue.release().unwrap()) {
         assert_eq!(read.setting(key), Some(value.as_slice()), "{key:?}");
     }
-    assert_eq!(read.setting(Key::Suffix), None);
+    assert_eq!(read.text(Key::Suffix), b".ko");
     check_lookups(&plan, &selection.modules);
 }
 
