@@ -1,7 +1,7 @@
 //! The log: each message one line and one write to /dev/kmsg, so that dmesg keeps it. And the timeline for stage 2.
 
 use crate::sys::clock;
-use crate::sys::files::{File, STDERR, make_directory, open, write_file};
+use crate::sys::files::{File, STDERR, open, write_file};
 use rustix::fs::OFlags;
 use toehold::failure::Stage;
 use toehold::text::{Line, fill, push, push_number};
@@ -84,7 +84,6 @@ impl Journal {
 
     /// The last words: leaves the timeline in /run and names the program that comes now.
     pub fn hand_over(&self, program: &[u8]) {
-        let _ = make_directory(c"/run/toehold");
         let _ = write_file(c"/run/toehold/timeline", &self.timeline);
         self.timed(b"stage2 exec=% us=%", program);
     }

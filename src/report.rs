@@ -2,15 +2,16 @@
 
 use crate::boot::Boot;
 use crate::journal::Log;
-use crate::sys::files::{each_entry, open, read};
+use crate::sys::files::{each_entry, make_directory, open, read};
 use rustix::fs::OFlags;
 use toehold::format::plan::Module;
 use toehold::schedule::State;
 use toehold::text::Line;
 
 impl Boot {
-    /// Leaves the report for stage 2.
+    /// Leaves the report for stage 2, in the directory that the timeline goes to as well.
     pub fn leave_report(&self) {
+        let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/report", flags) {
             self.report(&Log { file, prefix: b"" }, true);
