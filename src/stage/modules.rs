@@ -39,7 +39,7 @@ fn check_release(boot: &Boot) {
     let mut text = Line::new();
     let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = boot.plan.text(Key::Release);
-    if running != planned {
+    if running != planned && !planned.is_empty() {
         boot.journal.log.error(
             b"this is Linux %, the modules are for %: build the initrd again",
             &[running, planned],
