@@ -7,7 +7,6 @@ use crate::sys::clock;
 use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
-use core::ffi::CStr;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::plan::{Key, Plan};
 use toehold::options::Options;
@@ -24,9 +23,7 @@ pub struct Boot {
     /// Something came of what is waited for, since the clock was last read.
     pub moved: bool,
     /// What is being worked on: the subject of a failure.
-    pub subject: &'static [u8],
-    /// The block device to mount on /usr.
-    pub source: &'static CStr,
+    pub subject: Option<&'static [u8]>,
     /// Readable when a child has ended.
     pub children: File,
     /// When it will have been too long that nothing happened, in microseconds.
@@ -39,20 +36,27 @@ pub struct Boot {
 }
 
 impl Boot {
-    pub fn new() -> Self {
-        Self {
-            journal: Journal::start(),
-            plan: Plan::NONE,
-            options: Options::default(),
-            stage: Stage::KernelFs,
-            subject: b"",
-            search: Search::default(),
-            schedule: Schedule::default(),
-            children: files::NONE,
-            moved: true,
-            stall: 0,
-            source: c"",
-        }
+    /// Before [`Boot::start`]: nothing but zeros, which take no room in the file.
+    pub const NONE: Self = Self {
+        journal: Journal::NONE,
+        plan: Plan::NONE,
+        options: Options::none(),
+        stage: Stage::KernelFs,
+        subject: None,
+        search: Search::NONE,
+        schedule: Schedule::none(),
+        children: files::STDIN,
+        moved: false,
+        stall: 0,
+    };
+
+    /// What does not start at zero.
+    pub fn start(&mut self) {
+        self.journal.start();
+        self.children = files::NONE;
+        self.search.uevents.0 = files::NONE;
+        self.schedule.slots = 1;
+        self.moved = true;
     }
 
     /// Runs a stage, and logs its end.
@@ -77,9 +81,9 @@ impl Boot {
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
     pub fn execute(&mut self, arguments: Arguments) -> Problem {
         let program = keep_one(self.setting(Key::Init));
-        self.subject = program.to_bytes();
+        self.subject = Some(program.to_bytes());
         self.leave_report();
-        self.journal.hand_over(self.subject);
+        self.journal.hand_over(program.to_bytes());
         process::forget_children();
         Step::Exec.failed(arguments.execute(program))
     }
@@ -87,7 +91,7 @@ impl Boot {
     /// Says what failed and what was seen, waits, and restarts the machine.
     pub fn give_up(&mut self, problem: Problem) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
-        problem.describe(self.stage, self.subject, &mut line);
+        problem.describe(self.stage, self.subject.unwrap_or_default(), &mut line);
         self.journal.log.error(b"%", &[&line]);
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);

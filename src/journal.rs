@@ -1,7 +1,7 @@
 //! The log: each message one line and one write to /dev/kmsg, so that dmesg keeps it. And the timeline for stage 2.
 
 use crate::sys::clock;
-use crate::sys::files::{File, STDERR, open, write_file};
+use crate::sys::files::{File, STDERR, STDIN, open, write_file};
 use rustix::fs::OFlags;
 use toehold::failure::Stage;
 use toehold::text::{Line, fill, push, push_number};
@@ -12,8 +12,8 @@ const LINE: usize = 900;
 /// Where messages go.
 pub struct Log {
     pub file: File,
-    /// What stands before each; `%` is the level, as printk takes it.
-    pub prefix: &'static [u8],
+    /// What stands before each, if it is not just our name; `%` is the level, as printk takes it.
+    pub prefix: Option<&'static [u8]>,
 }
 
 impl Log {
@@ -28,7 +28,7 @@ impl Log {
 
     fn say(&self, level: &[u8], template: &[u8], parts: &[&[u8]]) {
         let mut line = Line::new();
-        fill(&mut line, self.prefix, &[level]);
+        fill(&mut line, self.prefix.unwrap_or(b"toehold: "), &[level]);
         fill(&mut line, template, parts);
         line.truncate(LINE);
         push(&mut line, b"\n");
@@ -44,24 +44,27 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Before [`Journal::start`].
+    pub const NONE: Self = Self {
+        log: Log {
+            file: STDIN,
+            prefix: None,
+        },
+        start: 0,
+        timeline: Line::new(),
+    };
+
     /// Starts the clock. Until [`Journal::open`] messages go to standard error.
-    #[inline(never)] // Measured: smaller so.
-    pub fn start() -> Self {
-        Self {
-            log: Log {
-                file: STDERR,
-                prefix: b"toehold: ",
-            },
-            start: clock::now(),
-            timeline: Line::new(),
-        }
+    pub fn start(&mut self) {
+        self.log.file = STDERR;
+        self.start = clock::now();
     }
 
     /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
     #[inline(never)] // Measured: smaller so.
     pub fn open(&mut self) {
         if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
-            let prefix = b"<%>toehold: ";
+            let prefix = Some(b"<%>toehold: ".as_slice());
             self.log = Log { file, prefix };
         }
         // Where the command line fixed it (printk.devkmsg=), it stays as it is.

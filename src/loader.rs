@@ -69,7 +69,7 @@ impl Boot {
     pub fn require(&mut self, name: &'static [u8]) -> Result<bool, Problem> {
         let subject = self.subject;
         let deadline = self.deadline();
-        self.subject = name;
+        self.subject = Some(name);
         self.need(name);
         loop {
             self.advance();

@@ -19,10 +19,10 @@ use sys::process::{self, Arguments};
 use toehold::failure::{Problem, Stage};
 
 /// Called by the entry point: the boot, or the kernel's helper for modules.
-fn main(arguments: Arguments) -> ! {
-    let mut boot = Boot::new();
+fn main(boot: &mut Boot, arguments: Arguments) -> ! {
+    boot.start();
     if arguments.first().ends_with(b"modprobe") {
-        let loaded = modprobe::run(&mut boot, arguments.last());
+        let loaded = modprobe::run(boot, arguments.last());
         process::exit(usize::from(!loaded.unwrap_or(false)));
     }
     if process::id() != 1 {
@@ -32,7 +32,7 @@ fn main(arguments: Arguments) -> ! {
         );
         process::exit(2);
     }
-    let Err(problem) = run(&mut boot, arguments);
+    let Err(problem) = run(boot, arguments);
     boot.give_up(problem)
 }
 

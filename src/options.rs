@@ -40,7 +40,6 @@ type Text = &'static [u8];
 pub type Wrong = (Stage, Option<Word>);
 
 /// Everything that the command line says.
-#[derive(Default)]
 pub struct Options {
     values: [Option<Text>; COUNT],
     /// The device that holds /usr: the filesystem, or data and hash tree.
@@ -50,6 +49,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// Of an empty command line.
+    pub const fn none() -> Self {
+        Self {
+            values: [None; COUNT],
+            device: Spec::none(),
+            timeout: 0,
+        }
+    }
+
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
     pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), Wrong> {
         for word in cmdline::words(line) {
@@ -69,9 +77,9 @@ impl Options {
     }
 
     /// What is wrong, for people.
-    pub fn subject(&self, word: Option<Word>) -> Text {
+    pub fn subject(&self, word: Option<Word>) -> Option<Text> {
         match word {
-            Some(index) => word_of(WORDS, index as usize),
+            Some(index) => Some(word_of(WORDS, index as usize)),
             None => self.device.text,
         }
     }
@@ -148,11 +156,11 @@ mod tests {
         } else {
             &[]
         });
-        let mut options = Options::default();
+        let mut options = Options::none();
         match options.read(line.as_bytes(), &plan) {
             Ok(()) => Ok(options),
             Err((stage, word)) => {
-                let subject = options.subject(word).to_vec();
+                let subject = options.subject(word).unwrap_or_default().to_vec();
                 Err((stage, String::from_utf8(subject).unwrap()))
             }
         }
@@ -170,7 +178,7 @@ mod tests {
         ] {
             for required in [false, true] {
                 let options = read(line, required).ok().unwrap();
-                assert_eq!(options.device.text, b"PARTLABEL=USR-A");
+                assert_eq!(options.device.text.unwrap(), b"PARTLABEL=USR-A");
                 assert_eq!(options.value(Word::RootHash, b""), b"00ff");
                 assert_eq!(options.timeout, 300);
             }
@@ -221,7 +229,7 @@ mod tests {
         )
         .ok()
         .unwrap();
-        assert_eq!(options.device.text, b"/dev/vda2");
+        assert_eq!(options.device.text.unwrap(), b"/dev/vda2");
         assert_eq!(options.value(Word::RootHash, b""), b"");
         assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
         assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
@@ -232,7 +240,7 @@ mod tests {
         )
         .ok()
         .unwrap();
-        assert_eq!(options.device.text, b"/dev/vdc2");
+        assert_eq!(options.device.text.unwrap(), b"/dev/vdc2");
     }
 
     #[test]

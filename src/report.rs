@@ -14,7 +14,13 @@ impl Boot {
         let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/report", flags) {
-            self.report(&Log { file, prefix: b"" }, true);
+            self.report(
+                &Log {
+                    file,
+                    prefix: Some(b""),
+                },
+                true,
+            );
             file.close();
         }
     }

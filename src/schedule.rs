@@ -72,18 +72,17 @@ pub struct Schedule {
     entries: [Entry; MAX_MODULES],
 }
 
-impl Default for Schedule {
-    fn default() -> Self {
+impl Schedule {
+    /// Nothing is asked for, and nothing can be loaded before there are slots.
+    pub const fn none() -> Self {
         Self {
             entries: [0; MAX_MODULES],
             loading: 0,
-            slots: 1,
+            slots: 0,
             only_needed: false,
         }
     }
-}
 
-impl Schedule {
     pub fn state(&self, module: usize) -> State {
         State(self.entries.get(module).copied().unwrap_or_default() as u8)
     }

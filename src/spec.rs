@@ -4,16 +4,16 @@ use crate::format::{gpt, uevent};
 use crate::text::{Line, hex_digit, push};
 
 /// What to look for.
-#[derive(Default)]
 pub struct Spec<'a> {
     /// As it was written.
-    pub text: &'a [u8],
-    /// The node's name below /dev, or empty.
-    node: &'a [u8],
-    /// Otherwise: what the partition's entry in a GPT has, and at which offset.
+    pub text: Option<&'a [u8]>,
+    /// Unless it is a node: what the partition's entry in a GPT has, and at which offset.
     pub entry: Line,
     pub offset: usize,
 }
+
+/// Where nodes are.
+const NODE: &[u8] = b"/dev/";
 
 /// Whether a block device is the one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,11 +25,19 @@ pub enum Match {
 }
 
 impl<'a> Spec<'a> {
+    /// Nothing is named.
+    pub const fn none() -> Self {
+        Self {
+            text: None,
+            entry: Line::new(),
+            offset: 0,
+        }
+    }
+
     /// Reads a SPEC; `None` if it is of no known kind, no GUID, or a label that no GPT can hold.
     pub fn read(&mut self, text: &'a [u8]) -> Option<()> {
-        self.text = text;
-        if let Some(node) = text.strip_prefix(b"/dev/") {
-            self.node = node;
+        self.text = Some(text);
+        if let Some(node) = text.strip_prefix(NODE) {
             // Links that udev would make do not exist here.
             return (!node.is_empty() && !node.starts_with(b"disk/")).then_some(());
         }
@@ -48,8 +56,8 @@ impl<'a> Spec<'a> {
     /// Compares with the uevent of a block device.
     pub fn matches(&self, event: &[u8]) -> Match {
         let exact = |yes| if yes { Match::Yes } else { Match::No };
-        if !self.node.is_empty() {
-            return exact(uevent::is(event, b"DEVNAME", self.node));
+        if let Some(node) = self.text.and_then(|text| text.strip_prefix(NODE)) {
+            return exact(uevent::is(event, b"DEVNAME", node));
         }
         if uevent::value(event, b"PARTN").is_empty() {
             return Match::No;
@@ -125,15 +133,12 @@ mod tests {
     const BYTES: &[u8] = b"\x4a\xc9\x30\x71\x3a\x21\x5a\x4e\x8e\x26\x6c\xce\x96\x62\xf1\x32";
 
     fn parse(text: &[u8]) -> Option<Spec<'_>> {
-        let mut spec = Spec::default();
+        let mut spec = Spec::none();
         spec.read(text).map(|()| spec)
     }
 
     fn entry(text: &str) -> Option<(usize, Vec<u8>)> {
-        let spec = parse(text.as_bytes())?;
-        spec.node
-            .is_empty()
-            .then(|| (spec.offset, spec.entry.to_vec()))
+        parse(text.as_bytes()).map(|spec| (spec.offset, spec.entry.to_vec()))
     }
 
     fn utf16(label: &str) -> Vec<u8> {
@@ -154,7 +159,7 @@ mod tests {
             entry("PARTLABEL=USR-A"),
             Some((56, b"U\0S\0R\0-\0A\0\0\0".to_vec()))
         );
-        assert_eq!(parse(b"/dev/cciss/c0d0p1").unwrap().node, b"cciss/c0d0p1");
+        assert_eq!(entry("/dev/cciss/c0d0p1"), Some((0, Vec::new())));
         for bad in [
             "",
             "/dev/",
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(label.matches(new.as_bytes()), Match::AskTable);
         assert_eq!(parse(b"/dev/vda2").unwrap().matches(old), Match::Yes);
         assert_eq!(parse(b"/dev/vda").unwrap().matches(old), Match::No);
+        let slash = parse(b"/dev/cciss/c0d0p1").unwrap();
+        assert_eq!(slash.matches(b"DEVNAME=cciss/c0d0p1\n"), Match::Yes);
         assert_eq!(parse(b"/dev/vda22").unwrap().matches(old), Match::No);
     }
 }

@@ -111,9 +111,9 @@ pub enum Refused {
 /// A plan whose header, checksum and module section have been checked.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
-    modules: &'a [u8],
-    aliases: &'a [u8],
-    settings: &'a [u8],
+    modules: Option<&'a [u8]>,
+    aliases: Option<&'a [u8]>,
+    settings: Option<&'a [u8]>,
 }
 
 /// One module of the plan.
@@ -174,12 +174,31 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     ))
 }
 
+/// Every module parses and depends only on earlier ones: loading it, dependencies first, always ends.
+fn are_ordered(modules: &[u8]) -> bool {
+    let (mut rest, mut index) = (modules, 0);
+    while !rest.is_empty() {
+        match module(rest) {
+            Some((module, after))
+                if module
+                    .dependencies()
+                    .all(|(dependency, _)| dependency < index) =>
+            {
+                rest = after
+            }
+            _ => return false,
+        }
+        index += 1;
+    }
+    index <= MAX_MODULES
+}
+
 impl<'a> Plan<'a> {
     /// The plan of an init that has not read one.
     pub const NONE: Self = Self {
-        modules: &[],
-        aliases: &[],
-        settings: &[],
+        modules: None,
+        aliases: None,
+        settings: None,
     };
 
     /// Checks and opens a plan.
@@ -200,45 +219,25 @@ impl<'a> Plan<'a> {
         let (modules, rest) = section(file.get(HEADER..).ok_or(Refused::Truncated)?, 20)?;
         let (aliases, settings) = section(rest, 24)?;
         let plan = Self {
-            modules,
-            aliases,
-            settings,
+            modules: Some(modules),
+            aliases: Some(aliases),
+            settings: Some(settings),
         };
         let complete = REQUIRED.iter().all(|key| plan.setting(*key).is_some());
-        if complete && plan.modules_are_ordered() {
+        if complete && are_ordered(modules) {
             Ok(plan)
         } else {
             Err(Refused::Structure)
         }
     }
 
-    /// Every module parses and depends only on earlier ones: loading it, dependencies first, always ends.
-    fn modules_are_ordered(&self) -> bool {
-        let mut rest = self.modules;
-        let mut index = 0;
-        while !rest.is_empty() {
-            match module(rest) {
-                Some((module, after))
-                    if module
-                        .dependencies()
-                        .all(|(dependency, _)| dependency < index) =>
-                {
-                    rest = after
-                }
-                _ => return false,
-            }
-            index += 1;
-        }
-        index <= MAX_MODULES
-    }
-
     /// All modules in dependency order; a module's number is its place here.
     pub fn modules(&self) -> impl Iterator<Item = Module<'a>> + use<'a> {
         let (mut rest, mut count) = (self.modules, 0);
         core::iter::from_fn(move || {
-            let (module, after) = module(rest)?;
+            let (module, after) = module(rest?)?;
             let number = count;
-            (rest, count) = (after, count + 1);
+            (rest, count) = (Some(after), count + 1);
             Some(Module { number, ..module })
         })
     }
@@ -250,7 +249,7 @@ impl<'a> Plan<'a> {
 
     /// The value of a setting, if the plan has it.
     pub fn setting(&self, key: Key) -> Option<&'a [u8]> {
-        let mut rest = self.settings;
+        let mut rest = self.settings?;
         while let Some((found, after)) = rest.split_first() {
             let (value, after) = string(after)?;
             if *found == key as u8 {
@@ -296,9 +295,9 @@ impl<'a> Plan<'a> {
     pub fn groups(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
         let mut rest = self.aliases;
         core::iter::from_fn(move || {
-            let (shape, after) = string(rest)?;
+            let (shape, after) = string(rest?)?;
             let (sets, after) = string(after)?;
-            rest = after;
+            rest = Some(after);
             Some(Group { shape, sets })
         })
     }

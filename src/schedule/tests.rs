@@ -58,7 +58,7 @@ fn end(schedule: &mut Schedule, module: usize, state: State) {
 fn schedule(slots: usize) -> Schedule {
     Schedule {
         slots,
-        ..Schedule::default()
+        ..Schedule::none()
     }
 }
 

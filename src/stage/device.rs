@@ -1,7 +1,7 @@
 //! Stage 3: the block device that /usr is on, found when it is there and awaited when it is not.
 
 use crate::boot::Boot;
-use crate::sys::files::{contents, each_entry, open};
+use crate::sys::files::{self, contents, each_entry, open};
 use crate::sys::memory::{fill, keep};
 use crate::sys::netlink::Uevents;
 use crate::sys::partitions;
@@ -24,9 +24,9 @@ pub struct Device {
 }
 
 /// The search for one device, fed by sysfs and by uevents.
-#[derive(Default)]
 pub struct Search {
     pub uevents: Uevents,
+    /// What was looked for, and from stage verity on the device that verifies it.
     pub found: Option<Device>,
     /// More than one device answers.
     ambiguous: bool,
@@ -36,6 +36,26 @@ pub struct Search {
     table: (u64, u32),
 }
 
+impl Search {
+    /// Nothing is looked for.
+    pub const NONE: Self = Self {
+        uevents: Uevents(files::STDIN),
+        found: None,
+        ambiguous: false,
+        lost: false,
+        table: (0, 0),
+    };
+}
+
+impl Boot {
+    /// The device that was found, which is worked on from now on.
+    pub fn device(&mut self) -> Result<Device, Problem> {
+        let device = self.search.found.ok_or(Step::Open.refused())?;
+        self.subject = Some(device.node.to_bytes());
+        Ok(device)
+    }
+}
+
 /// Waits for the device.
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.subject = boot.options.device.text;
@@ -43,8 +63,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     loop {
         boot.advance();
         check_alone(boot)?;
-        if let Some(device) = boot.search.found {
-            boot.source = device.node;
+        if boot.search.found.is_some() {
             return Ok(());
         }
         boot.wait(deadline)?;
@@ -122,7 +141,7 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
         None => {}
     }
     let node = keep(b"/dev/%", &[value(event, b"DEVNAME")]);
-    let text = boot.options.device.text;
+    let text = boot.options.device.text.unwrap_or_default();
     boot.journal.log.info(b"% is %", &[text, node.to_bytes()]);
     boot.search.found = Some(Device { node, number });
     boot.schedule.only_needed = true;

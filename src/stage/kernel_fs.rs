@@ -53,7 +53,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         match mount(fstype, target, fstype, *flags, data) {
             // Busy: it is mounted there already.
             Err(error) if !error.is(Errno::BUSY) => {
-                boot.subject = target.to_bytes();
+                boot.subject = Some(target.to_bytes());
                 result = Err(Step::Mount.failed(error));
             }
             _ => {}
@@ -64,8 +64,9 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     result?;
 
     let mut line = Line::new();
-    boot.subject = b"/proc/cmdline";
-    let line = files::read(&mut line, boot.subject, &[]).at(Step::Read)?;
+    let path = b"/proc/cmdline";
+    boot.subject = Some(path);
+    let line = files::read(&mut line, path, &[]).at(Step::Read)?;
     let line = keep_one(line).to_bytes();
 
     read_plan(boot)?;
@@ -80,7 +81,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 
 /// Reads the initrd's plan, and checks it.
 pub fn read_plan(boot: &mut Boot) -> Result<(), Problem> {
-    boot.subject = plan::PATH.to_bytes();
+    boot.subject = Some(plan::PATH.to_bytes());
     let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
     let size = file.status().at(Step::Plan)?.size;
     let plan = memory::map(file, size).at(Step::Plan)?;

@@ -13,7 +13,7 @@ use toehold::text::{Line, decimal};
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     // From now on nothing comes up unnoticed.
-    boot.subject = b"uevents";
+    boot.subject = Some(b"uevents");
     boot.search.uevents = Uevents::listen().at(Step::Socket)?;
     boot.children = process::watch_children().at(Step::Socket)?;
     boot.schedule.slots = match boot.plan.number(Key::Jobs) {

@@ -22,7 +22,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         b"%/%",
         &[boot.setting(Key::Mountpoint), boot.setting(Key::Image)],
     );
-    boot.subject = path.to_bytes();
+    boot.subject = Some(path.to_bytes());
     let image = open(path, OFlags::RDONLY).at(Step::Open)?;
     let fstype = filesystem::detect(&image)
         .ok_or(Step::Detect.refused())?

@@ -20,10 +20,11 @@ const TMPFS: u32 = 0x0102_1994;
 
 #[inline(never)]
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    boot.subject = boot.setting(Key::Init);
+    let program = boot.setting(Key::Init);
+    boot.subject = Some(program);
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
     open(
-        keep(b"/stage2/root%", &[boot.subject]),
+        keep(b"/stage2/root%", &[program]),
         OFlags::PATH | OFlags::NOFOLLOW,
     )
     .at(Step::Exec)?;
@@ -32,7 +33,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         move_over(boot, word(b"/dev /proc /sys /run", index)).at(Step::Move)?;
     }
     move_over(boot, boot.setting(Key::Mountpoint)).at(Step::Move)?;
-    boot.subject = ROOT.to_bytes();
+    boot.subject = Some(ROOT.to_bytes());
     let old = initramfs();
     change_directory(ROOT).at(Step::Chroot)?;
     change_root_here().at(Step::Chroot)?;
@@ -50,7 +51,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
 #[inline(never)] // 30 bytes less.
 fn move_over(boot: &mut Boot, directory: &'static [u8]) -> Call {
-    boot.subject = directory;
+    boot.subject = Some(directory);
     let mut rest = directory;
     while let [_, tail @ ..] = rest {
         rest = tail;

@@ -1,6 +1,7 @@
 //! Stage 5: /usr, mounted.
 
 use crate::boot::Boot;
+use crate::stage::device::Device;
 use crate::sys::files::open;
 use crate::sys::memory::keep_one;
 use crate::sys::mounts::mount;
@@ -13,10 +14,10 @@ use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    boot.subject = boot.source.to_bytes();
+    let Device { node, .. } = boot.device()?;
     let mut fstype = boot.options.value(Word::Fstype, b"auto");
     if fstype == b"auto" {
-        let device = open(boot.source, OFlags::RDONLY).at(Step::Open)?;
+        let device = open(node, OFlags::RDONLY).at(Step::Open)?;
         fstype = filesystem::detect(&device)
             .ok_or(Step::Detect.refused())?
             .filesystem
@@ -30,5 +31,5 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
     let target = keep_one(boot.setting(Key::Mountpoint));
-    mount(boot.source, target, fstype, flags, keep_one(&data)).at(Step::Mount)
+    mount(node, target, fstype, flags, keep_one(&data)).at(Step::Mount)
 }

@@ -1,6 +1,7 @@
 //! Stage 4: the verity device: made, proven on one block, and only then armed.
 
 use crate::boot::Boot;
+use crate::stage::device::Device;
 use crate::sys::call::Result as Call;
 use crate::sys::dm::send;
 use crate::sys::files::{self, File, make_directory, open, symlink, write_file};
@@ -16,15 +17,12 @@ use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    let Some(device) = boot.search.found else {
-        return Err(Step::Open.refused());
-    };
-    boot.subject = device.node.to_bytes();
+    let device = boot.device()?;
     let root_hash = boot.options.value(Word::RootHash, b"");
     if root_hash.is_empty() {
         boot.journal
             .log
-            .error(b"% is used without verification", &[boot.subject]);
+            .error(b"% is used without verification", &[device.node.to_bytes()]);
         return Ok(());
     }
     boot.require(b"dm-verity")?;
@@ -61,7 +59,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let number = target.create().at(Step::Create)?;
     match target.activate(number, boot.setting(Key::OnCorruption)) {
         Ok(node) => {
-            boot.source = node;
+            boot.search.found = Some(Device { node, ..device });
             Ok(())
         }
         Err(problem) => {

@@ -19,6 +19,9 @@ pub struct File(usize);
 /// The directory that relative paths start from.
 pub const CWD: File = File(AT_FDCWD as usize);
 
+/// The value of a file that starts as zero.
+pub const STDIN: File = File(0);
+
 /// Where messages go before there is a log.
 pub const STDERR: File = File(2);
 

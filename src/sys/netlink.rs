@@ -1,7 +1,7 @@
 //! The kernel's uevents, over netlink. Source: the kernel's lib/kobject_uevent.c, netlink(7).
 
 use super::call::*;
-use super::files::{self, File};
+use super::files::File;
 use core::mem::size_of;
 use linux_raw_sys::general::*;
 use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, sockaddr_nl};
@@ -23,12 +23,6 @@ const_assert_eq!(size_of::<sockaddr_nl>(), 12);
 
 /// The socket.
 pub struct Uevents(pub File);
-
-impl Default for Uevents {
-    fn default() -> Self {
-        Self(files::NONE)
-    }
-}
 
 impl Uevents {
     /// Starts listening.

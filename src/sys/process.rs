@@ -2,6 +2,8 @@
 
 use super::call::*;
 use super::files::File;
+use crate::boot::Boot;
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
@@ -12,12 +14,22 @@ use toehold::failure::Error;
 #[derive(Clone, Copy)]
 pub struct Arguments(*const usize);
 
+/// All state. In zeroed memory: on the stack it would have to be cleared, and be larger than a page.
+struct State(UnsafeCell<Boot>);
+
+// SAFETY: the program has one thread.
+unsafe impl Sync for State {}
+
+static STATE: State = State(UnsafeCell::new(Boot::NONE));
+
 /// First Rust code, called by the entry point with the initial stack.
 ///
 /// # Safety
 /// `stack` is the stack pointer as the kernel sets it.
 pub unsafe extern "C" fn start(stack: *const usize) -> ! {
-    crate::main(Arguments(stack))
+    // SAFETY: one thread, and this is called once.
+    let boot = unsafe { &mut *STATE.0.get() };
+    crate::main(boot, Arguments(stack))
 }
 
 impl Arguments {

@@ -32,7 +32,7 @@ pub fn ask(event: &[u8]) {
         uevent::number(event, key);
     }
     for text in SPECS {
-        let mut spec = Spec::default();
+        let mut spec = Spec::none();
         spec.read(text).unwrap();
         spec.matches(event);
     }
@@ -43,7 +43,7 @@ fn uevents_and_specs() {
     each_flip(&mut EVENT.to_vec(), 0..EVENT.len(), |event, _| ask(event));
     (0..EVENT.len()).for_each(|len| ask(&EVENT[..len]));
     for text in SPECS {
-        let read = |text: &[u8]| Spec::default().read(text).is_some();
+        let read = |text: &[u8]| Spec::none().read(text).is_some();
         each_flip(&mut text.to_vec(), 0..text.len(), |text, _| {
             read(text);
         });
@@ -55,7 +55,7 @@ fn uevents_and_specs() {
 
 /// The options of a line. They refer to the command line for ever, as the init's do, so each line is leaked.
 pub fn options(line: &[u8], plan: &Plan<'static>) -> Option<Options> {
-    let mut options = Options::default();
+    let mut options = Options::none();
     options
         .read(line.to_vec().leak(), plan)
         .ok()
@@ -75,7 +75,7 @@ mount.usrflags=\"ro,nodev\" -- init=/x\n";
             if let Some(options) = options(line, &plan) {
                 let line = line.escape_ascii();
                 assert_ne!(options.value(Word::RootHash, b""), b"", "{line}");
-                let device = options.device.text;
+                let device = options.device.text.unwrap_or_default();
                 assert_eq!(device, options.value(Word::Verity, b""), "{line}");
             }
         };

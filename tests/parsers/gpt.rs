@@ -19,7 +19,7 @@ const SECOND: Uuid = uuid!("e03dd35c-7c2d-4a47-b3fe-27f15780a57c");
 
 /// What [`find`] says for a SPEC.
 pub fn look(disk: &[u8], sector: usize, spec: &str) -> Option<Partition> {
-    let mut wanted = Spec::default();
+    let mut wanted = Spec::none();
     wanted.read(spec.as_bytes()).unwrap();
     find(
         disk,

@@ -12,7 +12,7 @@ use toehold::text::Line;
 use crate::samples::plan;
 
 fn spec(text: &[u8]) -> Option<Spec<'_>> {
-    let mut spec = Spec::default();
+    let mut spec = Spec::none();
     spec.read(text).map(|()| spec)
 }
 
@@ -76,7 +76,7 @@ fn labels_at_the_edges_of_utf8() {
 #[test]
 fn nodes_match_whole() {
     let spec = spec(b"/dev/block/by-x/y").unwrap();
-    assert_eq!(spec.text, b"/dev/block/by-x/y");
+    assert_eq!(spec.text.unwrap(), b"/dev/block/by-x/y");
     assert_eq!(spec.matches(b"DEVNAME=block/by-x/y\0"), Match::Yes);
     assert_eq!(spec.matches(b"DEVNAME=block/by-x\0"), Match::No);
     assert_eq!(spec.matches(b"XDEVNAME=block/by-x/y\0"), Match::No);
@@ -87,7 +87,7 @@ fn nodes_match_whole() {
 
 fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
     let plan = Plan::parse(plan(b"", b"", extra).leak()).map_err(|why| format!("{why:?}"));
-    let mut options = Options::default();
+    let mut options = Options::none();
     options.read(line.to_owned().leak().as_bytes(), &plan.unwrap())?;
     Ok(options)
 }
@@ -99,7 +99,7 @@ fn the_last_word_counts() {
                 mount.usrflags=\"noatime,context=a b\" rd.earlytimeout=1 rd.earlytimeout=0 quiet usr2=/dev/c \
                 Usr=/dev/d -- usr=/dev/e";
     let options = read(line, b"").ok().unwrap();
-    assert_eq!(options.device.text, b"/dev/b");
+    assert_eq!(options.device.text.unwrap(), b"/dev/b");
     assert_eq!(options.value(Word::Mount, b""), b"/dev/b");
     assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
     assert_eq!(
