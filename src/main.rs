@@ -37,6 +37,7 @@ fn main(boot: &mut Boot, arguments: Arguments) -> ! {
 }
 
 /// The stages, and what they lead to.
+#[inline(always)] // Measured: smaller so.
 fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Problem> {
     for (stage, run) in &STAGES {
         boot.perform(*stage, *run)?;

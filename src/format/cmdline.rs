@@ -24,6 +24,7 @@ pub fn words(line: &[u8]) -> Words<'_> {
 impl<'a> Iterator for Words<'a> {
     type Item = Word<'a>;
 
+    #[inline(always)] // Measured: smaller so.
     fn next(&mut self) -> Option<Word<'a>> {
         let is_blank = |byte: u8| byte <= b' ';
         while let [blank, rest @ ..] = self.rest

@@ -146,6 +146,7 @@ pub fn ended() -> Option<(usize, Option<usize>)> {
         .map(|child| (child, code))
 }
 
+#[inline(always)] // Measured: smaller so.
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.
