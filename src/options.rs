@@ -5,7 +5,7 @@ use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::is_root_hash;
 use crate::spec::Spec;
-use crate::text::{decimal, position, word as word_of};
+use crate::text::{after, decimal, position, word};
 
 /// Words that we take: first one for each [`Word`], in its order, then other names of the last four but one.
 const WORDS: &[u8] =
@@ -32,12 +32,16 @@ pub enum Word {
     Timeout,
 }
 
+impl Word {
+    /// As it stands on the command line.
+    pub fn name(self) -> Text {
+        word(WORDS, self as usize)
+    }
+}
+
 const COUNT: usize = Word::Timeout as usize + 1;
 
 type Text = &'static [u8];
-
-/// The stage that could not work, and the word that is missing or wrong; `None`: the text of [`Options::device`].
-pub type Wrong = (Stage, Option<Word>);
 
 /// Everything that the command line says.
 pub struct Options {
@@ -59,7 +63,8 @@ impl Options {
     }
 
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
-    pub fn read(&mut self, line: Text, plan: &Plan<'static>) -> Result<(), Wrong> {
+    /// The error is the word that is missing or wrong, and `stage` the stage that could not work.
+    pub fn read(&mut self, line: Text, plan: &Plan, stage: &mut Stage) -> Result<(), Word> {
         for word in cmdline::words(line) {
             let mut place = position(WORDS, word.name);
             if place >= COUNT {
@@ -69,19 +74,11 @@ impl Options {
                 *value = word.value;
             }
         }
-        let text = self.choose(plan)?;
-        self.device.read(text).ok_or((Stage::Device, None))?;
-        let timeout = decimal(self.value(Word::Timeout, b"300"));
-        self.timeout = timeout.ok_or((Stage::Device, Some(Word::Timeout)))?;
-        Ok(())
-    }
-
-    /// What is wrong, for people.
-    pub fn subject(&self, word: Option<Word>) -> Option<Text> {
-        match word {
-            Some(index) => Some(word_of(WORDS, index as usize)),
-            None => self.device.text,
-        }
+        *stage = Stage::Device;
+        self.timeout = decimal(self.value(Word::Timeout, b"300")).ok_or(Word::Timeout)?;
+        let word = self.choose(plan, stage)?;
+        let device = self.get(word).ok_or(word)?;
+        self.device.read(device).ok_or(word)
     }
 
     fn get(&self, word: Word) -> Option<Text> {
@@ -93,25 +90,26 @@ impl Options {
         self.get(word).unwrap_or(default)
     }
 
-    /// Which device to look for, or the word that is missing or wrong.
-    fn choose(&self, plan: &Plan<'static>) -> Result<Text, Wrong> {
-        let (verity, mount) = (self.get(Word::Verity), self.get(Word::Mount));
-        let root_hash = self.get(Word::RootHash);
+    /// Which word names the device to look for; or the one that is missing or wrong.
+    fn choose(&self, plan: &Plan, stage: &mut Stage) -> Result<Word, Word> {
+        let [verity, root_hash, mount, ..] = self.values;
         // With verity, only the verified device can be mounted, and without it there is no such device.
-        let verified = mount.is_some_and(|device| {
-            device.strip_prefix(b"/dev/mapper/") == Some(plan.text(Key::VerityName))
-        });
-        let asked = verity.is_some() || root_hash.is_some() || verified;
-        if !asked && plan.setting(Key::VerityRequired).is_none() {
-            return mount.ok_or((Stage::Device, Some(Word::Mount)));
+        let verified = mount
+            .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
+        if verity.or(root_hash).is_none()
+            && !verified
+            && plan.setting(Key::VerityRequired).is_none()
+        {
+            return Ok(Word::Mount);
         }
+        *stage = Stage::Verity;
         if !root_hash.is_some_and(is_root_hash) {
-            return Err((Stage::Verity, Some(Word::RootHash)));
+            return Err(Word::RootHash);
         }
         if mount.is_some() && !verified {
-            return Err((Stage::Verity, Some(Word::Mount)));
+            return Err(Word::Mount);
         }
-        verity.ok_or((Stage::Verity, Some(Word::Verity)))
+        Ok(Word::Verity)
     }
 }
 
@@ -132,7 +130,6 @@ mod tests {
             (7, "img"),
             (8, ""),
             (9, "/init"),
-            (11, ".ko"),
         ] {
             settings.extend([key, value.len() as u8]);
             settings.extend(value.as_bytes());
@@ -157,12 +154,10 @@ mod tests {
             &[]
         });
         let mut options = Options::none();
-        match options.read(line.as_bytes(), &plan) {
+        let mut stage = Stage::KernelFs;
+        match options.read(line.as_bytes(), &plan, &mut stage) {
             Ok(()) => Ok(options),
-            Err((stage, word)) => {
-                let subject = options.subject(word).unwrap_or_default().to_vec();
-                Err((stage, String::from_utf8(subject).unwrap()))
-            }
+            Err(word) => Err((stage, String::from_utf8(word.name().to_vec()).unwrap())),
         }
     }
 
@@ -247,7 +242,7 @@ mod tests {
     fn refused_words() {
         for (line, subject) in [
             ("", "mount.usr"),
-            ("mount.usr=UUID=1", "UUID=1"),
+            ("mount.usr=UUID=1", "mount.usr"),
             ("mount.usr=/dev/vda rd.earlytimeout=5m", "rd.earlytimeout"),
         ] {
             assert_eq!(

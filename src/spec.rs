@@ -1,7 +1,7 @@
 //! Naming a block device: `PARTUUID=`, `PARTLABEL=` or `/dev/…`, compared exactly.
 
 use crate::format::{gpt, uevent};
-use crate::text::{Line, hex_digit, push};
+use crate::text::{Line, after, hex_digit, push};
 
 /// What to look for.
 pub struct Spec<'a> {
@@ -38,18 +38,16 @@ impl<'a> Spec<'a> {
     #[inline(never)] // Measured: smaller so.
     pub fn read(&mut self, text: &'a [u8]) -> Option<()> {
         self.text = Some(text);
-        if let Some(node) = text.strip_prefix(NODE) {
+        if let Some(node) = after(text, NODE) {
             // Links that udev would make do not exist here.
             return (!node.is_empty() && !node.starts_with(b"disk/")).then_some(());
         }
-        if let Some(guid) = text.strip_prefix(b"PARTUUID=") {
+        if let Some(guid) = after(text, b"PARTUUID=") {
             self.offset = gpt::GUID;
             push(&mut self.entry, &parse_guid(guid)?);
             return Some(());
         }
-        let label = text
-            .strip_prefix(b"PARTLABEL=")
-            .filter(|label| !label.is_empty())?;
+        let label = after(text, b"PARTLABEL=").filter(|label| !label.is_empty())?;
         self.offset = gpt::NAME;
         push_utf16(&mut self.entry, label)
     }
@@ -57,7 +55,7 @@ impl<'a> Spec<'a> {
     /// Compares with the uevent of a block device.
     pub fn matches(&self, event: &[u8]) -> Match {
         let exact = |yes| if yes { Match::Yes } else { Match::No };
-        if let Some(node) = self.text.and_then(|text| text.strip_prefix(NODE)) {
+        if let Some(node) = self.text.and_then(|text| after(text, NODE)) {
             return exact(uevent::is(event, b"DEVNAME", node));
         }
         if uevent::value(event, b"PARTN").is_empty() {

@@ -24,6 +24,12 @@ pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
     }
 }
 
+/// What stands behind `prefix`, if `text` begins with that.
+#[inline(never)]
+pub fn after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    text.strip_prefix(prefix)
+}
+
 /// Appends a number in decimal.
 pub fn push_number(text: &mut Line, number: u64) {
     let _ = ufmt::uwrite!(text, "{}", number);

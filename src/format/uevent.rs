@@ -1,12 +1,15 @@
 //! uevents: `KEY=VALUE` fields, ended by NUL in netlink messages and by a newline in sysfs `uevent` files.
 
-use crate::text::decimal;
+use crate::text::{after, decimal};
 
 /// The value of `key`, exactly named, in a message or a file; empty if there is none.
 pub fn value<'a>(event: &'a [u8], key: &[u8]) -> &'a [u8] {
     event
         .split(|byte| *byte == 0 || *byte == b'\n')
-        .find_map(|field| field.strip_prefix(key)?.strip_prefix(b"="))
+        .find_map(|field| match after(field, key)? {
+            [b'=', value @ ..] => Some(value),
+            _ => None,
+        })
         .unwrap_or_default()
 }
 

@@ -72,9 +72,9 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     read_plan(boot)?;
 
     boot.options
-        .read(line, &boot.plan)
-        .map_err(|(stage, word)| {
-            (boot.stage, boot.subject) = (stage, boot.options.subject(word));
+        .read(line, &boot.plan, &mut boot.stage)
+        .map_err(|word| {
+            boot.subject = Some(word.name());
             Step::Options.refused()
         })
 }

@@ -1,5 +1,6 @@
 //! uevents, device specifications and command lines, cut off and with each bit flipped.
 
+use toehold::failure::Stage;
 use toehold::format::plan::{Key, Plan};
 use toehold::format::uevent;
 use toehold::options::{Options, Word};
@@ -57,7 +58,7 @@ fn uevents_and_specs() {
 pub fn options(line: &[u8], plan: &Plan<'static>) -> Option<Options> {
     let mut options = Options::none();
     options
-        .read(line.to_vec().leak(), plan)
+        .read(line.to_vec().leak(), plan, &mut Stage::KernelFs)
         .ok()
         .map(|()| options)
 }

@@ -88,8 +88,12 @@ fn nodes_match_whole() {
 fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
     let plan = Plan::parse(plan(b"", b"", extra).leak()).map_err(|why| format!("{why:?}"));
     let mut options = Options::none();
-    options.read(line.to_owned().leak().as_bytes(), &plan.unwrap())?;
-    Ok(options)
+    let mut stage = Stage::KernelFs;
+    let line = line.to_owned().leak().as_bytes();
+    match options.read(line, &plan.unwrap(), &mut stage) {
+        Ok(()) => Ok(options),
+        Err(word) => Err((stage, word.name())),
+    }
 }
 
 #[test]
