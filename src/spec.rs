@@ -44,8 +44,7 @@ impl<'a> Spec<'a> {
         }
         if let Some(guid) = after(text, b"PARTUUID=") {
             self.offset = gpt::GUID;
-            push(&mut self.entry, &parse_guid(guid)?);
-            return Some(());
+            return push_guid(&mut self.entry, guid);
         }
         let label = after(text, b"PARTLABEL=").filter(|label| !label.is_empty())?;
         self.offset = gpt::NAME;
@@ -64,27 +63,31 @@ impl<'a> Spec<'a> {
         // Kernels since 6.13 tell. The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
         let guid = uevent::value(event, b"PARTUUID");
         if self.offset == gpt::GUID && !guid.is_empty() {
-            return exact(parse_guid(guid).is_some_and(|guid| *self.entry == guid));
+            let mut entry = Line::new();
+            return exact(push_guid(&mut entry, guid).is_some() && entry == self.entry);
         }
         Match::AskTable
     }
 }
 
-/// `8-4-4-4-12` hexadecimal digits into a GUID's bytes on disk: the first three groups are little endian.
-fn parse_guid(text: &[u8]) -> Option<[u8; 16]> {
+/// Appends `8-4-4-4-12` hexadecimal digits as a GUID's bytes on disk: the first three groups are little endian.
+fn push_guid(entry: &mut Line, text: &[u8]) -> Option<()> {
     /// Where on disk each byte of the text goes.
     const PLACES: [u8; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
     let mut guid = [0; 16];
     let mut rest = text;
     for (index, place) in PLACES.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
-            rest = rest.strip_prefix(b"-")?;
+            rest = after(rest, b"-")?;
         }
-        let ([high, low], after) = rest.split_first_chunk()?;
+        let [high, low, tail @ ..] = rest else {
+            return None;
+        };
         *guid.get_mut(usize::from(*place))? = hex_digit(*high)? << 4 | hex_digit(*low)?;
-        rest = after;
+        rest = tail;
     }
-    rest.is_empty().then_some(guid)
+    push(entry, &guid);
+    rest.is_empty().then_some(())
 }
 
 /// Appends UTF-8 as UTF-16, little endian, with a NUL behind it where there is room; `None` if it is no text or too long.
