@@ -72,19 +72,19 @@ impl<'a> Spec<'a> {
 
 /// Appends `8-4-4-4-12` hexadecimal digits as a GUID's bytes on disk: the first three groups are little endian.
 fn push_guid(entry: &mut Line, text: &[u8]) -> Option<()> {
-    /// Where on disk each byte of the text goes.
-    const PLACES: [u8; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    /// Where on disk each byte of the text goes; 16 stands for a dash.
+    const PLACES: &[u8] = b"\x03\x02\x01\0\x10\x05\x04\x10\x07\x06\x10\x08\x09\x10\x0A\x0B\x0C\x0D\x0E\x0F";
     let mut guid = [0; 16];
     let mut rest = text;
-    for (index, place) in PLACES.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            rest = after(rest, b"-")?;
-        }
-        let [high, low, tail @ ..] = rest else {
-            return None;
+    for place in PLACES {
+        rest = match (guid.get_mut(usize::from(*place)), rest) {
+            (Some(byte), [high, low, tail @ ..]) => {
+                *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+                tail
+            }
+            (None, [b'-', tail @ ..]) => tail,
+            _ => return None,
         };
-        *guid.get_mut(usize::from(*place))? = hex_digit(*high)? << 4 | hex_digit(*low)?;
-        rest = tail;
     }
     push(entry, &guid);
     rest.is_empty().then_some(())
@@ -98,9 +98,9 @@ fn push_utf16(units: &mut Line, text: &[u8]) -> Option<()> {
         let ones = first.leading_ones();
         let mut code = u32::from(*first & 0x7Fu8.checked_shr(ones)?);
         for _ in 1..ones {
-            let (next, after) = rest
-                .split_first()
-                .filter(|(next, _)| **next & 0xC0 == 0x80)?;
+            let [next @ 0x80..0xC0, after @ ..] = rest else {
+                return None;
+            };
             rest = after;
             code = code << 6 | u32::from(*next & 0x3F);
         }
@@ -108,7 +108,7 @@ fn push_utf16(units: &mut Line, text: &[u8]) -> Option<()> {
         let wanted = match code {
             0..0x80 => 0,
             0x80..0x800 => 2,
-            0x800..0xD800 | 0xE000..0x1_0000 => 3,
+            0x800..0x1_0000 if code & 0xF800 != 0xD800 => 3,
             0x1_0000..0x11_0000 => 4,
             _ => 1,
         };
