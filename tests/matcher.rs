@@ -1,6 +1,6 @@
 //! The matcher's time, as a gate: all modaliases of a machine within a millisecond, and each for itself.
 
-use toehold::format::plan::Plan;
+use toehold::format::plan::{Key, Plan};
 use xtask::{
     initrd::{catalogue::Catalogue, plan, profile::Profile, resolve},
     kernels::{self, Series},
@@ -14,7 +14,8 @@ fn a_machine_within_a_millisecond_and_linear_in_modaliases() {
     let profile = profile.expect("the profile");
     let catalogue = Catalogue::read(&kernel.modules_dir).expect("the kernel's modules");
     let selection = resolve::resolve(&catalogue, &profile.modules).expect("a selection");
-    let settings = profile.settings(&kernel.release);
+    let mut settings = profile.settings(&kernel.release);
+    settings.push((Key::Suffix, b".ko".to_vec()));
     let bytes = plan::encode(&selection.modules, &settings).expect("a plan");
     let figures = matcher::measure(&Plan::parse(&bytes).expect("a plan"));
     println!("{figures:?}, growth {:.3}", figures.growth());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toehold::format::plan::Plan;
+use toehold::format::plan::{Key, Plan};
 use xtask::initrd::{
     catalogue::Module,
     modinfo::Modinfo,
@@ -89,7 +89,8 @@ fn classes_of_characters() {
         })
         .collect();
     let profile = Profile::read(&paths::root().join("xtask/profiles/qemu.toml"));
-    let settings = profile.expect("a profile").settings("1");
+    let mut settings = profile.expect("a profile").settings("1");
+    settings.push((Key::Suffix, b".ko".to_vec()));
     let bytes = plan::encode(&chosen, &settings).expect("a plan");
     let plan = Plan::parse(&bytes).expect("a plan");
 

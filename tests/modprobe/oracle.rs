@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use toehold::format::plan::Plan;
+use toehold::format::plan::{Key, Plan};
 use xtask::{
     initrd::{catalogue::Catalogue, plan, profile::Profile, resolve},
     kernels::{self, Series},
@@ -145,7 +145,8 @@ impl Oracle {
         let profile = Profile::read(&profile).expect("the profile");
         let catalogue = Catalogue::read(&kernel.modules_dir).expect("the kernel's modules");
         let selection = resolve::resolve(&catalogue, &profile.modules).expect("a selection");
-        let settings = profile.settings(&kernel.release);
+        let mut settings = profile.settings(&kernel.release);
+        settings.push((Key::Suffix, b".ko".to_vec()));
         let plan = plan::encode(&selection.modules, &settings).expect("a plan");
         let modules = Plan::parse(&plan)
             .expect("a plan")
