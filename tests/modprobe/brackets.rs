@@ -71,6 +71,7 @@ fn classes_of_characters() {
         .map(|(number, pattern)| Module {
             name: name(number),
             path: PathBuf::from(name(number)),
+            bytes: 0,
             info: Modinfo {
                 aliases: vec![format!("t:{pattern}e")],
                 ..Modinfo::default()

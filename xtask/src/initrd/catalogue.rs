@@ -22,6 +22,8 @@ pub struct Module {
     pub name: String,
     /// Relative to the modules directory (`kernel/drivers/md/dm-verity.ko.xz`).
     pub path: PathBuf,
+    /// The file's size.
+    pub bytes: u64,
     pub info: Modinfo,
 }
 
@@ -86,6 +88,7 @@ impl Catalogue {
                 catalogue.add(Module {
                     name: name.to_owned(),
                     path: entry.path().strip_prefix(directory)?.to_owned(),
+                    bytes: entry.metadata()?.len(),
                     info: Modinfo::read(entry.path())?,
                 });
             }

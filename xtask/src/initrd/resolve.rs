@@ -54,7 +54,7 @@ enum Need {
 type Edges = BTreeMap<usize, BTreeMap<usize, Need>>;
 
 /// Chooses what `rules` ask for and everything that it needs, and puts it into an order in which each module follows its
-/// dependencies. The order depends on names alone, not on how the directory is read.
+/// dependencies. The order depends on names and sizes alone, not on how the directory is read.
 pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selection<'a>> {
     let mut choice = Choice {
         catalogue,
@@ -73,6 +73,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
         &mut choice.edges,
         |number| ranks[&number],
         |number| &catalogue.modules[number].name,
+        |number| catalogue.modules[number].bytes,
         &mut choice.warnings,
     )?;
 
@@ -260,9 +261,16 @@ impl<'a> Choice<'a> {
             chosen.map(|(number, _)| *number).collect(),
             &[Need::Hard, Need::Soft, Need::Weak],
         );
+        let direct = self.why.keys().copied().filter(|number| {
+            let module = &self.catalogue.modules[*number];
+            order::is_direct(&module.path, &module.name)
+        });
+        let direct = self.closure(direct.collect(), &[Need::Hard, Need::Soft]);
         let rank = |number: &usize| {
             if always.contains(number) {
                 Rank::Always
+            } else if direct.contains(number) {
+                Rank::Direct
             } else if hardware.contains(number) {
                 Rank::Hardware
             } else {

@@ -122,8 +122,8 @@ fn archive_and_manifest() {
     let entries = cpio::unpack(&archive).unwrap();
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     let want = "init toehold.plan dev dev/console dev/null etc etc/note lib lib/firmware lib/firmware/ahci.bin lib/modules \
-        lib/modules/ahci.ko lib/modules/dm-mod.ko lib/modules/dm-verity.ko lib/modules/libata.ko lib/modules/reed_solomon.ko \
-        lib/modules/sha256-fast.ko lib/modules/sha256-slow.ko proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr \
+        lib/modules/ahci.ko lib/modules/dm_mod.ko lib/modules/dm_verity.ko lib/modules/libata.ko lib/modules/reed_solomon.ko \
+        lib/modules/sha256_fast.ko lib/modules/sha256_slow.ko proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr \
         sysusr/usr";
     assert_eq!(paths, want.split_whitespace().collect::<Vec<_>>());
     for entry in entries.iter().filter(|entry| entry.path.ends_with(".ko")) {
@@ -144,19 +144,19 @@ fn archive_and_manifest() {
     for (path, kind, source, why) in [
         ("init", Kind::Init, None, "init"),
         (
-            "lib/modules/dm-verity.ko",
+            "lib/modules/dm_verity.ko",
             Kind::Module,
             Some("kernel/drivers/md/dm-verity.ko.zst"),
             "always",
         ),
         (
-            "lib/modules/dm-mod.ko",
+            "lib/modules/dm_mod.ko",
             Kind::Module,
             Some("kernel/drivers/md/dm-mod.ko.xz"),
             "dependency of dm-verity",
         ),
         (
-            "lib/modules/sha256-slow.ko",
+            "lib/modules/sha256_slow.ko",
             Kind::Module,
             Some("kernel/crypto/sha256-slow.ko"),
             "soft dependency of dm-verity (sha256)",
@@ -196,14 +196,15 @@ fn archive_and_manifest() {
 
     let plan = Plan::parse(&entries[1].data).unwrap();
     let want = [
-        ("dm-mod", ALWAYS, &[][..]),
+        // dm_verity waits for all of them: those with more to say are larger.
+        ("sha256_fast", ALWAYS, &[][..]),
         ("reed_solomon", ALWAYS, &[]),
-        ("sha256-fast", ALWAYS, &[]),
-        ("sha256-slow", ALWAYS, &[]),
+        ("sha256_slow", ALWAYS, &[]),
+        ("dm_mod", ALWAYS, &[]),
         (
-            "dm-verity",
+            "dm_verity",
             ALWAYS,
-            &[(0, false), (1, false), (2, true), (3, true)],
+            &[(0, true), (1, false), (2, true), (3, false)],
         ),
         ("libata", 0, &[]),
         ("ahci", 0, &[(5, false)]),

@@ -16,6 +16,7 @@ pub fn module(name: &str, aliases: &[&str]) -> Module {
     Module {
         name: name.to_owned(),
         path: PathBuf::from(format!("kernel/{name}.ko")),
+        bytes: 0,
         info: Modinfo {
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             ..Modinfo::default()

@@ -15,6 +15,8 @@ use super::{Edges, Need};
 pub enum Rank {
     /// Without waiting for hardware: asked for, or needed by one that is.
     Always,
+    /// When hardware is found, before others: what leads to disks that answer at once.
+    Direct,
     /// When hardware is found: what leads to a disk, and whatever else was chosen.
     Hardware,
     /// For people at the console only.
@@ -26,7 +28,7 @@ impl Rank {
     pub fn flags(self) -> u8 {
         match self {
             Self::Always => ALWAYS,
-            Self::Hardware => 0,
+            Self::Direct | Self::Hardware => 0,
             Self::Console => CONSOLE,
         }
     }
@@ -47,27 +49,47 @@ const CONSOLE_FOLDERS: [&str; 8] = [
 /// Those that lie among others.
 const CONSOLE_DRIVERS: [&str; 1] = ["virtio_console"];
 
+/// Drivers whose disks are there at once: no ports to be searched, no links to come up. With what brings their buses.
+const DIRECT_FOLDERS: [&str; 2] = ["drivers/nvme/host", "drivers/virtio"];
+const DIRECT_DRIVERS: [&str; 5] = [
+    "hv_storvsc",
+    "virtio_blk",
+    "virtio_scsi",
+    "vmw_pvscsi",
+    "xen_blkfront",
+];
+
+/// Whether a driver's disks need not be searched for, going by its path below the modules directory and its name.
+pub fn is_direct(path: &Path, name: &str) -> bool {
+    lies_below(path, &DIRECT_FOLDERS) || DIRECT_DRIVERS.contains(&name.replace('-', "_").as_str())
+}
+
+/// Whether a module lies in one of these folders of the kernel's source.
+fn lies_below(path: &Path, folders: &[&str]) -> bool {
+    let below = path.components().skip(1).collect::<std::path::PathBuf>();
+    folders.iter().any(|folder| below.starts_with(folder))
+}
+
 /// Whether a module is made for people at the console, going by its path below the modules directory (`kernel/drivers/…`,
 /// `updates/drivers/…`) and its name.
 pub fn serves_console(path: &Path, name: &str) -> bool {
-    let below = path.components().skip(1).collect::<std::path::PathBuf>();
-    CONSOLE_FOLDERS
-        .iter()
-        .any(|folder| below.starts_with(folder))
-        || CONSOLE_DRIVERS.contains(&name.replace('-', "_").as_str())
+    lies_below(path, &CONSOLE_FOLDERS) || CONSOLE_DRIVERS.contains(&name.replace('-', "_").as_str())
 }
 
-/// Dependencies first; among modules that could come next, the one of the first rank, and of those the first by name.
+/// Dependencies first; among modules that could come next, the one of the first rank, of those the one that the most bytes
+/// wait for (it and what comes after it, the longest way: loading takes as long as a module is large), and then the first by
+/// name.
 ///
 /// A soft dependency that closes a circle is given up, with a warning, as modprobe ignores it.
 pub fn order<'a>(
     edges: &mut Edges,
     rank: impl Fn(usize) -> Rank,
     name: impl Fn(usize) -> &'a str,
+    bytes: impl Fn(usize) -> u64,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<usize>> {
     loop {
-        let (order, left) = sorted(edges, &rank, &name);
+        let (order, left) = sorted(edges, &rank, &name, &bytes);
         let Some(start) = left.first() else {
             return Ok(order);
         };
@@ -100,9 +122,10 @@ fn sorted<'a>(
     edges: &Edges,
     rank: impl Fn(usize) -> Rank,
     name: impl Fn(usize) -> &'a str,
+    bytes: impl Fn(usize) -> u64,
 ) -> (Vec<usize>, BTreeSet<usize>) {
     let mut missing = BTreeMap::new();
-    let mut needed_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut needed_by = Users::new();
     for (number, needs) in edges {
         let before = needs.iter().filter(|(_, need)| **need != Need::Weak);
         missing.insert(*number, before.clone().count());
@@ -110,7 +133,14 @@ fn sorted<'a>(
             needed_by.entry(*needed).or_default().push(*number);
         }
     }
-    let entry = |number: usize| (rank(number), name(number), number);
+    let mut weights = BTreeMap::new();
+    for number in edges.keys() {
+        weigh(*number, &needed_by, &rank, &bytes, &mut weights);
+    }
+    let entry = |number: usize| {
+        let weight = std::cmp::Reverse(weights[&number]);
+        (rank(number), weight, name(number), number)
+    };
     let mut ready: BTreeSet<_> = missing
         .iter()
         .filter(|(_, missing)| **missing == 0)
@@ -130,6 +160,32 @@ fn sorted<'a>(
         }
     }
     (order, missing.into_keys().collect())
+}
+
+/// Which modules need a module, by numbers in the catalogue.
+type Users = BTreeMap<usize, Vec<usize>>;
+
+/// The bytes of a module and of those of its rank that come after it, the longest way. (A circle is followed up to its start.)
+fn weigh(
+    number: usize,
+    needed_by: &Users,
+    rank: &impl Fn(usize) -> Rank,
+    bytes: &impl Fn(usize) -> u64,
+    weights: &mut BTreeMap<usize, u64>,
+) -> u64 {
+    if let Some(weight) = weights.get(&number) {
+        return *weight;
+    }
+    let own = bytes(number);
+    weights.insert(number, own);
+    let users = needed_by.get(&number).into_iter().flatten();
+    let after = users
+        .filter(|user| rank(**user) == rank(number))
+        .map(|user| weigh(*user, needed_by, rank, bytes, weights))
+        .max();
+    let weight = own + after.unwrap_or(0);
+    weights.insert(number, weight);
+    weight
 }
 
 /// Each module in `left` needs another one in `left`, so following those must come back to one seen before: that one, and
@@ -153,7 +209,7 @@ fn circle(edges: &Edges, start: usize, left: &BTreeSet<usize>) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edges, Need, Rank, order, serves_console};
+    use super::{Edges, Need, Rank, is_direct, order, serves_console};
     use std::path::Path;
 
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -174,6 +230,7 @@ mod tests {
             edges,
             |number| ranks[number],
             |number| NAMES[number],
+            |_| 1,
             &mut warnings,
         )
         .map(|order| {
@@ -220,6 +277,39 @@ mod tests {
             warnings,
             ["b needs a softly and is needed by it: loaded without waiting for it"]
         );
+    }
+
+    #[test]
+    fn what_most_waits_for_comes_first() {
+        use Need::{Hard, Soft, Weak};
+        // d is large and needs c, which e needs only should it be asked for.
+        let mut edges = edges(&[(3, 2, Soft), (5, 4, Hard), (4, 2, Weak)]);
+        let order = order(
+            &mut edges,
+            |_| Rank::Always,
+            |number| NAMES[number],
+            |number| [1, 6, 2, 9, 3, 2][number],
+            &mut Vec::new(),
+        );
+        assert_eq!(order.unwrap(), [2, 3, 1, 4, 5, 0]);
+    }
+
+    #[test]
+    fn disks_that_answer_at_once() {
+        for (path, want) in [
+            ("kernel/drivers/block/virtio_blk.ko", true),
+            ("kernel/drivers/virtio/virtio_pci.ko.xz", true),
+            ("kernel/drivers/nvme/host/nvme.ko", true),
+            ("kernel/drivers/block/xen-blkfront.ko", true),
+            ("kernel/drivers/block/floppy.ko", false),
+            ("kernel/drivers/ata/ahci.ko", false),
+            ("kernel/drivers/usb/storage/usb-storage.ko", false),
+        ] {
+            let path = Path::new(path);
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = crate::initrd::modinfo::stem(name.unwrap()).unwrap();
+            assert_eq!(is_direct(path, name), want, "{}", path.display());
+        }
     }
 
     #[test]

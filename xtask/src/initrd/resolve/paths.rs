@@ -141,6 +141,7 @@ mod tests {
             catalogue.add(Module {
                 name: name.rsplit('/').next().unwrap().to_owned(),
                 path: format!("kernel/{name}.ko").into(),
+                bytes: 0,
                 info: Modinfo::default(),
             });
         }

@@ -100,11 +100,11 @@ fn console_drivers_come_last_and_nothing_that_leads_to_a_disk_is_among_them() {
         "usb-storage",
         "sdhci-pci",
         "mptspi",
-        "hv_vmbus",
-        "hv_storvsc",
-        "virtio_blk",
     ] {
         assert_eq!(rank(name), Rank::Hardware, "{name}");
+    }
+    for name in ["hv_vmbus", "hv_storvsc", "nvme", "virtio_blk", "virtio_pci"] {
+        assert_eq!(rank(name), Rank::Direct, "{name}");
     }
     // wmi is asked for by nothing but keyboards.
     for name in [
