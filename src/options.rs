@@ -130,6 +130,7 @@ mod tests {
             (7, "img"),
             (8, ""),
             (9, "/init"),
+            (11, ".ko"),
         ] {
             settings.extend([key, value.len() as u8]);
             settings.extend(value.as_bytes());

@@ -73,7 +73,8 @@ impl<'a> Spec<'a> {
 /// Appends `8-4-4-4-12` hexadecimal digits as a GUID's bytes on disk: the first three groups are little endian.
 fn push_guid(entry: &mut Line, text: &[u8]) -> Option<()> {
     /// Where on disk each byte of the text goes; 16 stands for a dash.
-    const PLACES: &[u8] = b"\x03\x02\x01\0\x10\x05\x04\x10\x07\x06\x10\x08\x09\x10\x0A\x0B\x0C\x0D\x0E\x0F";
+    const PLACES: &[u8] =
+        b"\x03\x02\x01\0\x10\x05\x04\x10\x07\x06\x10\x08\x09\x10\x0A\x0B\x0C\x0D\x0E\x0F";
     let mut guid = [0; 16];
     let mut rest = text;
     for place in PLACES {
