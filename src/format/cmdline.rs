@@ -46,27 +46,26 @@ impl<'a> Iterator for Words<'a> {
             }
             end += 1;
         }
-        let (name, rest) = text.split_at_checked(end)?;
-        self.rest = rest;
-        let mut word = Word { name, value: None };
-        if equals != 0 {
-            let (name, value) = name.split_at_checked(equals)?;
-            let mut value = value.get(1..)?;
-            if let [b'"', inner @ ..] = value {
-                (quoted, value) = (true, inner);
-            }
-            word = Word {
-                name,
-                value: Some(value),
-            };
+        self.rest = text.get(end..)?;
+        let mut from = equals + 1;
+        if equals != 0 && text.get(from) == Some(&b'"') {
+            (quoted, from) = (true, from + 1);
         }
         // One closing quote goes, whether the word or the value or both began with one.
-        let last = word.value.as_mut().unwrap_or(&mut word.name);
-        if let [before @ .., b'"'] = *last
-            && quoted
-        {
-            *last = before;
+        if quoted && text.get(end.wrapping_sub(1)) == Some(&b'"') {
+            end -= 1;
         }
+        let word = if equals == 0 {
+            Word {
+                name: text.get(..end)?,
+                value: None,
+            }
+        } else {
+            Word {
+                name: text.get(..equals)?,
+                value: Some(text.get(from..end).unwrap_or_default()),
+            }
+        };
         if word.name == b"--" && word.value.is_none() {
             self.rest = b"";
             return None;
