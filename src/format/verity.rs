@@ -106,10 +106,8 @@ impl<'a> Superblock<'a> {
     ) {
         let hash_block_size = u64::from(self.hash_block_size());
         push_number(text, self.hash_type().into());
-        for _ in 0..2 {
-            push(text, b" ");
-            push(text, device);
-        }
+        push_word(text, device);
+        push_word(text, device);
         // The tree begins in the first whole block behind the superblock.
         let hash_start = hash_offset
             .saturating_add(SUPERBLOCK as u64)
@@ -120,23 +118,26 @@ impl<'a> Superblock<'a> {
             self.data_blocks(),
             hash_start,
         ] {
-            push(text, b" ");
+            push_word(text, b"");
             push_number(text, number);
         }
-        push(text, b" ");
-        push(text, self.algorithm());
-        push(text, b" ");
-        push(text, root_hash);
-        push(text, b" ");
-        if self.salt().is_empty() {
-            push(text, b"-");
-        }
-        push_hex(text, self.salt());
+        push_word(text, self.algorithm());
+        push_word(text, root_hash);
+        let salt = self.salt();
+        push_word(text, if salt.is_empty() { b"-" } else { b"" });
+        push_hex(text, salt);
         if !policy.is_empty() {
-            push(text, b" 1 ");
-            push(text, policy);
+            push_word(text, b"1");
+            push_word(text, policy);
         }
     }
+}
+
+/// Appends a blank and a word.
+#[inline(never)]
+fn push_word(text: &mut Line, word: &[u8]) {
+    push(text, b" ");
+    push(text, word);
 }
 
 /// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512 bits).

@@ -123,11 +123,8 @@ impl Target<'_> {
     /// the policy, and makes the device known. Returns its node.
     fn activate(&mut self, minor: usize, policy: &[u8]) -> Result<&'static CStr, Problem> {
         self.set_table(b"", Step::Load)?;
-        files::probe(
-            keep_numbered(b"/dev/dm-%", minor),
-            self.superblock.data_block_size() as usize,
-        )
-        .at(Step::Probe)?;
+        let target = keep_numbered(b"/dev/dm-%", minor);
+        files::probe(target, self.superblock.data_block_size() as usize).at(Step::Probe)?;
         self.send(Command::TableStatus).at(Step::Probe)?;
         if dm::status(&self.request) != Some(b'V') {
             return Err(Step::Probe.refused());
@@ -136,7 +133,7 @@ impl Target<'_> {
             self.set_table(policy, Step::Arm)?;
         }
         let node = keep(b"/dev/mapper/%", &[self.name]);
-        symlink(keep_numbered(b"../dm-%", minor), node)
+        symlink(target, node)
             .and_then(|()| tell_udev(self.name))
             .at(Step::Node)?;
         Ok(node)

@@ -8,6 +8,7 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
+use toehold::failure::Error;
 use toehold::format::ReadAt;
 use toehold::text::Line;
 
@@ -235,7 +236,7 @@ impl File {
     #[inline(always)] // Measured: smaller so.
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
-        let len = check(unsafe {
+        let answer = unsafe {
             value4(
                 __NR_pread64,
                 self.number(),
@@ -243,11 +244,11 @@ impl File {
                 buffer.len(),
                 offset as usize,
             )
-        })?;
-        if len == buffer.len() {
+        };
+        if answer == buffer.len() {
             Ok(())
         } else {
-            Err(Errno::IO.into())
+            Err(Error::in_answer(answer).unwrap_or(Errno::IO.into()))
         }
     }
 
