@@ -3,9 +3,8 @@
 use crate::boot::Boot;
 use crate::stage::device;
 use crate::sys::files::{contents, each_entry, poll};
-use crate::sys::memory::{keep, keep_one};
+use crate::sys::memory::keep;
 use crate::sys::{clock, modules, process};
-use core::ffi::CStr;
 use rustix::io::Errno;
 use toehold::failure::{At, Error, Problem, Step};
 use toehold::format::plan::Key;
@@ -65,8 +64,7 @@ impl Boot {
 
     /// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask modprobe for it. What the
     /// plan does not have is built into the kernel, or will be missed by who asked.
-    /// Returns whether the plan has it.
-    pub fn require(&mut self, name: &'static [u8]) -> Result<bool, Problem> {
+    pub fn require(&mut self, name: &'static [u8]) -> Result<(), Problem> {
         let subject = self.subject;
         let deadline = self.deadline();
         self.subject = Some(name);
@@ -82,7 +80,7 @@ impl Boot {
                 });
             if !waiting && (loaded || worst == State::UNASKED) {
                 self.subject = subject;
-                return Ok(loaded);
+                return Ok(());
             }
             if !waiting {
                 Error::in_number(worst.error()).at(Step::Module)?;
@@ -92,17 +90,19 @@ impl Boot {
         }
     }
 
-    /// Asks for a module that the boot itself needs; does not wait for it.
-    pub fn need(&mut self, name: &[u8]) {
+    /// Asks for a module that the boot itself needs; does not wait for it. Returns whether the plan has it.
+    pub fn need(&mut self, name: &[u8]) -> bool {
+        let mut known = false;
         self.plan.resolve(name, &mut |index| {
+            known = true;
             self.schedule.ask(index, State::NEEDED);
         });
+        known
     }
 
-    /// Loads the module of a filesystem, and returns its name for mount(2).
-    pub fn require_filesystem(&mut self, name: &[u8]) -> Result<&'static CStr, Problem> {
-        self.require(keep(b"fs-%", &[name]).to_bytes())?;
-        Ok(keep_one(name))
+    /// Loads the module of a filesystem.
+    pub fn require_filesystem(&mut self, name: &[u8]) -> Result<(), Problem> {
+        self.require(keep(b"fs-%", &[name]).to_bytes())
     }
 
     /// When to stop waiting for what is asked for now.

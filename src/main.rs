@@ -23,7 +23,7 @@ fn main(boot: &mut Boot, arguments: Arguments) -> ! {
     boot.start();
     if arguments.first().ends_with(b"modprobe") {
         let loaded = modprobe::run(boot, arguments.last());
-        process::exit(usize::from(!loaded.unwrap_or(false)));
+        process::exit(usize::from(loaded.is_err()));
     }
     if process::id() != 1 {
         boot.journal.log.error(

@@ -8,12 +8,15 @@ use toehold::failure::{At, Problem, Step};
 /// Seconds to wait for a module, which somebody else may be loading: who asks may be PID 1, and must not wait for ever.
 const PATIENCE: u64 = 30;
 
-/// Loads the modules that `name` stands for, after what they depend on; returns whether there were any. An error becomes
-/// exit code 1, as modprobe's.
-pub fn run(boot: &mut Boot, name: &'static [u8]) -> Result<bool, Problem> {
+/// Loads the modules that `name` stands for, after what they depend on. That there are none is an error, too: it becomes exit
+/// code 1, as modprobe's.
+pub fn run(boot: &mut Boot, name: &'static [u8]) -> Result<(), Problem> {
     boot.children = process::watch_children().at(Step::Socket)?;
     kernel_fs::read_plan(boot)?;
     boot.options.timeout = PATIENCE;
     boot.schedule.only_needed = true;
+    if !boot.need(name) {
+        return Err(Step::Module.refused());
+    }
     boot.require(name)
 }

@@ -66,8 +66,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let mut line = Line::new();
     let path = b"/proc/cmdline";
     boot.subject = Some(path);
-    let line = files::read(&mut line, path, &[]).at(Step::Read)?;
-    let line = keep_one(line).to_bytes();
+    files::read(&mut line, path, &[]).at(Step::Read)?;
+    let line = keep_one(&line).to_bytes();
 
     read_plan(boot)?;
 

@@ -29,11 +29,11 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         .filesystem
         .name();
     boot.require(b"loop")?;
-    let fstype = boot.require_filesystem(fstype)?;
+    boot.require_filesystem(fstype)?;
     boot.require_filesystem(b"overlay")?;
 
     let node = loop_device::attach(image).at(Step::Loop)?;
-    mount(node, IMAGE, fstype, MountFlags::RDONLY, c"").at(Step::Mount)?;
+    mount(node, IMAGE, keep_one(fstype), MountFlags::RDONLY, c"").at(Step::Mount)?;
 
     let none = MountFlags::empty();
     let options = keep_one(boot.setting(Key::OverlayOptions));

@@ -23,13 +23,14 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             .filesystem
             .name();
     }
-    let fstype = boot.require_filesystem(fstype)?;
+    boot.require_filesystem(fstype)?;
     let mut data = Line::new();
     let flags = mount_options::split(boot.options.value(Word::MountOptions, b"ro"), &mut data);
     // A log to be replayed would have to be written.
-    if fstype == c"btrfs" && flags.contains(MountFlags::RDONLY) {
+    if fstype == b"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
     let target = keep_one(boot.setting(Key::Mountpoint));
+    let fstype = keep_one(fstype);
     mount(node, target, fstype, flags, keep_one(&data)).at(Step::Mount)
 }

@@ -74,16 +74,19 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
 }
 
 /// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in place of its `%`.
-pub fn read<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> Result<&'a [u8]> {
+pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
     let file = open(fill(text, path, parts), OFlags::RDONLY)?;
     let result = file.read(text);
     file.close();
-    result.map(|()| text.as_slice())
+    result
 }
 
 /// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be read is empty.
 pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8] {
-    read(text, path, parts).unwrap_or_default().trim_ascii_end()
+    match read(text, path, parts) {
+        Ok(()) => text.trim_ascii_end(),
+        Err(_) => b"",
+    }
 }
 
 /// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
