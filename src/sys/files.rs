@@ -83,9 +83,9 @@ pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
 
 /// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be read is empty.
 pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8] {
-    match read(text, path, parts) {
-        Ok(()) => text.trim_ascii_end(),
-        Err(_) => b"",
+    match (read(text, path, parts), text.as_slice()) {
+        (Ok(()), [line @ .., b'\n'] | line) => line,
+        (Err(_), _) => b"",
     }
 }
 
