@@ -7,9 +7,8 @@ use crate::text::{Line, after, hex_digit, push};
 pub struct Spec<'a> {
     /// As it was written.
     pub text: Option<&'a [u8]>,
-    /// Unless it is a node: what the partition's entry in a GPT has, and at which offset.
-    pub entry: Line,
-    pub offset: usize,
+    /// Unless it is a node: what the partition's entry in a GPT has.
+    pub field: gpt::Field,
 }
 
 /// Where nodes are.
@@ -29,8 +28,10 @@ impl<'a> Spec<'a> {
     pub const fn none() -> Self {
         Self {
             text: None,
-            entry: Line::new(),
-            offset: 0,
+            field: gpt::Field {
+                offset: 0,
+                bytes: Line::new(),
+            },
         }
     }
 
@@ -43,12 +44,12 @@ impl<'a> Spec<'a> {
             return (!node.is_empty() && !node.starts_with(b"disk/")).then_some(());
         }
         if let Some(guid) = after(text, b"PARTUUID=") {
-            self.offset = gpt::GUID;
-            return push_guid(&mut self.entry, guid);
+            self.field.offset = gpt::GUID;
+            return push_guid(&mut self.field.bytes, guid);
         }
         let label = after(text, b"PARTLABEL=").filter(|label| !label.is_empty())?;
-        self.offset = gpt::NAME;
-        push_utf16(&mut self.entry, label)
+        self.field.offset = gpt::NAME;
+        push_utf16(&mut self.field.bytes, label)
     }
 
     /// Compares with the uevent of a block device.
@@ -62,9 +63,9 @@ impl<'a> Spec<'a> {
         }
         // Kernels since 6.13 tell. The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
         let guid = uevent::value(event, b"PARTUUID");
-        if self.offset == gpt::GUID && !guid.is_empty() {
+        if self.field.offset == gpt::GUID && !guid.is_empty() {
             let mut entry = Line::new();
-            return exact(push_guid(&mut entry, guid).is_some() && entry == self.entry);
+            return exact(push_guid(&mut entry, guid).is_some() && entry == self.field.bytes);
         }
         Match::AskTable
     }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     fn entry(text: &str) -> Option<(usize, Vec<u8>)> {
-        parse(text.as_bytes()).map(|spec| (spec.offset, spec.entry.to_vec()))
+        parse(text.as_bytes()).map(|spec| (spec.field.offset, spec.field.bytes.to_vec()))
     }
 
     fn utf16(label: &str) -> Vec<u8> {

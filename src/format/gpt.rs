@@ -4,6 +4,7 @@
 
 use super::crc32::{Crc32, crc32};
 use super::{ReadAt, u32_at, u64_at};
+use crate::text::Line;
 
 /// In an entry: the partition's own GUID.
 pub const GUID: usize = 16;
@@ -34,20 +35,27 @@ pub struct Partition {
     pub length: u64,
 }
 
-/// Looks through a disk's table for the partition whose entry has `wanted` at `offset`. `None`: there is no valid table.
+/// What the entry of a partition has, and at which offset.
+pub struct Field {
+    pub offset: usize,
+    pub bytes: Line,
+}
+
+/// Looks through a disk's table for the partition whose entry has the `wanted` field. `None`: there is no valid table.
 ///
 /// `sector` is the logical sector size in bytes (512 to 4096), `size` the disk's in bytes.
 pub fn find<R: ReadAt + ?Sized>(
     disk: &R,
     sector: u64,
     size: u64,
-    offset: usize,
-    wanted: &[u8],
+    wanted: &Field,
 ) -> Option<Partition> {
     let sectors = size.checked_div(sector)?;
+    let mut found = Partition::default();
     [1, sectors.wrapping_sub(1)]
         .iter()
-        .find_map(|lba| read_table(disk, sector, sectors, *lba, offset, wanted))
+        .find_map(|lba| read_table(disk, sector, sectors, *lba, wanted, &mut found))
+        .map(|()| found)
 }
 
 /// `None`: there is no valid table whose header is at sector `lba` of `sectors`.
@@ -57,32 +65,34 @@ fn read_table<R: ReadAt + ?Sized>(
     sector: u64,
     sectors: u64,
     lba: u64,
-    offset: usize,
-    wanted: &[u8],
-) -> Option<Partition> {
+    wanted: &Field,
+    found: &mut Partition,
+) -> Option<()> {
     let mut chunk = [0; CHUNK];
     let header = chunk.get_mut(..sector as usize)?;
     disk.read_at(lba.checked_mul(sector)?, header)?;
-    let fields: [u8; 92] = *header.first_chunk()?;
+    let crc = u32_at::<92>(header.first_chunk()?, 16);
     header.get_mut(16..20)?.fill(0);
-    let header_size = u32_at(&fields, 12) as usize;
+    let fields: &[u8; 92] = header.first_chunk()?;
+    let header_size = u32_at(fields, 12) as usize;
     if !fields.starts_with(b"EFI PART")
-        || u64_at(&fields, 24) != lba
+        || u64_at(fields, 24) != lba
         || header_size < fields.len()
-        || crc32(header.get(..header_size)?) != u32_at(&fields, 16)
+        || crc32(header.get(..header_size)?) != crc
     {
         return None;
     }
-    let entry_size = u32_at(&fields, 84);
-    let length = u32_at(&fields, 80).checked_mul(entry_size)?;
-    let table = u64_at(&fields, 72);
+    let entry_size = u32_at(fields, 84);
+    let length = u32_at(fields, 80).checked_mul(entry_size)?;
+    let table = u64_at(fields, 72);
+    let table_crc = u32_at(fields, 88);
     if !entry_size.is_power_of_two() || entry_size < ENTRY || length > MAX_TABLE || table > sectors
     {
         return None;
     }
 
     let mut crc = Crc32::new();
-    let mut found = Partition {
+    *found = Partition {
         from_backup: lba != 1,
         ..Partition::default()
     };
@@ -97,7 +107,10 @@ fn read_table<R: ReadAt + ?Sized>(
             done += ENTRY;
             let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
             let used = u64_at(entry, 0) | u64_at(entry, 8) != 0 && first <= last && last < sectors;
-            if used && here & (entry_size - 1) == 0 && entry.get(offset..)?.starts_with(wanted) {
+            if used
+                && here & (entry_size - 1) == 0
+                && entry.get(wanted.offset..)?.starts_with(&wanted.bytes)
+            {
                 found.ambiguous = found.number != 0;
                 found.number = (here >> entry_size.trailing_zeros()) + 1;
                 // Both are inside the disk, whose size in bytes is a u64.
@@ -106,5 +119,5 @@ fn read_table<R: ReadAt + ?Sized>(
             }
         }
     }
-    (crc.value() == u32_at(&fields, 88)).then_some(found)
+    (crc.value() == table_crc).then_some(())
 }

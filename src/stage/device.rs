@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::gpt;
 use toehold::format::uevent::{NONE, is, number, value};
-use toehold::spec::{Match, Spec};
+use toehold::spec::Match;
 use toehold::text::Line;
 
 /// A block device.
@@ -121,16 +121,13 @@ fn handle(boot: &mut Boot, event: &[u8]) {
 
 /// Compares one block device, at `path` below /sys, with what is looked for.
 fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
-    match boot.options.device.matches(event) {
-        Match::Yes => {}
-        Match::AskTable
-            if u64::from(number_in_table(boot, event, path, b"/../uevent"))
-                == number(event, b"PARTN") => {}
-        other => {
-            // A disk whose primary table is damaged comes without partitions.
-            if other == Match::No && is(event, b"DEVTYPE", b"disk") {
-                number_in_table(boot, event, path, b"/uevent");
-            }
+    let answer = boot.options.device.matches(event);
+    if answer != Match::Yes {
+        // A disk whose primary table is damaged comes without partitions.
+        let disk = is(event, b"DEVTYPE", b"disk");
+        if answer == Match::No && !disk
+            || u64::from(number_in_table(boot, event, path, disk)) != number(event, b"PARTN")
+        {
             return;
         }
     }
@@ -147,11 +144,11 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
     boot.schedule.only_needed = true;
 }
 
-/// The number of the partition looked for in the table of the disk that `event` is about, whose uevent file is at
-/// `path` + `file`; 0: none.
-fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u32 {
-    let Spec { entry, offset, .. } = &boot.options.device;
-    if entry.is_empty() {
+/// The number of the partition looked for in the table of the disk that `event` is about, or in that of the disk that the
+/// partition at `path` belongs to; 0: none.
+fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], disk: bool) -> u32 {
+    let field = &boot.options.device.field;
+    if field.bytes.is_empty() {
         return 0;
     }
     // A partition has its disk's number. Without one, nothing says that it is the disk that was read last.
@@ -161,14 +158,17 @@ fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], file: &[u8]) -> u
     }
     boot.search.table = (sequence, 0);
     let (mut fields, mut node) = (Line::new(), Line::new());
-    let disk = contents(&mut fields, b"/sys%%", &[path, file]);
-    let node = fill(&mut node, b"/dev/%", &[value(disk, b"DEVNAME")]);
+    let event = match disk {
+        true => event,
+        false => contents(&mut fields, b"/sys%/../uevent", &[path]),
+    };
+    let node = fill(&mut node, b"/dev/%", &[value(event, b"DEVNAME")]);
     // No medium, or a device that cannot be read: nothing to be found on it.
     let Ok(disk) = open(node, OFlags::RDONLY) else {
         return 0;
     };
     if let Ok((sector, size)) = disk.geometry()
-        && let Some(partition) = gpt::find(&disk, sector, size, *offset, entry)
+        && let Some(partition) = gpt::find(&disk, sector, size, field)
         && partition.number != 0
     {
         boot.search.ambiguous |= partition.ambiguous;

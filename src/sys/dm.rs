@@ -9,5 +9,5 @@ use toehold::text::Line;
 pub fn send(control: File, command: Command, request: &mut Line) -> Result {
     finish(request);
     // SAFETY: the buffer is as long as its header says (its capacity, see `finish`), and so writable.
-    unsafe { control.ioctl(command as u32, request.as_mut_ptr() as usize) }.map(|_| ())
+    unsafe { control.ioctl(command as u32, request.as_mut_ptr() as usize) }
 }

@@ -285,9 +285,9 @@ impl File {
     ///
     /// # Safety
     /// `argument` must be what `request` asks for.
-    pub unsafe fn ioctl(self, request: u32, argument: usize) -> Result<usize> {
+    pub unsafe fn ioctl(self, request: u32, argument: usize) -> Result {
         // SAFETY: the caller's promise.
-        check(unsafe { value3(__NR_ioctl, self.number(), request as usize, argument) })
+        unsafe { done3(__NR_ioctl, self.number(), request as usize, argument) }
     }
 
     /// A block device's logical sector size and its length, in bytes.

@@ -5,6 +5,7 @@ use super::files::{File, open};
 use super::memory::keep_numbered;
 use core::ffi::CStr;
 use core::mem::{offset_of, size_of};
+use linux_raw_sys::general::__NR_ioctl;
 use linux_raw_sys::loop_device::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -24,12 +25,13 @@ pub fn attach(image: File) -> Result<&'static CStr> {
     let control = open(c"/dev/loop-control", OFlags::RDWR)?;
     loop {
         // SAFETY: takes no argument.
-        let number = unsafe { control.ioctl(LOOP_CTL_GET_FREE, 0) }?;
+        let number =
+            check(unsafe { value2(__NR_ioctl, control.number(), LOOP_CTL_GET_FREE as usize) })?;
         let node = keep_numbered(b"/dev/loop%", number);
         let device = open(node, OFlags::RDONLY)?;
         // SAFETY: reads a loop_config.
         match unsafe { device.ioctl(LOOP_CONFIGURE, &raw const config as usize) } {
-            Ok(_) => return Ok(node),
+            Ok(()) => return Ok(node),
             // Somebody else was faster.
             Err(error) if error.is(Errno::BUSY) => {}
             Err(error) => return Err(error),

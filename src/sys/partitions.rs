@@ -45,5 +45,5 @@ pub fn add(disk: File, partition: &Partition) -> Result {
         entry: &raw const entry,
     };
     // SAFETY: reads the argument and the entry that it points to.
-    unsafe { disk.ioctl(BLKPG, &raw const argument as usize) }.map(|_| ())
+    unsafe { disk.ioctl(BLKPG, &raw const argument as usize) }
 }

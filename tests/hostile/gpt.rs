@@ -1,6 +1,7 @@
 //! Partition tables cut off and with each bit flipped: the right partition or none, never another.
 
 use toehold::format::gpt;
+use toehold::text::Line;
 
 use crate::each_flip;
 use crate::samples::{Entry, Table};
@@ -39,10 +40,16 @@ const WANTED: [(usize, &[u8]); 2] = [
     (gpt::NAME, b"U\0S\0R\0-\0A\0\0\0"),
 ];
 
+/// What to look for.
+pub fn field(offset: usize, bytes: &[u8]) -> gpt::Field {
+    let bytes = Line::from_slice(bytes).unwrap();
+    gpt::Field { offset, bytes }
+}
+
 /// Number, first byte and length of what is found for each of [`WANTED`]; `None` where the table is refused.
 pub fn partitions(disk: &[u8], size: u64) -> [Option<(u32, u64, u64)>; 2] {
     WANTED.map(|(offset, wanted)| {
-        let found = gpt::find(disk, SECTOR as u64, size, offset, wanted)?;
+        let found = gpt::find(disk, SECTOR as u64, size, &field(offset, wanted))?;
         assert!(!found.ambiguous);
         Some((found.number, found.start, found.length))
     })

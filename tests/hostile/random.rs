@@ -6,7 +6,7 @@ use toehold::format::{dm, filesystem, glob, gpt, mount_options};
 use toehold::spec::Spec;
 use toehold::text::Line;
 
-use crate::gpt::{RIGHT, TABLE, partitions};
+use crate::gpt::{RIGHT, TABLE, field, partitions};
 use crate::plan::{plan, seal, walk};
 use crate::samples;
 use crate::superblocks::{Sparse, superblocks, table};
@@ -40,8 +40,8 @@ proptest! {
 
     #[test]
     fn random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..2048), sector in 0u64..5000, number in any::<u64>()) {
-        gpt::find(&bytes[..], sector, bytes.len() as u64, gpt::GUID, &[0; 16]);
-        gpt::find(&bytes[..], 512, number, gpt::NAME, b"");
+        gpt::find(&bytes[..], sector, bytes.len() as u64, &field(gpt::GUID, &[0; 16]));
+        gpt::find(&bytes[..], 512, number, &field(gpt::NAME, b""));
         filesystem::detect(&bytes[..]);
         let _ = Plan::parse(&bytes);
         ask(&bytes);

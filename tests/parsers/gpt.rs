@@ -8,7 +8,7 @@ use ::gpt::GptConfig;
 use ::gpt::disk::LogicalBlockSize;
 use ::gpt::mbr::ProtectiveMBR;
 use ::gpt::partition_types::LINUX_FS;
-use toehold::format::gpt::{Partition, find};
+use toehold::format::gpt::{Field, Partition, find};
 use toehold::spec::Spec;
 use uuid::{Uuid, uuid};
 
@@ -17,17 +17,16 @@ use crate::tools::run;
 const FIRST: Uuid = uuid!("7130c94a-213a-4e5a-8e26-6cce9662f132");
 const SECOND: Uuid = uuid!("e03dd35c-7c2d-4a47-b3fe-27f15780a57c");
 
-/// What [`find`] says for a SPEC.
-pub fn look(disk: &[u8], sector: usize, spec: &str) -> Option<Partition> {
+/// What a SPEC looks for in a table.
+pub fn field(spec: &str) -> Field {
     let mut wanted = Spec::none();
     wanted.read(spec.as_bytes()).unwrap();
-    find(
-        disk,
-        sector as u64,
-        disk.len() as u64,
-        wanted.offset,
-        &wanted.entry,
-    )
+    wanted.field
+}
+
+/// What [`find`] says for a SPEC.
+pub fn look(disk: &[u8], sector: usize, spec: &str) -> Option<Partition> {
+    find(disk, sector as u64, disk.len() as u64, &field(spec))
 }
 
 /// A whole table's answer for a partition with these sectors.

@@ -2,7 +2,7 @@
 
 use toehold::format::gpt::find;
 
-use crate::gpt::{NOT_THERE, at, look, survives};
+use crate::gpt::{NOT_THERE, at, field, look, survives};
 use crate::samples::{Entry, Table};
 
 fn entry(byte: u8, name: &'static str, sectors: (u64, u64)) -> Entry {
@@ -119,14 +119,14 @@ fn no_tables() {
     for sector in [0, 1, 91, 256, 8192, u64::MAX] {
         let disk = good.build();
         assert_eq!(
-            find(&disk[..], sector, disk.len() as u64, 16, &[0x11; 16]),
+            find(&disk[..], sector, disk.len() as u64, &field(ONES)),
             None,
             "{sector}"
         );
     }
     for size in [0, 1, 511, 512, 1023] {
         assert_eq!(
-            find(&good.build()[..size as usize], 512, size, 16, &[0x11; 16]),
+            find(&good.build()[..size as usize], 512, size, &field(ONES)),
             None,
             "{size}"
         );

@@ -37,8 +37,8 @@ proptest! {
         let guid = if upper { guid.to_uppercase() } else { guid };
         let text = format!("PARTUUID={guid}");
         let spec = spec(text.as_bytes()).unwrap();
-        prop_assert_eq!(&spec.entry[..], uuid::Uuid::from_bytes(bytes).to_bytes_le());
-        prop_assert_eq!(spec.offset, gpt::GUID);
+        prop_assert_eq!(&spec.field.bytes[..], uuid::Uuid::from_bytes(bytes).to_bytes_le());
+        prop_assert_eq!(spec.field.offset, gpt::GUID);
         let event = format!("PARTN=1\nPARTUUID={}\n", guid.to_lowercase());
         prop_assert_eq!(spec.matches(event.as_bytes()), Match::Yes);
     }
@@ -46,14 +46,14 @@ proptest! {
     #[test]
     fn labels(label in "\\PC{0,40}") {
         let text = [b"PARTLABEL=", label.as_bytes()].concat();
-        prop_assert_eq!(spec(&text).map(|spec| spec.entry.to_vec()), units(label.as_bytes()));
+        prop_assert_eq!(spec(&text).map(|spec| spec.field.bytes.to_vec()), units(label.as_bytes()));
     }
 
     /// Bytes near to UTF-8: leading and continuation bytes in any order.
     #[test]
     fn labels_that_are_no_text(label in prop::collection::vec(prop_oneof![Just(b'a'), 0x80u8..], 1..6)) {
         let text = [b"PARTLABEL=", &label[..]].concat();
-        prop_assert_eq!(spec(&text).map(|spec| spec.entry.to_vec()), units(&label));
+        prop_assert_eq!(spec(&text).map(|spec| spec.field.bytes.to_vec()), units(&label));
     }
 }
 
@@ -66,7 +66,7 @@ fn labels_at_the_edges_of_utf8() {
                 let mut label = vec![first, second, 0x80, 0xBF, 0x80, 0x80];
                 label.truncate(len);
                 let text = [b"PARTLABEL=", &label[..]].concat();
-                let found = spec(&text).map(|spec| spec.entry.to_vec());
+                let found = spec(&text).map(|spec| spec.field.bytes.to_vec());
                 assert_eq!(found, units(&label), "{label:x?}");
             }
         }
