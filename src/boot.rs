@@ -2,7 +2,7 @@
 
 use crate::journal::Journal;
 use crate::stage::device::{self, Search};
-use crate::stage::modules;
+use crate::stage::{Run, modules};
 use crate::sys::clock;
 use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
@@ -60,11 +60,7 @@ impl Boot {
     }
 
     /// Runs a stage, and logs its end.
-    pub fn perform(
-        &mut self,
-        stage: Stage,
-        run: fn(&mut Self) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
+    pub fn perform(&mut self, stage: Stage, run: Run) -> Result<(), Problem> {
         device::check_alone(self)?;
         self.stage = stage;
         run(self)?;

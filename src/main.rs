@@ -14,7 +14,7 @@ mod sys;
 
 use boot::Boot;
 use core::convert::Infallible;
-use stage::{device, kernel_fs, modules, stage2, switch_root, usr, verity};
+use stage::{Run, device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
 use toehold::failure::{Problem, Stage};
 
@@ -45,7 +45,8 @@ fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Problem> {
     Err(boot.execute(arguments))
 }
 
-const STAGES: [(Stage, fn(&mut Boot) -> Result<(), Problem>); 7] = [
+/// In their order.
+const STAGES: [(Stage, Run); 7] = [
     (Stage::KernelFs, kernel_fs::run),
     (Stage::Modules, modules::run),
     (Stage::Device, device::run),

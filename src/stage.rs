@@ -1,5 +1,11 @@
 //! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`].
 
+use crate::boot::Boot;
+use toehold::failure::Problem;
+
+/// What a stage is: it does its part of the boot, or says why it cannot.
+pub type Run = fn(&mut Boot) -> Result<(), Problem>;
+
 pub mod device;
 pub mod kernel_fs;
 pub mod modules;
