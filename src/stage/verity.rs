@@ -123,8 +123,8 @@ impl Target<'_> {
     /// the policy, and makes the device known. Returns its node.
     fn activate(&mut self, minor: usize, policy: &[u8]) -> Result<&'static CStr, Problem> {
         self.set_table(b"", Step::Load)?;
-        let target = keep_numbered(b"/dev/dm-%", minor);
-        files::probe(target, self.superblock.data_block_size() as usize).at(Step::Probe)?;
+        let device = keep_numbered(b"/dev/dm-%", minor);
+        files::probe(device, self.superblock.data_block_size() as usize).at(Step::Probe)?;
         self.send(Command::TableStatus).at(Step::Probe)?;
         if dm::status(&self.request) != Some(b'V') {
             return Err(Step::Probe.refused());
@@ -133,7 +133,8 @@ impl Target<'_> {
             self.set_table(policy, Step::Arm)?;
         }
         let node = keep(b"/dev/mapper/%", &[self.name]);
-        symlink(target, node)
+        // As udev itself would make it.
+        symlink(keep_numbered(b"../dm-%", minor), node)
             .and_then(|()| tell_udev(self.name))
             .at(Step::Node)?;
         Ok(node)
