@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{cache, paths, tools};
 
@@ -27,7 +27,7 @@ impl Apt {
             }
             fs::write(folder.join("status"), "")?;
             fs::write(folder.join("debian.sources"), &sources)?;
-            fs::write(folder.join("apt.conf"), configuration(folder))?;
+            fs::write(folder.join("apt.conf"), configuration(folder, suite))?;
             let apt = Self {
                 folder: folder.to_owned(),
             };
@@ -53,7 +53,7 @@ impl Apt {
 
     /// Runs `fetch`, and once more with new package lists if it fails: the lists may name files that the mirror no
     /// longer has.
-    fn fresh<T>(&self, fetch: impl Fn() -> Result<T>) -> Result<T> {
+    pub fn fresh<T>(&self, fetch: impl Fn() -> Result<T>) -> Result<T> {
         let _lock = cache::lock(&self.folder.join("private.lock"))?;
         fetch().or_else(|_| {
             self.update()?;
@@ -76,24 +76,15 @@ impl Apt {
             .with_context(|| format!("{metapackage} depends on no package named {prefix}…"))
     }
 
-    /// Downloads one package; returns the path of the `.deb` in `folder`.
-    pub fn download(&self, package: &str, folder: &Path) -> Result<PathBuf> {
-        self.fresh(|| {
-            let mut download = self.command("apt-get");
-            tools::run(download.args(["download", package]).current_dir(folder))
-        })?;
-        let prefix = format!("{package}_");
-        let debs: Vec<PathBuf> = debs(folder)?
-            .into_iter()
-            .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-            })
-            .collect();
-        match debs.as_slice() {
-            [deb] => Ok(deb.clone()),
-            _ => bail!("apt-get download {package} left {} files", debs.len()),
+    /// Downloads one package and unpacks it into `root`, without what it depends on; within [`Apt::fresh`].
+    pub fn unpack(&self, package: &str, root: &Path) -> Result<()> {
+        let mut download = self.command("apt-get");
+        tools::run(download.args(["download", package]).current_dir(root))?;
+        for deb in debs(root)? {
+            unpack(&deb, root)?;
+            fs::remove_file(deb)?;
         }
+        Ok(())
     }
 
     /// Downloads packages with everything that they depend on, and unpacks all of it into `root`.
@@ -123,7 +114,7 @@ impl Apt {
 }
 
 /// Unpacks a `.deb` into `root` without running anything in it.
-pub fn unpack(deb: &Path, root: &Path) -> Result<()> {
+fn unpack(deb: &Path, root: &Path) -> Result<()> {
     let mut command = tools::DPKG_DEB.command()?;
     tools::run(command.arg("-x").arg(deb).arg(root))?;
     Ok(())
@@ -156,10 +147,15 @@ fn dependencies(stanza: &str) -> Vec<String> {
 
 /// apt's configuration for a private directory. The machine's own is read before it, for the sake of its proxies and
 /// mirrors' credentials, and the hooks in it are dropped.
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, suite: &str) -> String {
     let folder = folder.display();
+    // A suite that adds to another is taken from only where that is asked for.
+    let release = match sources::base(suite) == suite {
+        true => String::new(),
+        false => format!("APT::Default-Release \"{suite}\";\n"),
+    };
     format!(
-        r#"Dir::State "{folder}";
+        r#"{release}Dir::State "{folder}";
 Dir::State::lists "{folder}/lists";
 Dir::State::status "{folder}/status";
 Dir::Cache "{folder}";

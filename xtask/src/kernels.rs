@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{self, Apt};
+use crate::apt::Apt;
 use crate::progress;
 use crate::{cache, paths, tools};
+
+pub mod headers;
 
 /// The kernels that tests know, by the names that `--kernel` takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, clap::ValueEnum)]
@@ -27,7 +29,8 @@ pub enum Series {
 }
 
 impl Series {
-    fn name(self) -> &'static str {
+    /// As `--kernel` takes it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Cloud61 => "6.1",
             Self::Generic61 => "6.1-generic",
@@ -114,18 +117,18 @@ fn unpack(series: Series, folder: &Path) -> Result<()> {
     let (suite, metapackage) = series.source();
     let step = progress::step(format!("fetching Debian's kernel {}", series.name()));
     let apt = Apt::open(suite)?;
-    let image = apt.resolve(metapackage, "linux-image-")?;
-    // All of the kernel, or a package that only names those with the kernel, its modules and its configuration.
-    let mut packages = apt.dependencies(&image)?;
-    packages.retain(|name| PARTS.iter().any(|part| name.starts_with(part)));
-    packages.push(image);
-    for package in packages {
-        step.now(&format!("fetching {package}"));
-        let deb = apt.download(&package, folder)?;
-        step.now(&format!("unpacking {package}"));
-        apt::unpack(&deb, folder)?;
-        fs::remove_file(deb)?;
-    }
+    apt.fresh(|| {
+        let image = apt.resolve(metapackage, "linux-image-")?;
+        // All of the kernel, or a package that only names those with the kernel, its modules and its configuration.
+        let mut packages = apt.dependencies(&image)?;
+        packages.retain(|name| PARTS.iter().any(|part| name.starts_with(part)));
+        packages.push(image);
+        for package in packages {
+            step.now(&format!("fetching {package}"));
+            apt.unpack(&package, folder)?;
+        }
+        Ok(())
+    })?;
     step.done();
     Ok(())
 }

@@ -29,6 +29,8 @@ pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
 pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
 pub const MODPROBE: Tool = tool("modprobe", "kmod");
+pub const MAKE: Tool = tool("make", "make");
+pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 
 /// What a demo disk is made with, whichever filesystems it has.
@@ -42,7 +44,7 @@ pub const DISK: &[Tool] = &[
 ];
 
 /// What tests and comparisons need besides.
-const OTHERS: &[Tool] = &[QEMU, SGDISK, DEPMOD, MODPROBE, DPKG_DEB];
+const OTHERS: &[Tool] = &[QEMU, SGDISK, DEPMOD, MODPROBE, MAKE, GCC, DPKG_DEB];
 
 /// Everything.
 pub fn all() -> Vec<Tool> {

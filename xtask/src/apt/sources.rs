@@ -36,7 +36,7 @@ struct Source {
 
 /// The private source list (deb822) for `suite`: from the mirrors that the apt sources below `root` name for Debian, with
 /// the security and update suites where they name those and `suite` has any; otherwise from `mirror`, the value of
-/// [`MIRROR`].
+/// [`MIRROR`]. A suite like `bookworm-backports` is not complete by itself: its base comes with it.
 pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<String> {
     let mut stanzas = BTreeMap::new();
     for source in machine(root)? {
@@ -80,9 +80,13 @@ pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<Strin
         };
         stanzas = BTreeMap::from([(String::new(), source)]);
     }
-    // Neither the development suite nor a pocket (`bookworm-backports`) has pockets.
-    if suite.contains('-') || ["sid", "unstable"].contains(&suite) {
+    let base = base(suite);
+    // The development suite has neither security nor updates.
+    if ["sid", "unstable"].contains(&base) {
         stanzas.retain(|pocket, _| pocket.is_empty());
+    }
+    if let Some(pocket) = suite.strip_prefix(base).filter(|rest| !rest.is_empty()) {
+        stanzas.insert(pocket.to_owned(), stanzas[""].clone());
     }
     let stanzas: Vec<String> = stanzas
         .iter()
@@ -93,10 +97,15 @@ pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<Strin
                 .iter()
                 .map(|(key, value)| format!("{key}: {value}\n"))
                 .collect();
-            format!("Types: deb\nURIs: {uris}\nSuites: {suite}{pocket}\nComponents: main\n{kept}")
+            format!("Types: deb\nURIs: {uris}\nSuites: {base}{pocket}\nComponents: main\n{kept}")
         })
         .collect();
     Ok(stanzas.join("\n"))
+}
+
+/// The suite that another one adds to, or that is complete by itself.
+pub fn base(suite: &str) -> &str {
+    suite.split('-').next().unwrap_or(suite)
 }
 
 /// Every enabled binary source of the machine whose root folder is `root`.
@@ -221,14 +230,23 @@ mod tests {
              Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main\n\
              Signed-By: /keys.gpg\n"
         );
-        for suite in ["bookworm-backports", "sid"] {
-            assert_eq!(
-                private(root.path(), suite, None).unwrap(),
-                format!(
-                    "Types: deb\nURIs: http://mirror/debian\nSuites: {suite}\nComponents: main\nSigned-By: /keys.gpg\n"
-                )
-            );
-        }
+        let suites = |suite| -> Vec<String> {
+            let text = private(root.path(), suite, None).unwrap();
+            let suites = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("Suites: "));
+            suites.map(str::to_owned).collect()
+        };
+        assert_eq!(suites("sid"), ["sid"]);
+        assert_eq!(
+            suites("bookworm-backports"),
+            [
+                "bookworm",
+                "bookworm-backports",
+                "bookworm-security",
+                "bookworm-updates"
+            ]
+        );
     }
 
     #[test]
