@@ -37,9 +37,11 @@ pub struct Report {
     pub dmsetup_table: Output,
     pub dmsetup_status: Output,
     pub loops: Vec<Loop>,
+    /// Names of all block devices, partitions too.
+    pub block_devices: Vec<String>,
     /// Whether a file can be created in `/`.
     pub root_is_writable: bool,
-    /// Every process of user space but this one.
+    /// Every process of user space but this one, when none of them was about to end any more.
     pub processes: Vec<Process>,
     /// Lines of the kernel log that begin with `toehold: `.
     pub messages: Vec<String>,
@@ -87,6 +89,12 @@ pub struct Process {
     pub pid: u32,
     pub parent: u32,
     pub name: String,
+    /// As in /proc/PID/stat: `S` sleeps, `D` does so whatever comes.
+    pub state: String,
+    /// Number of the system call that it is in, if any.
+    pub call: Option<u32>,
+    /// How often it gave its processor away.
+    pub switches: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

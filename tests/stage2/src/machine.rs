@@ -6,7 +6,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use rustix::process::WaitOptions;
 use toehold_stage2::{Dm, Loop, Process, Report, mount};
 
 /// Gathers everything but what other programs have to say.
@@ -36,6 +39,7 @@ pub fn state() -> Report {
             uuid: file("/sys/block/dm-0/dm/uuid"),
         }),
         loops: loops(),
+        block_devices: names("/sys/class/block"),
         root_is_writable: File::create("/stage2.was.here").is_ok(),
         processes: processes(),
         messages: messages(),
@@ -124,6 +128,27 @@ fn loops() -> Vec<Loop> {
         .collect()
 }
 
+/// Waits for the processes that the init left to finish its work: one that empties the initramfs, and those that load
+/// modules. They are children of this one, as of any other that goes on as PID 1. Those that sleep uninterruptibly and do not
+/// move are not waited for.
+pub fn settle() {
+    const LIMIT: Duration = Duration::from_secs(10);
+    const STILL: Duration = Duration::from_secs(3);
+    let began = Instant::now();
+    let (mut left, mut since) = (processes(), began);
+    while !left.is_empty() && began.elapsed() < LIMIT {
+        if left.iter().all(|process| process.state == "D") && since.elapsed() > STILL {
+            return;
+        }
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        sleep(Duration::from_millis(20));
+        let now = processes();
+        if now != left {
+            (left, since) = (now, Instant::now());
+        }
+    }
+}
+
 /// Processes of user space: neither this one, nor kthreadd (2) and its children.
 fn processes() -> Vec<Process> {
     let mut found = Vec::new();
@@ -139,6 +164,12 @@ fn processes() -> Vec<Process> {
                 pid,
                 parent,
                 name: field("Name:"),
+                state: field("State:").chars().take(1).collect(),
+                call: file(format!("/proc/{pid}/syscall"))
+                    .split(' ')
+                    .next()
+                    .and_then(|number| number.parse().ok()),
+                switches: field("voluntary_ctxt_switches:").parse().unwrap_or(0),
             });
         }
     }

@@ -20,6 +20,7 @@ const USR: &str = "/sysusr/usr";
 
 fn main() {
     let _ = fs::write("/dev/kmsg", HELLO);
+    machine::settle();
     let mut report = machine::state();
     if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
     {
