@@ -27,8 +27,7 @@ impl Boot {
         device::drain(self);
         while let Some(module) = self.schedule.next(&self.plan) {
             match process::spawn(|| {
-                let suffix = self.plan.text(Key::Suffix);
-                modules::load(module.name, suffix, module.options, self.crashed)
+                modules::load(module.name, self.plan.text(Key::Suffix), module.options)
                     .map_or_else(Error::number, |()| 0)
             }) {
                 Ok(child) => self.schedule.started(module.number, child),
@@ -155,7 +154,6 @@ impl Boot {
     /// Writes down what became of a module.
     fn settle(&mut self, index: usize, state: State) {
         self.moved = true;
-        self.crashed |= state == State::CRASHED;
         self.schedule.settle(index, state);
         // No such device: the driver looked for its hardware and found none.
         if state != State::LOADED && state.error() != Errno::NODEV.raw_os_error() as usize {

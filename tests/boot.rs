@@ -1,21 +1,51 @@
 //! Real kernels booted in QEMU: each scenario asserts what stage 2 reports, or the exact line of the failure.
 
-use std::time::Duration;
-
 use xtask::disk::{Disk, Filesystem, Recipe};
 use xtask::kernels::Series;
-use xtask::qemu::Interface;
 
 use harness::Boot;
+use initrds::Wanted;
 
+/// Makes one test of each scenario and kernel.
+macro_rules! on_three_kernels {
+    ($($scenario:ident)*) => {$(
+        mod $scenario {
+            use xtask::kernels::Series;
+
+            #[test]
+            fn linux_6_1_generic() {
+                super::$scenario(Series::Generic61);
+            }
+
+            #[test]
+            fn linux_6_12_cloud() {
+                super::$scenario(Series::Cloud612);
+            }
+
+            #[test]
+            fn linux_7_2_cloud() {
+                super::$scenario(Series::Cloud72);
+            }
+        }
+    )*};
+}
+
+#[path = "boot/drivers.rs"]
+mod drivers;
 #[path = "boot/expect.rs"]
 mod expect;
 #[path = "boot/failures.rs"]
 mod failures;
 #[path = "boot/harness.rs"]
 mod harness;
+#[path = "boot/initrds.rs"]
+mod initrds;
 #[path = "boot/memory.rs"]
 mod memory;
+#[path = "boot/misbehaving.rs"]
+mod misbehaving;
+#[path = "boot/modules.rs"]
+mod modules;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";
@@ -107,55 +137,6 @@ fn partuuid_in_upper_case() {
 }
 
 #[test]
-fn disk_on_ahci() {
-    // The cloud kernel has no driver for it.
-    let booted = Boot {
-        kernel: Series::Generic61,
-        interface: Interface::Ahci,
-        ..Boot::default()
-    }
-    .stage2();
-    expect::everything(&booted, IMAGE);
-    assert!(booted.report.modules.iter().any(|module| module == "ahci"));
-}
-
-#[test]
-fn disk_on_nvme() {
-    let booted = Boot {
-        interface: Interface::Nvme,
-        names: &["nvme"],
-        words: |disk| disk.words_for("/dev/nvme0n1p2"),
-        ..Boot::default()
-    }
-    .stage2();
-    expect::everything(&booted, IMAGE);
-}
-
-#[test]
-fn disk_plugged_in_three_seconds_late() {
-    let mut ready = Boot {
-        interface: Interface::VirtioScsi,
-        ..Boot::default()
-    }
-    .ready();
-    ready.machine.unplugged = true;
-    let mut running = ready.machine.start().expect("QEMU");
-    assert!(
-        running.wait_for("toehold: stage=modules done"),
-        "the modules stage was not reached"
-    );
-    std::thread::sleep(Duration::from_secs(3));
-    running.plug().expect("a disk plugged in");
-    let booted = ready.stage2(running);
-    expect::everything(&booted, IMAGE);
-    let waited = booted.stage("device") - booted.stage("modules");
-    assert!(
-        waited > Duration::from_millis(2500),
-        "the device was there after {waited:?}"
-    );
-}
-
-#[test]
 fn primary_gpt_header_destroyed() {
     // Without the word `gpt` the kernel itself gives up on such a disk, and shows no partition.
     for append in ["", "gpt"] {
@@ -200,7 +181,10 @@ fn flatcar_profile_on_the_generic_kernel() {
     }
     let booted = Boot {
         kernel: Series::Generic61,
-        profile: "flatcar.toml",
+        initrd: Wanted {
+            profile: "flatcar.toml",
+            ..Wanted::DEMO
+        },
         recipe: Recipe {
             usr_bytes: Some(HASH_OFFSET),
             image_path: IMAGE.to_owned(),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use xtask::disk::{Disk, Recipe};
+use xtask::qemu::Interface;
 
-use crate::harness::Boot;
+use crate::harness::{Boot, Other};
+use crate::initrds::Wanted;
 
 /// Block 0 of /usr cannot be read through verity.
 const PROBE: &str = "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2";
@@ -111,7 +113,7 @@ fn no_such_partition() {
 #[test]
 fn two_disks_with_the_same_identifiers() {
     let outcome = Boot {
-        twin: true,
+        others: Some((1, Interface::VirtioBlk, Other::Twin)),
         ..Boot::default()
     }
     .fails("FAILED stage=device step=ambiguous errno=- subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");
@@ -151,7 +153,10 @@ fn verity_without_root_hash() {
 fn reboot_after_the_prompt() {
     let outcome = Boot {
         words: without_root_hash,
-        prompt_seconds: 4,
+        initrd: Wanted {
+            prompt_seconds: 4,
+            ..Wanted::DEMO
+        },
         ..Boot::default()
     }
     .fails("FAILED stage=verity step=options errno=- subject=verity.usrhash");

@@ -1,6 +1,7 @@
 //! Memory: little is enough, and what the initramfs took is free again.
 
 use crate::harness::Boot;
+use crate::initrds::Wanted;
 use crate::{IMAGE, expect};
 
 const MIB: u64 = 1 << 20;
@@ -28,7 +29,10 @@ fn little_memory() {
 fn initramfs_is_freed() {
     let available = |ballast, append| {
         let booted = Boot {
-            ballast,
+            initrd: Wanted {
+                ballast,
+                ..Wanted::DEMO
+            },
             append,
             ..Boot::default()
         }

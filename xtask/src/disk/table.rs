@@ -22,10 +22,11 @@ pub const USR: u32 = 2;
 
 const SECTOR: u64 = 512;
 
-/// Creates the disk `path` with its table; `/usr` takes `bytes` from `offset` on, both multiples of 1 MiB.
+/// Creates the disk `path` with its table; `/usr` takes `bytes` from `offset` on, both multiples of 1 MiB. The disk's length
+/// is a power of two, as QEMU wants it of an SD card.
 pub fn write(path: &Path, offset: u64, bytes: u64) -> Result<()> {
     let end = offset + bytes;
-    let total = end + 5 * MIB;
+    let total = (end + 5 * MIB).next_power_of_two();
     let mut file = File::options()
         .read(true)
         .write(true)

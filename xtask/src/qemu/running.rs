@@ -1,0 +1,131 @@
+//! A running machine: its console followed, disks put in, and its end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use toehold_stage2::Report;
+
+use super::qmp::Qmp;
+use crate::console::Log;
+
+/// A machine that was started; dropping it ends it.
+pub struct Running {
+    pub(super) child: Child,
+    pub(super) lines: Receiver<String>,
+    pub(super) log: Log,
+    pub(super) deadline: Instant,
+    /// Devices that [`Running::plug`] puts in, as `-device` has them.
+    pub(super) unplugged: Vec<String>,
+    pub(super) room: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a machine ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub log: Log,
+    /// What stage 2 reported, if it came to that.
+    pub report: Option<Report>,
+    /// The machine did not end by itself.
+    pub timed_out: bool,
+}
+
+impl Running {
+    /// Follows the console up to a line that contains `text`; false if the machine ends before, or its time does.
+    pub fn wait_for(&mut self, text: &str) -> bool {
+        while let Ok(line) = self.next() {
+            let found = line.contains(text);
+            self.log.lines.push(line);
+            if found {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn next(&self) -> Result<String, RecvTimeoutError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.lines.recv_timeout(left)
+    }
+
+    /// Puts the disks in that are [`Drive::unplugged`](super::Drive::unplugged).
+    pub fn plug(&self) -> Result<()> {
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        for device in &self.unplugged {
+            let (driver, options) = device.split_once(',').context("a device without options")?;
+            let options = options
+                .split(',')
+                .filter_map(|option| option.split_once('='))
+                .chain([("driver", driver)])
+                .map(|(key, value)| (key.to_owned(), value.into()));
+            qmp.execute("device_add", options.collect())?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the machine ends by itself, or ends it when its time is over.
+    pub fn finish(mut self) -> Result<Outcome> {
+        let timed_out = loop {
+            match self.next() {
+                Ok(line) => self.log.lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break false,
+                Err(RecvTimeoutError::Timeout) => break true,
+            }
+        };
+        if timed_out {
+            self.child.kill().context("cannot end QEMU")?;
+        }
+        let status = self.child.wait()?;
+        if !timed_out && !status.success() {
+            let errors = fs::read_to_string(self.room.path().join("stderr")).unwrap_or_default();
+            bail!("QEMU failed: {status}\n{}", errors.trim());
+        }
+        let report = fs::read_to_string(self.room.path().join("report")).unwrap_or_default();
+        let report = match report.trim() {
+            "" => None,
+            line => Some(
+                serde_json::from_str(line)
+                    .with_context(|| format!("stage 2's report is damaged: {line}"))?,
+            ),
+        };
+        Ok(Outcome {
+            log: std::mem::take(&mut self.log),
+            report,
+            timed_out,
+        })
+    }
+}
+
+/// Reads a console's lines as they come, into a file and onto this terminal as well where that is asked for.
+pub(super) fn follow(output: ChildStdout, mut log: Option<File>, echo: bool) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            if let Some(log) = &mut log {
+                let _ = log.write_all(&line);
+            }
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if echo {
+                println!("{text}");
+            }
+            if sender.send(text).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    lines
+}
