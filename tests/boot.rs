@@ -44,6 +44,8 @@ mod initrds;
 mod memory;
 #[path = "boot/misbehaving.rs"]
 mod misbehaving;
+#[path = "boot/modprobe.rs"]
+mod modprobe;
 #[path = "boot/modules.rs"]
 mod modules;
 

@@ -47,6 +47,8 @@ pub struct Report {
     pub messages: Vec<String>,
     /// Files read below /usr and their bytes, where the command line asks for it.
     pub read: Option<Read>,
+    /// What `/sbin/modprobe -q --` was asked, in turn, and what it exited with.
+    pub asked: Vec<(String, Option<i32>)>,
 }
 
 /// One line of /proc/self/mountinfo.

@@ -128,6 +128,15 @@ fn loops() -> Vec<Loop> {
         .collect()
 }
 
+/// What every other init would have done.
+pub fn mount_kernel_filesystems() -> rustix::io::Result<()> {
+    use rustix::mount::{MountFlags, mount};
+    for (fstype, point) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
+        mount(fstype, point, fstype, MountFlags::empty(), None)?;
+    }
+    Ok(())
+}
+
 /// Waits for the processes that the init left to finish its work: one that empties the initramfs, and those that load
 /// modules. They are children of this one, as of any other that goes on as PID 1. Those that sleep uninterruptibly and do not
 /// move are not waited for.

@@ -1,6 +1,9 @@
 //! Stage 2 of the tests: runs as PID 1, reports the state of the machine on the second serial line, and powers off.
 //!
 //! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits.
+//!
+//! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
+//! `stage2.mount=TYPE` the kernel, which asks modprobe.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,9 +22,17 @@ const REPORT: &str = "/dev/ttyS1";
 const USR: &str = "/sysusr/usr";
 
 fn main() {
+    let mut asked = Vec::new();
+    if !Path::new("/proc/self").exists() {
+        if let Err(error) = machine::mount_kernel_filesystems() {
+            panic!("cannot mount the kernel's filesystems: {error}");
+        }
+        asked = ask();
+    }
     let _ = fs::write("/dev/kmsg", HELLO);
     machine::settle();
     let mut report = machine::state();
+    report.asked = asked;
     if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
     {
         std::thread::sleep(Duration::from_secs(seconds));
@@ -47,6 +58,29 @@ fn main() {
             format!("toehold-stage2: cannot power off: {error}"),
         );
     }
+}
+
+/// Asks for modules as the kernel does.
+fn ask() -> Vec<(String, Option<i32>)> {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let names = word(&cmdline, "stage2.ask").unwrap_or_default().split(',');
+    let asked = names
+        .map(|name| {
+            let code = run("/sbin/modprobe", &["-q", "--", name]).code;
+            (name.to_owned(), code)
+        })
+        .collect();
+    if let Some(fstype) = word(&cmdline, "stage2.mount") {
+        // There is nothing to be mounted; what it is about is that the kernel looks for the filesystem's module.
+        let _ = rustix::mount::mount(
+            "none",
+            "/tmp",
+            fstype,
+            rustix::mount::MountFlags::empty(),
+            None,
+        );
+    }
+    asked
 }
 
 /// The value of a word of the kernel command line.
