@@ -92,7 +92,7 @@ fn initrd_for_another_kernel(kernel: Series) {
         format!(
             "toehold: this is Linux {running}, the modules are for {planned}: build the initrd again"
         ),
-        "toehold: module dm-mod: ENOEXEC".to_owned(),
+        "toehold: module dm_mod: ENOEXEC".to_owned(),
     ] {
         assert!(outcome.log.contains(&line), "{}", outcome.log.tail(60));
     }
@@ -102,7 +102,7 @@ fn dm_verity_missing(kernel: Series) {
     Boot {
         kernel,
         initrd: Wanted {
-            without: "dm-verity",
+            without: "dm_verity",
             ..Wanted::DEMO
         },
         ..Boot::default()
