@@ -22,6 +22,8 @@ pub struct Boot {
     pub stage: Stage,
     /// Something came of what is waited for, since the clock was last read.
     pub moved: bool,
+    /// The init function of a module has crashed.
+    pub crashed: bool,
     /// What is being worked on: the subject of a failure.
     pub subject: Option<&'static [u8]>,
     /// Readable when a child has ended.
@@ -47,6 +49,7 @@ impl Boot {
         schedule: Schedule::none(),
         children: files::STDIN,
         moved: false,
+        crashed: false,
         stall: 0,
     };
 

@@ -27,7 +27,8 @@ impl Boot {
         device::drain(self);
         while let Some(module) = self.schedule.next(&self.plan) {
             match process::spawn(|| {
-                modules::load(module.name, self.plan.text(Key::Suffix), module.options)
+                let suffix = self.plan.text(Key::Suffix);
+                modules::load(module.name, suffix, module.options, self.crashed)
                     .map_or_else(Error::number, |()| 0)
             }) {
                 Ok(child) => self.schedule.started(module.number, child),
@@ -154,6 +155,7 @@ impl Boot {
     /// Writes down what became of a module.
     fn settle(&mut self, index: usize, state: State) {
         self.moved = true;
+        self.crashed |= state == State::CRASHED;
         self.schedule.settle(index, state);
         // No such device: the driver looked for its hardware and found none.
         if state != State::LOADED && state.error() != Errno::NODEV.raw_os_error() as usize {

@@ -15,6 +15,8 @@ pub fn run(boot: &mut Boot, name: &'static [u8]) -> Result<(), Problem> {
     kernel_fs::read_plan(boot)?;
     boot.options.timeout = PATIENCE;
     boot.schedule.only_needed = true;
+    // It may be: nobody tells.
+    boot.crashed = true;
     if !boot.need(name) {
         return Err(Step::Module.refused());
     }

@@ -1,7 +1,7 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
 use crate::boot::Boot;
-use crate::sys::files::{self, make_directory, open};
+use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
 use core::ffi::CStr;
@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{At, Problem, Step};
-use toehold::format::plan::{self, Plan};
+use toehold::format::plan::{self, Key, Plan};
 use toehold::text::Line;
 
 const HARDENED: MountFlags = MountFlags::NOSUID
@@ -70,6 +70,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let line = keep_one(&line).to_bytes();
 
     read_plan(boot)?;
+    check_release(boot);
 
     boot.options
         .read(line, &boot.plan, &mut boot.stage)
@@ -77,6 +78,19 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             boot.subject = Some(word.name());
             Step::Options.refused()
         })
+}
+
+/// A kernel takes its own modules only.
+fn check_release(boot: &Boot) {
+    let mut text = Line::new();
+    let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
+    let planned = boot.plan.text(Key::Release);
+    if running != planned {
+        boot.journal.log.error(
+            b"this is Linux %, the modules are for %: build the initrd again",
+            &[running, planned],
+        );
+    }
 }
 
 /// Reads the initrd's plan, and checks it.

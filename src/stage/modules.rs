@@ -20,7 +20,6 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         Some(jobs) => jobs as usize,
         None => processors(),
     };
-    check_release(boot);
     for module in boot.plan.modules() {
         if module.flags & ALWAYS != 0 {
             boot.schedule.ask(module.number, State::NEEDED);
@@ -32,19 +31,6 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.advance();
     boot.coldplug();
     Ok(())
-}
-
-/// A kernel takes its own modules only.
-fn check_release(boot: &Boot) {
-    let mut text = Line::new();
-    let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
-    let planned = boot.plan.text(Key::Release);
-    if running != planned && !planned.is_empty() {
-        boot.journal.log.error(
-            b"this is Linux %, the modules are for %: build the initrd again",
-            &[running, planned],
-        );
-    }
 }
 
 /// How many processors there are, from a list like `0-3`.

@@ -1,9 +1,9 @@
-//! Kernel modules: finit_module(2).
+//! Kernel modules: finit_module(2), and init_module(2) where that is safer.
 
 use super::call::*;
 use super::files::{contents, open};
-use super::memory::fill;
-use linux_raw_sys::general::__NR_finit_module;
+use super::memory::{fill, map};
+use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::text::Line;
@@ -16,7 +16,12 @@ const COMPRESSED: usize = 4;
 ///
 /// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
 /// it (EBUSY): the kernel would let them wait for ever.
-pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
+///
+/// `crashed`: a module's init function has crashed before. Since Linux 6.5 finit_module keeps those that are being loaded in a table,
+/// by their files, that points into the loaders' stacks (`idempotent` in its kernel/module/main.c). A crash leaves such an entry behind, and who
+/// comes across it crashes, too, or waits for ever. init_module(2) does not use the table; only the kernel's decompression needs
+/// finit_module.
+pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8], crashed: bool) -> Result {
     let mut text = Line::new();
     let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
@@ -30,8 +35,16 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8]) -> Result {
     // Anything behind `.ko` is a compression.
     let flags = if suffix.len() > 3 { COMPRESSED } else { 0 };
     let parameters = fill(&mut text, b"%", &[parameters]).as_ptr() as usize;
-    // SAFETY: the parameters are NUL-terminated.
-    match unsafe { done3(__NR_finit_module, file.number(), parameters, flags) } {
+    let result = if crashed && flags == 0 {
+        let image = map(file, file.status()?.size)?;
+        let (start, len) = (image.as_ptr() as usize, image.len());
+        // SAFETY: the image is mapped, and the parameters are NUL-terminated.
+        unsafe { done3(__NR_init_module, start, len, parameters) }
+    } else {
+        // SAFETY: the parameters are NUL-terminated.
+        unsafe { done3(__NR_finit_module, file.number(), parameters, flags) }
+    };
+    match result {
         Err(error) if error.is(Errno::EXIST) => Ok(()),
         result => result,
     }
