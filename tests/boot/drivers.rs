@@ -139,7 +139,7 @@ pub fn late(boot: Boot, seconds: u64) -> Booted {
         ..boot
     }
     .ready();
-    let mut running = ready.machine.start().expect("QEMU");
+    let mut running = ready.start();
     assert!(
         running.wait_for("toehold: stage=modules done"),
         "the modules stage was not reached"

@@ -127,13 +127,13 @@ impl Boot {
     /// Boots, and expects stage 2's report.
     pub fn stage2(&self) -> Booted {
         let ready = self.ready();
-        let running = ready.machine.start().expect("QEMU");
+        let running = ready.start();
         ready.stage2(running)
     }
 
     /// Boots, and expects this failure line (from `FAILED` on) and then a reboot.
     pub fn fails(&self, line: &str) -> Outcome {
-        let outcome = self.ready().machine.run().expect("QEMU");
+        let outcome = self.ready().start().finish().expect("QEMU");
         assert_eq!(
             outcome.log.failed(),
             Some(line),
@@ -156,6 +156,20 @@ impl Boot {
 }
 
 impl Ready {
+    /// Starts the machine, and waits until the kernel starts the init. Up to there nothing is tested: the emulator, which does
+    /// not always see in time that a kernel has rewritten its own code, gets another try.
+    pub fn start(&self) -> Running {
+        for _ in 0..3 {
+            let mut running = self.machine.start().expect("QEMU");
+            if running.wait_for("Run /init as init process") {
+                return running;
+            }
+            let log = running.finish().expect("QEMU").log;
+            eprintln!("no init was started:\n{}", log.tail(40));
+        }
+        panic!("no kernel came to start the init");
+    }
+
     /// Waits for the end of a machine that was started, and expects stage 2's report.
     pub fn stage2(self, running: Running) -> Booted {
         let outcome = running.finish().expect("QEMU");
