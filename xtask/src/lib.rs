@@ -18,6 +18,7 @@ pub mod modaliases;
 pub mod paths;
 pub mod progress;
 pub mod qemu;
+pub mod quiet;
 pub mod size;
 pub mod summary;
 pub mod tools;
