@@ -309,7 +309,7 @@ mod tests {
             "4 modules, 2 aliases of 2 shapes, ",
             "\nRelease         1.2.3\n",
             "\nJobs            2\n",
-            "\n   0  dm-mod  always\n",
+            "\n   0  dm_mod  always\n",
             "\n   2  ahci  options \"a=1\"  needs libata\n        pci:v1d1*\n",
             "\n   3  usbhid  console\n",
         ] {

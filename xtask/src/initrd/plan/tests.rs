@@ -82,12 +82,12 @@ fn small() -> Vec<u8> {
 #[test]
 fn exact_bytes() {
     let mut want = Vec::new();
-    let modules = b"\x01\x06dm-mod\0\0\x02\x02ab\x03x=1\x01\x00\x80";
+    let modules = b"\x01\x06dm_mod\0\0\x02\x02ab\x03x=1\x01\x00\x80";
     // Keys 0x00010002, then 2 more, then 0xFFFFFE more.
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
-    let settings =
-        b"\x01\x036.1\x02\x03usr\x03\0\x05\0\x06\x04/usr\x07\x05image\x08\x08size=50%\x09\x05/init";
+    let settings = b"\x01\x036.1\x02\x03usr\x03\0\x05\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
+        \x09\x05/init\x0B\x03.ko";
     let len = 28 + modules.len() + aliases.len() + settings.len();
     want.extend(b"toehold\0\x01\0\0\0");
     want.extend([len as u8, 0, 0, 0]);
@@ -112,7 +112,7 @@ fn reads_back() {
     assert_eq!(modules.len(), 2);
     assert_eq!(
         (modules[0].name, modules[0].options, modules[0].flags),
-        (&b"dm-mod"[..], &b""[..], 1)
+        (&b"dm_mod"[..], &b""[..], 1)
     );
     assert_eq!(
         (modules[1].name, modules[1].options, modules[1].flags),
