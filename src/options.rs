@@ -116,44 +116,17 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::crc32::crc32;
-    use crate::format::plan;
-
-    /// A plan with settings and nothing else.
-    fn plan_with(extra: &[u8]) -> Plan<'static> {
-        let mut settings = Vec::new();
-        for (key, value) in [
-            (1, "6.1"),
-            (2, "usr"),
-            (5, ""),
-            (6, "/sysusr/usr"),
-            (7, "img"),
-            (8, ""),
-            (9, "/init"),
-            (11, ".ko"),
-        ] {
-            settings.extend([key, value.len() as u8]);
-            settings.extend(value.as_bytes());
-        }
-        settings.extend(extra);
-        let mut rest = vec![0; 8];
-        rest.extend(settings);
-        let mut file = plan::MAGIC.to_vec();
-        file.extend(plan::VERSION.to_le_bytes());
-        file.extend((20 + rest.len() as u32).to_le_bytes());
-        file.extend(crc32(&rest).to_le_bytes());
-        file.extend(rest);
-        Plan::parse(file.leak())
-            .map_err(|why| format!("{why:?}"))
-            .unwrap()
-    }
+    use crate::format::plan::sample;
 
     fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> {
-        let plan = plan_with(if required {
-            &[Key::VerityRequired as u8, 0]
-        } else {
-            &[]
-        });
+        let plan = sample::plan(
+            b"",
+            if required {
+                &[Key::VerityRequired as u8, 0]
+            } else {
+                &[]
+            },
+        );
         let mut options = Options::none();
         let mut stage = Stage::KernelFs;
         match options.read(line.as_bytes(), &plan, &mut stage) {

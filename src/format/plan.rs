@@ -33,6 +33,9 @@
 //!
 //! **Settings** are `key: u8, value: string`, each key once at most. See [`Key`].
 
+#[cfg(test)]
+pub mod sample;
+
 use super::{crc32::crc32, glob, u32_at};
 use core::ffi::CStr;
 

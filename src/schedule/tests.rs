@@ -1,8 +1,7 @@
 //! Schedules over small plans: every order that processes can end in.
 
 use super::*;
-use crate::format::crc32::crc32;
-use crate::format::plan::{Key, MAGIC, SOFT, VERSION};
+use crate::format::plan::{SOFT, sample};
 use std::collections::BTreeSet;
 
 /// A plan of modules `0`, `1` …, given by flags and dependencies.
@@ -15,29 +14,7 @@ fn plan(modules: &[(u8, &[u16])]) -> Plan<'static> {
         section.extend([0, dependencies.len() as u8]);
         section.extend(dependencies.iter().flat_map(|number| number.to_le_bytes()));
     }
-    let mut rest = (section.len() as u32).to_le_bytes().to_vec();
-    rest.extend([0; 4]);
-    rest.extend(section);
-    for key in [
-        Key::Release,
-        Key::VerityName,
-        Key::OnCorruption,
-        Key::Mountpoint,
-        Key::Image,
-        Key::OverlayOptions,
-        Key::Init,
-        Key::Suffix,
-    ] {
-        rest.extend([key as u8, 0]);
-    }
-    let mut file = MAGIC.to_vec();
-    file.extend(VERSION.to_le_bytes());
-    file.extend((20 + rest.len() as u32).to_le_bytes());
-    file.extend(crc32(&rest).to_le_bytes());
-    file.extend(rest);
-    Plan::parse(file.leak())
-        .map_err(|why| format!("{why:?}"))
-        .unwrap()
+    sample::plan(&section, b"")
 }
 
 /// Starts what can be started, in processes numbered 100 and more; returns the modules.
