@@ -84,6 +84,15 @@ pub enum Key {
     Suffix = 11,
     /// u32: modules to load at a time; absent for as many as there are processors.
     Jobs = 12,
+    /// The profile's verity parameters and policy, a comma list as `systemd.verity_usr_options=` takes it; the command line's
+    /// is read after it.
+    VerityOptions = 13,
+    /// u64: byte offset of the verity superblock if it is to follow a filesystem whose size cannot be told.
+    HashOffsetFallback = 14,
+    /// Present (and empty): refuse to boot when the command line would weaken verification, or without a root hash.
+    Locked = 15,
+    /// Hexadecimal: the only root hash that is taken.
+    RootHash = 16,
 }
 
 /// Settings without which there is no boot.

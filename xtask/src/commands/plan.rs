@@ -87,12 +87,16 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 12] = [
+const KEYS: [Key; 16] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
     Key::HashOffset,
     Key::OnCorruption,
+    Key::VerityOptions,
+    Key::HashOffsetFallback,
+    Key::RootHash,
+    Key::Locked,
     Key::Mountpoint,
     Key::Image,
     Key::OverlayOptions,
@@ -122,13 +126,13 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     for key in KEYS {
         if let Some(value) = plan.setting(key) {
             let value = match (key, value) {
-                (Key::HashOffset | Key::PromptSeconds | Key::Jobs, _) => {
+                (Key::HashOffset | Key::HashOffsetFallback | Key::PromptSeconds | Key::Jobs, _) => {
                     plan.number(key).unwrap_or_default().to_string()
                 }
-                (Key::VerityRequired, _) => "yes".to_owned(),
+                (Key::VerityRequired | Key::Locked, _) => "yes".to_owned(),
                 (_, value) => lossy(value),
             };
-            let _ = writeln!(text, "{:<16}{value}", format!("{key:?}"));
+            let _ = writeln!(text, "{:<20}{value}", format!("{key:?}"));
         }
     }
     for (number, module) in modules.iter().enumerate() {
@@ -307,8 +311,8 @@ mod tests {
         let text = whole(&Plan::parse(&decision.plan).unwrap(), decision.plan.len());
         for want in [
             "4 modules, 2 aliases of 2 shapes, ",
-            "\nRelease         1.2.3\n",
-            "\nJobs            2\n",
+            "\nRelease             1.2.3\n",
+            "\nJobs                2\n",
             "\n   0  dm_mod  always\n",
             "\n   2  ahci  options \"a=1\"  needs libata\n        pci:v1d1*\n",
             "\n   3  usbhid  console\n",

@@ -1,10 +1,13 @@
 //! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
 
+mod verity;
+
 use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use toehold::format::plan::Key;
+pub use verity::{HashOffset, OnCorruption, OnError, Verity};
 
 /// What an initrd is made for. Unknown keys are refused.
 #[derive(Deserialize, Debug)]
@@ -19,6 +22,8 @@ pub struct Profile {
     pub usr: Usr,
     #[serde(default)]
     pub emergency: Emergency,
+    #[serde(default)]
+    pub cmdline: Cmdline,
 }
 
 /// Which kernel modules to take. Their dependencies, hard and soft, come along.
@@ -55,36 +60,6 @@ pub enum Strip {
 }
 
 #[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields, default)]
-pub struct Verity {
-    /// Name below /dev/mapper.
-    pub name: String,
-    /// Refuse to boot without a root hash.
-    pub required: bool,
-    /// Where the superblock lies on the data device.
-    pub hash_offset: HashOffset,
-    pub on_corruption: OnCorruption,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HashOffset {
-    /// Behind the filesystem: at its size.
-    Auto,
-    /// Bytes from the start of the device, a multiple of 512.
-    Bytes(u64),
-}
-
-/// What the kernel does when a block fails verification after boot.
-#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum OnCorruption {
-    Panic,
-    Restart,
-    /// An I/O error to the reader.
-    Eio,
-}
-
-#[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Usr {
     /// Where /usr is mounted, absolute.
@@ -110,15 +85,12 @@ pub struct Emergency {
     pub extra_files: BTreeMap<String, String>,
 }
 
-impl Default for Verity {
-    fn default() -> Self {
-        Self {
-            name: "usr".to_owned(),
-            required: false,
-            hash_offset: HashOffset::Auto,
-            on_corruption: OnCorruption::Panic,
-        }
-    }
+/// What the kernel command line may say.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cmdline {
+    /// Refuse to boot when it would weaken verification, or when there is no root hash.
+    pub locked: bool,
 }
 
 impl Default for Emergency {
@@ -139,47 +111,8 @@ fn slash_init() -> String {
     "/init".to_owned()
 }
 
-impl<'de> Deserialize<'de> for HashOffset {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Raw {
-            Bytes(u64),
-            Word(String),
-        }
-        match Raw::deserialize(deserializer) {
-            Ok(Raw::Bytes(bytes)) if bytes % 512 == 0 => Ok(Self::Bytes(bytes)),
-            Ok(Raw::Bytes(bytes)) => Err(de::Error::custom(format!(
-                "hash_offset {bytes} is not a multiple of 512"
-            ))),
-            Ok(Raw::Word(word)) if word == "auto" => Ok(Self::Auto),
-            _ => Err(de::Error::custom(
-                "hash_offset is a number of bytes or \"auto\"",
-            )),
-        }
-    }
-}
-
 /// Keys of the profile that are planned; a profile that uses one is refused rather than half obeyed.
-const PLANNED: [&str; 17] = [
-    "netboot",
-    "cmdline",
-    "emergency.shell",
-    "verity.version",
-    "verity.data_blocks",
-    "verity.data_block_size",
-    "verity.hash_block_size",
-    "verity.hash_start_block",
-    "verity.algorithm",
-    "verity.salt",
-    "verity.superblock",
-    "verity.uuid",
-    "verity.fec_roots",
-    "verity.fec_offset",
-    "verity.hash_device",
-    "verity.signature",
-    "verity.options",
-];
+const PLANNED: [&str; 2] = ["netboot", "emergency.shell"];
 
 impl Profile {
     /// Reads and checks a profile.
@@ -238,11 +171,7 @@ impl Profile {
             "usr.image = \"{}\" is not a path relative to usr.mountpoint",
             self.usr.image
         );
-        ensure!(
-            !self.verity.name.is_empty() && !self.verity.name.contains('/'),
-            "verity.name = \"{}\" cannot be a device-mapper name",
-            self.verity.name
-        );
+        self.verity.check()?;
         ensure!(
             !self.usr.overlay_size.contains(','),
             "usr.overlay_size = \"{}\" is not a size as tmpfs takes it",
@@ -254,25 +183,12 @@ impl Profile {
     /// The settings that go into the plan.
     pub fn settings(&self, release: &str) -> Vec<(Key, Vec<u8>)> {
         let text = |text: &str| text.as_bytes().to_vec();
-        let mut settings = vec![
-            (Key::Release, text(release)),
-            (Key::VerityName, text(&self.verity.name)),
-        ];
-        if self.verity.required {
-            settings.push((Key::VerityRequired, Vec::new()));
-        }
-        if let HashOffset::Bytes(bytes) = self.verity.hash_offset {
-            settings.push((Key::HashOffset, bytes.to_le_bytes().to_vec()));
+        let mut settings = vec![(Key::Release, text(release))];
+        settings.extend(self.verity.settings());
+        if self.cmdline.locked {
+            settings.push((Key::Locked, Vec::new()));
         }
         settings.extend([
-            (
-                Key::OnCorruption,
-                text(match self.verity.on_corruption {
-                    OnCorruption::Panic => "panic_on_corruption",
-                    OnCorruption::Restart => "restart_on_corruption",
-                    OnCorruption::Eio => "",
-                }),
-            ),
             (Key::Mountpoint, text(&self.usr.mountpoint)),
             (Key::Image, text(&self.usr.image)),
             (

@@ -53,6 +53,10 @@ fn settings() -> Vec<(Key, Vec<u8>)> {
         (Key::OverlayOptions, text("size=50%")),
         (Key::Init, text("/init")),
         (Key::Suffix, text(".ko")),
+        (Key::VerityOptions, text("salt=-")),
+        (Key::HashOffsetFallback, 512u64.to_le_bytes().to_vec()),
+        (Key::Locked, Vec::new()),
+        (Key::RootHash, text("00ff")),
     ]
 }
 
@@ -87,7 +91,7 @@ fn exact_bytes() {
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
     let settings = b"\x01\x036.1\x02\x03usr\x03\0\x05\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
-        \x09\x05/init\x0B\x03.ko";
+        \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff";
     let len = 28 + modules.len() + aliases.len() + settings.len();
     want.extend(b"toehold\0\x01\0\0\0");
     want.extend([len as u8, 0, 0, 0]);
@@ -122,6 +126,10 @@ fn reads_back() {
     assert_eq!(plan.setting(Key::Release), Some(&b"6.1"[..]));
     assert_eq!(plan.setting(Key::VerityRequired), Some(&b""[..]));
     assert_eq!(plan.setting(Key::HashOffset), None);
+    assert_eq!(plan.setting(Key::VerityOptions), Some(&b"salt=-"[..]));
+    assert_eq!(plan.number(Key::HashOffsetFallback), Some(512));
+    assert_eq!(plan.setting(Key::Locked), Some(&b""[..]));
+    assert_eq!(plan.setting(Key::RootHash), Some(&b"00ff"[..]));
     for (modalias, want) in [
         ("fs-ab", true),
         ("fs_ab", true),
