@@ -89,8 +89,9 @@ impl Boot {
     /// Says what failed and what was seen, waits, and restarts the machine.
     pub fn give_up(&mut self, problem: Problem) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
-        problem.describe(self.stage, self.subject.unwrap_or_default(), &mut line);
-        self.journal.log.error(b"%", &[&line]);
+        problem.describe(self.subject.unwrap_or_default(), &mut line);
+        let failed = b"FAILED stage=% %";
+        self.journal.log.error(failed, &[self.stage.name(), &line]);
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);
         self.finish();

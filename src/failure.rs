@@ -33,11 +33,15 @@ pub enum Step {
     Module,
     Open,
     Superblock,
+    Key,
     Control,
     Create,
     Load,
+    Algorithm,
     Resume,
     Probe,
+    Data,
+    Tree,
     Arm,
     Node,
     Detect,
@@ -48,8 +52,8 @@ pub enum Step {
     Exec,
 }
 
-const STEPS: &[u8] = b"mount read plan socket options wait ambiguous module open superblock control create load resume probe \
-arm node detect loop overlay move chroot exec";
+const STEPS: &[u8] = b"mount read plan socket options wait ambiguous module open superblock key control create load algorithm resume \
+probe data tree arm node detect loop overlay move chroot exec";
 
 /// An error number of the kernel. A word that is never zero: results with it live in registers, and success costs nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,11 +140,9 @@ impl Stage {
 }
 
 impl Problem {
-    /// Appends `FAILED stage=… step=… errno=… subject=…`.
-    pub fn describe(self, stage: Stage, subject: &[u8], line: &mut Line) {
-        push(line, b"FAILED stage=");
-        push(line, stage.name());
-        push(line, b" step=");
+    /// Appends `step=… errno=… subject=…`.
+    pub fn describe(self, subject: &[u8], line: &mut Line) {
+        push(line, b"step=");
         push(line, word(STEPS, self.step()));
         push(line, b" errno=");
         push_errno(line, self.0.get() & 0xFFFF);
@@ -163,20 +165,24 @@ const ADVICE: &[u8] = b"
 no /proc in this kernel
 plan missing or damaged: build the initrd again
 
-this word of the kernel command line is missing, wrong, or contradicts another
+this is missing on the kernel command line, or is wrong, or contradicts another word or the profile
 not there in time: compare with the devices above, check its driver and rd.earlytimeout
 several devices answer: name one by its /dev path, or give the copy other identifiers
 not loaded, see above: build the initrd again
 not there, or not readable
-no dm-verity superblock: check hash_offset and the image
+no dm-verity superblock, or not the one that was asked for: check hash-offset and the image
+root hash not signed by a key that this kernel trusts, or no signature there
 no device-mapper: are dm-mod and dm-verity in the initrd?
 
 refused by the kernel, see above: has verity.usrhash the right length?
+hash algorithm not in this kernel: is its module in the initrd?
 
-first block not verified: wrong root hash, or the image was changed
+first block not verified: wrong root hash or salt, or the image was changed
+I/O error in the data: is the disk failing?
+I/O error in the hash tree: is the disk failing?
 
 
-no btrfs, ext4, squashfs or erofs there
+no btrfs, ext4, xfs, squashfs or erofs there, or its size is unknown: name usrfstype, or hash-offset
 
 
 
@@ -216,29 +222,25 @@ mod tests {
     use super::*;
     use crate::text::Line;
 
-    fn line(problem: Problem, stage: Stage, subject: &str) -> String {
+    fn line(problem: Problem, subject: &str) -> String {
         let mut text = Line::new();
-        problem.describe(stage, subject.as_bytes(), &mut text);
+        problem.describe(subject.as_bytes(), &mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
     #[test]
     fn the_line_of_the_contract() {
         assert_eq!(
-            line(Step::Probe.failed(Errno::IO), Stage::Verity, "/dev/vda2"),
-            "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2"
+            line(Step::Probe.failed(Errno::IO), "/dev/vda2"),
+            "step=probe errno=EIO subject=/dev/vda2"
         );
         assert_eq!(
-            line(Step::Exec.refused(), Stage::SwitchRoot, "/init"),
-            "FAILED stage=switch-root step=exec errno=- subject=/init"
+            line(Step::Exec.refused(), "/init"),
+            "step=exec errno=- subject=/init"
         );
         assert_eq!(
-            line(
-                Step::Wait.failed(Errno::TIMEDOUT),
-                Stage::Device,
-                "PARTUUID=x"
-            ),
-            "FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=x"
+            line(Step::Wait.failed(Errno::TIMEDOUT), "PARTUUID=x"),
+            "step=wait errno=ETIMEDOUT subject=PARTUUID=x"
         );
     }
 
@@ -249,6 +251,10 @@ mod tests {
         assert!(advice(Step::Options).contains("command line"));
         assert!(advice(Step::Load).contains("right length"));
         assert!(advice(Step::Probe).contains("root hash"));
+        assert!(advice(Step::Key).contains("signed"));
+        assert!(advice(Step::Algorithm).contains("algorithm"));
+        assert!(advice(Step::Data).contains("the data"));
+        assert!(advice(Step::Tree).contains("hash tree"));
         assert!(advice(Step::Detect).contains("erofs"));
         assert!(advice(Step::Exec).contains("usr.init"));
         assert_eq!(advice(Step::Mount), "");

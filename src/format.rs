@@ -11,6 +11,8 @@ pub mod plan;
 pub mod uevent;
 pub mod verity;
 
+use crate::text::{Line, push, push_hex};
+
 /// Something that can be read at a byte offset: a disk, an image, or a test's slice.
 ///
 /// `read_at` fills the whole buffer or fails. A failed read is never told apart from the end of the device: both mean that what
@@ -31,6 +33,23 @@ impl ReadAt for [u8] {
     }
 }
 
+/// Appends a UUID's 16 bytes as text, in groups of 8, 4, 4, 4 and 12 lower-case hexadecimal digits.
+pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8]) {
+    let mut digits = Line::new();
+    push_hex(&mut digits, uuid);
+    push_groups(text, &digits);
+}
+
+/// Appends hexadecimal digits in the groups of a UUID.
+pub(crate) fn push_groups(text: &mut Line, digits: &[u8]) {
+    for (place, digit) in digits.iter().enumerate() {
+        if matches!(place, 8 | 12 | 16 | 20) {
+            push(text, b"-");
+        }
+        push(text, &[*digit]);
+    }
+}
+
 /// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after inlining this is one load;
 /// zero is what an offset outside would give.
 #[inline(always)]
@@ -39,6 +58,15 @@ pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
         .get(offset..)
         .and_then(<[u8]>::first_chunk)
         .map_or(0, |raw| u32::from_le_bytes(*raw))
+}
+
+/// The little-endian u16 at `offset`, in the same way.
+#[inline(always)]
+pub(crate) fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
+    bytes
+        .get(offset..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |raw| u16::from_le_bytes(*raw))
 }
 
 /// The little-endian u64 at `offset`, in the same way.

@@ -1,18 +1,17 @@
 //! What the kernel command line and the plan together ask for, decided before anything is touched.
 
 use crate::failure::Stage;
-use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
-use crate::format::verity::is_root_hash;
+use crate::format::verity::{Parameter, Parameters, is_root_hash};
+use crate::format::{cmdline, push_groups};
 use crate::spec::Spec;
-use crate::text::{after, decimal, position, word};
+use crate::text::{Line, after, decimal, position, push, word};
 
-/// Words that we take: first one for each [`Word`], in its order, then other names of the last four but one.
-const WORDS: &[u8] =
-    b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-usr usrfstype usrflags";
+/// Words that we take: first one for each [`Word`], in its order, then other names.
+const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
+systemd.verity_usr_data systemd.verity_usr_hash systemd.verity_usr_options usrhash usr usrfstype usrflags";
 /// How far an other name's place is from its word's.
-const ALIAS: usize = 4;
+const ALIAS: usize = 8;
 
 /// The values that the command line can give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +29,12 @@ pub enum Word {
     MountOptions,
     /// Seconds to wait for a device.
     Timeout,
+    /// SPEC of the device with the data.
+    Data,
+    /// SPEC of the device with the hash tree.
+    Tree,
+    /// As in veritytab(5).
+    VerityOptions,
 }
 
 impl Word {
@@ -39,17 +44,38 @@ impl Word {
     }
 }
 
-const COUNT: usize = Word::Timeout as usize + 1;
+const COUNT: usize = Word::VerityOptions as usize + 1;
 
 type Text = &'static [u8];
+
+/// The devices that are looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Role {
+    /// What holds /usr: the filesystem, or the data that verity protects.
+    Data,
+    /// The hash tree, where that is on a device of its own.
+    Tree,
+    /// The blocks for error correction.
+    Correction,
+    /// The partition that the EFI boot loader came from. It is not waited for.
+    Loader,
+}
+
+/// Those that the boot waits for.
+pub const AWAITED: [Role; 3] = [Role::Data, Role::Tree, Role::Correction];
 
 /// Everything that the command line says.
 pub struct Options {
     values: [Option<Text>; COUNT],
-    /// The device that holds /usr: the filesystem, or data and hash tree.
-    pub device: Spec<'static>,
-    /// Seconds to wait for it.
+    /// One for each [`Role`].
+    pub specs: [Spec; 4],
+    /// Seconds to wait for the devices.
     pub timeout: u64,
+    /// Hexadecimal; absent: /usr is used without verification.
+    pub root_hash: Option<Text>,
+    /// Of the verity device.
+    pub parameters: Parameters<'static>,
 }
 
 impl Options {
@@ -57,14 +83,21 @@ impl Options {
     pub const fn none() -> Self {
         Self {
             values: [None; COUNT],
-            device: Spec::none(),
+            specs: [const { Spec::NONE }; 4],
             timeout: 0,
+            root_hash: None,
+            parameters: Parameters::NONE,
         }
     }
 
     /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
-    /// The error is the word that is missing or wrong, and `stage` the stage that could not work.
-    pub fn read(&mut self, line: Text, plan: &Plan, stage: &mut Stage) -> Result<(), Word> {
+    /// The error is the word or the verity option that is missing or wrong, and `stage` the stage that could not work.
+    pub fn read(
+        &mut self,
+        line: Text,
+        plan: &Plan<'static>,
+        stage: &mut Stage,
+    ) -> Result<(), Text> {
         for word in cmdline::words(line) {
             let mut place = position(WORDS, word.name);
             if place >= COUNT {
@@ -75,10 +108,13 @@ impl Options {
             }
         }
         *stage = Stage::Device;
-        self.timeout = decimal(self.value(Word::Timeout, b"300")).ok_or(Word::Timeout)?;
-        let word = self.choose(plan, stage)?;
-        let device = self.get(word).ok_or(word)?;
-        self.device.read(device).ok_or(word)
+        self.timeout = decimal(self.value(Word::Timeout, b"300")).ok_or(Word::Timeout.name())?;
+        if self.asks_for_verity(plan) {
+            *stage = Stage::Verity;
+            self.protect(plan)
+        } else {
+            self.look_for(Role::Data, Word::Mount)
+        }
     }
 
     fn get(&self, word: Word) -> Option<Text> {
@@ -90,139 +126,104 @@ impl Options {
         self.get(word).unwrap_or(default)
     }
 
-    /// Which word names the device to look for; or the one that is missing or wrong.
-    fn choose(&self, plan: &Plan, stage: &mut Stage) -> Result<Word, Word> {
-        let [verity, root_hash, mount, ..] = self.values;
-        // With verity, only the verified device can be mounted, and without it there is no such device.
-        let verified = mount
-            .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
-        if verity.or(root_hash).is_none()
-            && !verified
-            && plan.setting(Key::VerityRequired).is_none()
-        {
-            return Ok(Word::Mount);
+    /// The device for a role.
+    pub fn spec(&self, role: Role) -> &Spec {
+        let [data, tree, correction, loader] = &self.specs;
+        match role {
+            Role::Data => data,
+            Role::Tree => tree,
+            Role::Correction => correction,
+            Role::Loader => loader,
         }
-        *stage = Stage::Verity;
-        if !root_hash.is_some_and(is_root_hash) {
-            return Err(Word::RootHash);
+    }
+
+    /// With verity, only the verified device can be mounted, and without it there is no such device.
+    fn mounts_verified(&self, plan: &Plan) -> bool {
+        self.get(Word::Mount)
+            .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName))
+    }
+
+    fn asks_for_verity(&self, plan: &Plan) -> bool {
+        let words = [
+            Word::Verity,
+            Word::RootHash,
+            Word::Data,
+            Word::Tree,
+            Word::VerityOptions,
+        ];
+        let settings = [Key::VerityRequired, Key::Locked, Key::RootHash];
+        words.iter().any(|word| self.get(*word).is_some())
+            || settings.iter().any(|key| plan.setting(*key).is_some())
+            || self.mounts_verified(plan)
+    }
+
+    /// Takes in everything about verity.
+    fn protect(&mut self, plan: &Plan<'static>) -> Result<(), Text> {
+        let pinned = plan.setting(Key::RootHash);
+        let root_hash = self.get(Word::RootHash).or(pinned).unwrap_or_default();
+        let other = |pinned: Text| !pinned.eq_ignore_ascii_case(root_hash);
+        if !is_root_hash(root_hash) || pinned.is_some_and(other) {
+            return Err(Word::RootHash.name());
         }
-        if mount.is_some() && !verified {
-            return Err(Word::Mount);
+        if self.get(Word::Mount).is_some() && !self.mounts_verified(plan) {
+            return Err(Word::Mount.name());
         }
-        Ok(Word::Verity)
+        self.root_hash = Some(root_hash);
+        self.parameters.read(plan.text(Key::VerityOptions))?;
+        if let Some(list) = self.get(Word::VerityOptions) {
+            if plan.setting(Key::Locked).is_some() {
+                return Err(Word::VerityOptions.name());
+            }
+            self.parameters.read(list)?;
+        }
+
+        if self.get(Word::Verity).is_some() {
+            self.look_for(Role::Data, Word::Verity)?;
+        } else if self.get(Word::Data).is_some() {
+            self.look_for(Role::Data, Word::Data)?;
+        } else {
+            self.derive(Role::Data, root_hash.get(..32))?;
+        }
+        if self.get(Word::Tree).is_some() {
+            self.look_for(Role::Tree, Word::Tree)?;
+        } else if self.get(Word::Verity).is_none() {
+            self.derive(
+                Role::Tree,
+                root_hash
+                    .len()
+                    .checked_sub(32)
+                    .and_then(|at| root_hash.get(at..)),
+            )?;
+        }
+        if let Some(device) = self.parameters.get(Parameter::FecDevice) {
+            self.read_spec(Role::Correction, device).ok_or(device)?;
+        }
+        let [data, tree, ..] = &mut self.specs;
+        if tree.text == data.text {
+            tree.text.clear();
+        }
+        Ok(())
+    }
+
+    /// Reads a SPEC.
+    pub fn read_spec(&mut self, role: Role, text: &[u8]) -> Option<()> {
+        self.specs.get_mut(role as usize)?.read(text)
+    }
+
+    fn look_for(&mut self, role: Role, word: Word) -> Result<(), Text> {
+        let text = self.get(word).ok_or(word.name())?;
+        self.read_spec(role, text).ok_or(word.name())
+    }
+
+    /// The partition whose PARTUUID is a part of the root hash, 32 digits of it. Source: systemd-veritysetup-generator(8), the Discoverable
+    /// Partitions Specification.
+    fn derive(&mut self, role: Role, digits: Option<&[u8]>) -> Result<(), Text> {
+        let mut text = Line::new();
+        push(&mut text, b"PARTUUID=");
+        push_groups(&mut text, digits.unwrap_or_default());
+        self.read_spec(role, &text).ok_or(Word::Verity.name())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::plan::sample;
-
-    fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> {
-        let plan = sample::plan(
-            b"",
-            if required {
-                &[Key::VerityRequired as u8, 0]
-            } else {
-                &[]
-            },
-        );
-        let mut options = Options::none();
-        let mut stage = Stage::KernelFs;
-        match options.read(line.as_bytes(), &plan, &mut stage) {
-            Ok(()) => Ok(options),
-            Err(word) => Err((stage, String::from_utf8(word.name().to_vec()).unwrap())),
-        }
-    }
-
-    const HASH: &str = "verity.usrhash=00ff";
-
-    #[test]
-    fn verified() {
-        for line in [
-            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
-            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff mount.usr=/dev/mapper/usr",
-            "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff usr=/dev/mapper/usr mount.usrflags=ro",
-            "verity.usr=/dev/x verity.usrhash=zz verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
-        ] {
-            for required in [false, true] {
-                let options = read(line, required).ok().unwrap();
-                assert_eq!(options.device.text.unwrap(), b"PARTLABEL=USR-A");
-                assert_eq!(options.value(Word::RootHash, b""), b"00ff");
-                assert_eq!(options.timeout, 300);
-            }
-        }
-    }
-
-    #[test]
-    fn never_unverified_when_verification_is_asked_for() {
-        for (line, subject) in [
-            ("verity.usr=/dev/vda", "verity.usrhash"),
-            ("verity.usr=/dev/vda verity.usrhash", "verity.usrhash"),
-            ("verity.usr=/dev/vda verity.usrhash=", "verity.usrhash"),
-            ("verity.usr=/dev/vda verity.usrhash=00f", "verity.usrhash"),
-            ("verity.usr=/dev/vda verity.usrhash=00fg", "verity.usrhash"),
-            ("mount.usr=/dev/mapper/usr", "verity.usrhash"),
-            (
-                "verity.usrhash=00ff mount.usr=/dev/mapper/usr",
-                "verity.usr",
-            ),
-            ("verity.usrhash=00ff", "verity.usr"),
-            (
-                "verity.usr=/dev/vda verity.usrhash=00ff mount.usr=/dev/vda",
-                "mount.usr",
-            ),
-            (
-                "verity.usr=/dev/vda verity.usrhash=00ff usr=/dev/mapper/usr2",
-                "mount.usr",
-            ),
-        ] {
-            for required in [false, true] {
-                let why = read(line, required).err().unwrap();
-                assert_eq!(why, (Stage::Verity, subject.to_string()), "{line}");
-            }
-        }
-        assert_eq!(
-            read("mount.usr=/dev/vda", true).err().unwrap().1,
-            "verity.usrhash"
-        );
-        assert_eq!(read("", true).err().unwrap().1, "verity.usrhash");
-        assert_eq!(read(HASH, true).err().unwrap().1, "verity.usr");
-    }
-
-    #[test]
-    fn unverified() {
-        let options = read(
-            "usr=/dev/vda2 usrfstype=ext4 usrflags=ro,noatime rd.earlytimeout=7",
-            false,
-        )
-        .ok()
-        .unwrap();
-        assert_eq!(options.device.text.unwrap(), b"/dev/vda2");
-        assert_eq!(options.value(Word::RootHash, b""), b"");
-        assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
-        assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
-        assert_eq!(options.timeout, 7);
-        let options = read(
-            "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",
-            false,
-        )
-        .ok()
-        .unwrap();
-        assert_eq!(options.device.text.unwrap(), b"/dev/vdc2");
-    }
-
-    #[test]
-    fn refused_words() {
-        for (line, subject) in [
-            ("", "mount.usr"),
-            ("mount.usr=UUID=1", "mount.usr"),
-            ("mount.usr=/dev/vda rd.earlytimeout=5m", "rd.earlytimeout"),
-        ] {
-            assert_eq!(
-                read(line, false).err().unwrap(),
-                (Stage::Device, subject.to_string())
-            );
-        }
-    }
-}
+mod tests;

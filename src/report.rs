@@ -2,11 +2,17 @@
 
 use crate::boot::Boot;
 use crate::journal::Log;
-use crate::sys::files::{each_entry, make_directory, open, read};
+use crate::stage::device;
+use crate::sys::files::{contents, make_directory, open};
 use rustix::fs::OFlags;
+use toehold::format::gpt::Table;
 use toehold::format::plan::Module;
+use toehold::format::uevent::{NONE, is};
 use toehold::schedule::State;
-use toehold::text::Line;
+use toehold::text::{Line, decimal, fill, push_number};
+
+/// Major number of loop devices.
+const LOOP: &[u8] = b"7";
 
 impl Boot {
     /// Leaves the report for stage 2, in the directory that the timeline goes to as well.
@@ -35,13 +41,19 @@ impl Boot {
                 self.tell(log, &module);
             }
         }
-        each_entry(b"/sys/class/block", &[], &mut |name| {
+        let mut last = (NONE, Table::NONE);
+        device::each(&mut |path, event| {
             // Eight of them come with the driver, and none can be it.
-            if name.starts_with(b"loop") {
+            if is(event, b"MAJOR", LOOP) {
                 return;
             }
             let mut fields = Line::new();
-            let _ = read(&mut fields, b"/sys/class/block/%/uevent", &[name]);
+            let sectors = decimal(contents(&mut fields, b"/sys%/size", &[path]));
+            let (mut size, mut fields) = (Line::new(), Line::new());
+            push_number(&mut size, sectors.unwrap_or(0) << 9);
+            fill(&mut fields, b"%\nSIZE=%", &[event, &size]);
+            device::describe_partition(&mut last, path, event, 0, &mut fields);
+            device::describe(event, &mut fields);
             for byte in &mut fields {
                 if *byte == b'\n' {
                     *byte = b' ';

@@ -1,241 +1,138 @@
-//! Naming a block device: `PARTUUID=`, `PARTLABEL=` or `/dev/…`, compared exactly.
+//! Naming a block device, compared exactly.
 
-use crate::format::{gpt, uevent};
-use crate::text::{Line, after, hex_digit, push};
+use crate::format::uevent::value;
+use crate::text::{Line, after, decimal, hex_digit, position, push, word};
 
 /// What to look for.
-pub struct Spec<'a> {
-    /// As it was written.
-    pub text: Option<&'a [u8]>,
-    /// Unless it is a node: what the partition's entry in a GPT has.
-    pub field: gpt::Field,
+pub struct Spec {
+    /// As it was written; empty: nothing is looked for.
+    pub text: Line,
+    /// Place in [`KEYS`] of what names it.
+    key: usize,
+    /// What that has to be.
+    value: Line,
+    /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands in the table.
+    pub shift: u32,
 }
 
-/// Where nodes are.
-const NODE: &[u8] = b"/dev/";
+/// What can name a device, as blkid(8) and uevents call it.
+const KEYS: &[u8] = b"MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL";
+const NUMBER: usize = 0;
+const NODE: usize = 1;
+const PARTUUID: usize = 2;
+const UUID: usize = 4;
+const KEY_COUNT: usize = 6;
 
-/// Whether a block device is the one.
+/// Who knows what names a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Match {
-    Yes,
-    No,
-    /// Only the partition table of its disk can tell.
-    AskTable,
+pub enum Source {
+    /// The kernel: it stands in the uevent.
+    Kernel,
+    /// The table of the disk that the partition is on.
+    Table,
+    /// The superblock on the device.
+    Superblock,
 }
 
-impl<'a> Spec<'a> {
+impl Spec {
     /// Nothing is named.
-    pub const fn none() -> Self {
-        Self {
-            text: None,
-            field: gpt::Field {
-                offset: 0,
-                bytes: Line::new(),
-            },
-        }
-    }
+    pub const NONE: Self = Self {
+        text: Line::new(),
+        key: NUMBER,
+        value: Line::new(),
+        shift: 0,
+    };
 
-    /// Reads a SPEC; `None` if it is of no known kind, no GUID, or a label that no GPT can hold.
+    /// Reads a SPEC; `None` if it is of no known kind, or could not name anything.
     #[inline(never)] // Measured: smaller so.
-    pub fn read(&mut self, text: &'a [u8]) -> Option<()> {
-        self.text = Some(text);
-        if let Some(node) = after(text, NODE) {
-            // Links that udev would make do not exist here.
-            return (!node.is_empty() && !node.starts_with(b"disk/")).then_some(());
+    pub fn read(&mut self, text: &[u8]) -> Option<()> {
+        self.text.clear();
+        push(&mut self.text, text);
+        self.value.clear();
+        self.shift = 0;
+        let named;
+        if let Some(link) = after(text, b"/dev/disk/by-") {
+            let (key, name) = split(link, b'/')?;
+            named = position(b"partuuid partlabel uuid label", key);
+            push_unescaped(&mut self.value, name);
+        } else if let Some(node) = after(text, b"/dev/") {
+            named = NODE.wrapping_sub(PARTUUID);
+            push(&mut self.value, node);
+        } else if let Some((key, value)) = split(text, b'=') {
+            named = position(b"PARTUUID PARTLABEL UUID LABEL", key);
+            let (value, shift) = split(value, b'/')
+                .filter(|_| named == 0)
+                .unwrap_or((value, b"PARTNROFF=0"));
+            self.shift = decimal(after(shift, b"PARTNROFF=")?)? as u32;
+            push(&mut self.value, value);
+        } else {
+            let (major, minor) = split(text, b':')?;
+            decimal(major).and(decimal(minor))?;
+            named = NUMBER.wrapping_sub(PARTUUID);
+            push(&mut self.value, text);
         }
-        if let Some(guid) = after(text, b"PARTUUID=") {
-            self.field.offset = gpt::GUID;
-            return push_guid(&mut self.field.bytes, guid);
-        }
-        let label = after(text, b"PARTLABEL=").filter(|label| !label.is_empty())?;
-        self.field.offset = gpt::NAME;
-        push_utf16(&mut self.field.bytes, label)
+        self.key = named.wrapping_add(PARTUUID);
+        let good = match self.key {
+            PARTUUID => is_partuuid(&self.value),
+            key => key < KEY_COUNT && !self.value.is_empty(),
+        };
+        good.then_some(())
     }
 
-    /// Compares with the uevent of a block device.
-    pub fn matches(&self, event: &[u8]) -> Match {
-        let exact = |yes| if yes { Match::Yes } else { Match::No };
-        if let Some(node) = self.text.and_then(|text| after(text, NODE)) {
-            return exact(uevent::is(event, b"DEVNAME", node));
+    /// Who knows whether a device is the one.
+    pub fn source(&self) -> Source {
+        match self.key {
+            ..PARTUUID => Source::Kernel,
+            ..UUID => Source::Table,
+            _ => Source::Superblock,
         }
-        if uevent::value(event, b"PARTN").is_empty() {
-            return Match::No;
+    }
+
+    /// Whether `fields` say what has to be compared.
+    pub fn is_told(&self, fields: &[u8]) -> bool {
+        !value(fields, word(KEYS, self.key)).is_empty()
+    }
+
+    /// Compares with what is said of a device, as in a uevent.
+    pub fn is(&self, fields: &[u8]) -> bool {
+        let found = value(fields, word(KEYS, self.key));
+        match self.key {
+            _ if self.value.is_empty() => false,
+            NUMBER => split(&self.value, b':') == Some((found, value(fields, b"MINOR"))),
+            PARTUUID | UUID => found.eq_ignore_ascii_case(&self.value),
+            _ => found == self.value,
         }
-        // Kernels since 6.13 tell. The kernel's PARTNAME has everything but ASCII replaced, so it is not asked.
-        let guid = uevent::value(event, b"PARTUUID");
-        if self.field.offset == gpt::GUID && !guid.is_empty() {
-            let mut entry = Line::new();
-            return exact(push_guid(&mut entry, guid).is_some() && entry == self.field.bytes);
-        }
-        Match::AskTable
     }
 }
 
-/// Appends `8-4-4-4-12` hexadecimal digits as a GUID's bytes on disk: the first three groups are little endian.
-fn push_guid(entry: &mut Line, text: &[u8]) -> Option<()> {
-    /// Where on disk each byte of the text goes; 16 stands for a dash.
-    const PLACES: &[u8] =
-        b"\x03\x02\x01\0\x10\x05\x04\x10\x07\x06\x10\x08\x09\x10\x0A\x0B\x0C\x0D\x0E\x0F";
-    let mut guid = [0; 16];
-    let mut rest = text;
-    for place in PLACES {
-        rest = match (guid.get_mut(usize::from(*place)), rest) {
-            (Some(byte), [high, low, tail @ ..]) => {
-                *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
-                tail
-            }
-            (None, [b'-', tail @ ..]) => tail,
-            _ => return None,
-        };
-    }
-    push(entry, &guid);
-    rest.is_empty().then_some(())
+/// What stands before and behind the first `separator`.
+fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |byte| *byte == separator);
+    Some((parts.next()?, parts.next()?))
 }
 
-/// Appends UTF-8 as UTF-16, little endian, with a NUL behind it where there is room; `None` if it is no text or too long.
-fn push_utf16(units: &mut Line, text: &[u8]) -> Option<()> {
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        let ones = first.leading_ones();
-        let mut code = u32::from(*first & 0x7Fu8.checked_shr(ones)?);
-        for _ in 1..ones {
-            let [next @ 0x80..0xC0, after @ ..] = rest else {
-                return None;
-            };
-            rest = after;
-            code = code << 6 | u32::from(*next & 0x3F);
+/// Appends the name of a link in /dev/disk with udev's `\xHH` undone.
+fn push_unescaped(text: &mut Line, mut name: &[u8]) {
+    while let Some((first, mut rest)) = name.split_first() {
+        let mut byte = *first;
+        if let [b'\\', b'x', high, low, after @ ..] = name
+            && let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low))
+        {
+            (byte, rest) = (high << 4 | low, after);
         }
-        // Each code in the one length that is its own; halves of surrogate pairs are no text.
-        let wanted = match code {
-            0..0x80 => 0,
-            0x80..0x800 => 2,
-            0x800..0x1_0000 if code & 0xF800 != 0xD800 => 3,
-            0x1_0000..0x11_0000 => 4,
-            _ => 1,
-        };
-        if ones != wanted {
-            return None;
-        }
-        if code > 0xFFFF {
-            push(units, &(0xD7C0 + (code >> 10) as u16).to_le_bytes());
-            code = 0xDC00 | code & 0x3FF;
-        }
-        push(units, &(code as u16).to_le_bytes());
+        push(text, &[byte]);
+        name = rest;
     }
-    if units.len() < gpt::NAME_LEN {
-        push(units, &[0, 0]);
-    }
-    (units.len() <= gpt::NAME_LEN).then_some(())
+}
+
+/// Whether this can be a GPT's (`8-4-4-4-12` digits) or an MBR's (`8-2`).
+fn is_partuuid(text: &[u8]) -> bool {
+    matches!(text.len(), 11 | 36)
+        && text.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
-    const BYTES: &[u8] = b"\x4a\xc9\x30\x71\x3a\x21\x5a\x4e\x8e\x26\x6c\xce\x96\x62\xf1\x32";
-
-    fn parse(text: &[u8]) -> Option<Spec<'_>> {
-        let mut spec = Spec::none();
-        spec.read(text).map(|()| spec)
-    }
-
-    fn entry(text: &str) -> Option<(usize, Vec<u8>)> {
-        parse(text.as_bytes()).map(|spec| (spec.field.offset, spec.field.bytes.to_vec()))
-    }
-
-    fn utf16(label: &str) -> Vec<u8> {
-        label.encode_utf16().flat_map(u16::to_le_bytes).collect()
-    }
-
-    #[test]
-    fn kinds() {
-        assert_eq!(
-            entry(&format!("PARTUUID={GUID}")),
-            Some((16, BYTES.to_vec()))
-        );
-        assert_eq!(
-            entry(&format!("PARTUUID={}", GUID.to_uppercase())),
-            Some((16, BYTES.to_vec()))
-        );
-        assert_eq!(
-            entry("PARTLABEL=USR-A"),
-            Some((56, b"U\0S\0R\0-\0A\0\0\0".to_vec()))
-        );
-        assert_eq!(entry("/dev/cciss/c0d0p1"), Some((0, Vec::new())));
-        for bad in [
-            "",
-            "/dev/",
-            "/dev/disk/by-label/USR-A",
-            "PARTUUID=",
-            "PARTLABEL=",
-            "UUID=1234-5678",
-            "sda1",
-            "PARTUUID=7130c94a213a4e5a8e266cce9662f132",
-            "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13",
-            "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f1322",
-            "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13g",
-            "PARTUUID=12345678-01",
-        ] {
-            assert!(parse(bad.as_bytes()).is_none(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn labels_in_utf16() {
-        for label in [
-            "a",
-            "Größe",
-            "数据",
-            "disk 💾 2",
-            "123456789012345678901234567890123456",
-        ] {
-            let mut want = utf16(label);
-            if want.len() < gpt::NAME_LEN {
-                want.extend([0, 0]);
-            }
-            assert_eq!(
-                entry(&format!("PARTLABEL={label}")),
-                Some((56, want)),
-                "{label}"
-            );
-        }
-        assert_eq!(
-            entry("PARTLABEL=1234567890123456789012345678901234567"),
-            None
-        );
-        for bad in [
-            &b"PARTLABEL=\xff"[..],
-            b"PARTLABEL=\x80",
-            b"PARTLABEL=\xc3",
-            b"PARTLABEL=\xc3a",
-            b"PARTLABEL=\xf0\x9f",
-        ] {
-            assert!(parse(bad).is_none(), "{bad:x?}");
-        }
-    }
-
-    #[test]
-    fn events() {
-        let old = b"DEVNAME=vda2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=USR-A\n";
-        let new = format!("DEVNAME=vda2\nPARTN=2\nPARTUUID={}\n", GUID.to_uppercase());
-        let text = format!("PARTUUID={GUID}");
-        let guid = parse(text.as_bytes()).unwrap();
-        assert_eq!(guid.matches(old), Match::AskTable);
-        assert_eq!(guid.matches(new.as_bytes()), Match::Yes);
-        assert_eq!(
-            guid.matches(b"PARTN=1\nPARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f133\n"),
-            Match::No
-        );
-        assert_eq!(guid.matches(b"PARTN=1\nPARTUUID=12345678-01\n"), Match::No);
-        assert_eq!(guid.matches(b"DEVNAME=vda\nDEVTYPE=disk\n"), Match::No);
-        let label = parse(b"PARTLABEL=USR-A").unwrap();
-        assert_eq!(label.matches(new.as_bytes()), Match::AskTable);
-        assert_eq!(parse(b"/dev/vda2").unwrap().matches(old), Match::Yes);
-        assert_eq!(parse(b"/dev/vda").unwrap().matches(old), Match::No);
-        let slash = parse(b"/dev/cciss/c0d0p1").unwrap();
-        assert_eq!(slash.matches(b"DEVNAME=cciss/c0d0p1\n"), Match::Yes);
-        assert_eq!(parse(b"/dev/vda22").unwrap().matches(old), Match::No);
-    }
-}
+mod tests;

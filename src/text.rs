@@ -91,6 +91,21 @@ pub fn push_hex(text: &mut Line, bytes: &[u8]) {
     }
 }
 
+/// Appends a character as UTF-8. Control characters, which would break lines, become `?`.
+pub fn push_character(text: &mut Line, code: u32) {
+    let tail = |shift: u32| (code >> shift) as u8 & 0x3F | 0x80;
+    match code {
+        0..0x20 => push(text, b"?"),
+        0x20..0x80 => push(text, &[code as u8]),
+        0x80..0x800 => push(text, &[(code >> 6) as u8 | 0xC0, tail(0)]),
+        0x800..0x1_0000 => push(text, &[(code >> 12) as u8 | 0xE0, tail(6), tail(0)]),
+        _ => push(
+            text,
+            &[(code >> 18) as u8 | 0xF0, tail(12), tail(6), tail(0)],
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

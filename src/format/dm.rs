@@ -27,6 +27,7 @@ pub enum Command {
     Suspend = 0xC138_FD06,
     TableLoad = 0xC138_FD09,
     TableStatus = 0xC138_FD0C,
+    ListVersions = 0xC138_FD0D,
 }
 
 /// Flag of a table that is loaded; the only requests with a table are read only.
@@ -94,4 +95,21 @@ pub fn target_count(answer: &[u8]) -> u32 {
 pub fn status(answer: &[u8]) -> Option<u8> {
     let start = u32_at(answer.first_chunk::<HEADER>()?, 16) as usize;
     answer.get(start..)?.get(TARGET).copied()
+}
+
+/// The version of a target, major and minor, among those that the kernel listed.
+pub fn target_version(answer: &[u8], name: &[u8]) -> Option<(u32, u32)> {
+    let mut start = u32_at(answer.first_chunk::<HEADER>()?, 16) as usize;
+    loop {
+        let entry = answer.get(start..)?;
+        let head: &[u8; 16] = entry.first_chunk()?;
+        if entry.get(16..)?.split(|byte| *byte == 0).next() == Some(name) {
+            return Some((u32_at(head, 4), u32_at(head, 8)));
+        }
+        // Where the next begins, counted from this one; the last says 0.
+        match u32_at(head, 0) {
+            0 => return None,
+            step => start = start.checked_add(step as usize)?,
+        }
+    }
 }

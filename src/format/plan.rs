@@ -66,10 +66,6 @@ pub enum Key {
     VerityName = 2,
     /// Present (and empty): refuse to boot without a root hash.
     VerityRequired = 3,
-    /// u64: byte offset of the verity superblock; absent for the filesystem's own size.
-    HashOffset = 4,
-    /// Corruption policy as the kernel's table spells it (`panic_on_corruption`); empty for an I/O error.
-    OnCorruption = 5,
     /// Where /usr is mounted, absolute.
     Mountpoint = 6,
     /// Stage-2 image, relative to /usr's mount point.
@@ -84,22 +80,21 @@ pub enum Key {
     Suffix = 11,
     /// u32: modules to load at a time; absent for as many as there are processors.
     Jobs = 12,
-    /// The profile's verity parameters and policy, a comma list as `systemd.verity_usr_options=` takes it; the command line's
-    /// is read after it.
+    /// Everything that is said of the verity device, as veritytab(5) spells it: `panic-on-corruption,data-blocks=260094`. The
+    /// command line can say more.
     VerityOptions = 13,
-    /// u64: byte offset of the verity superblock if it is to follow a filesystem whose size cannot be told.
+    /// u64: where the verity superblock lies on the data's own device, in bytes, if no option and no filesystem tells.
     HashOffsetFallback = 14,
-    /// Present (and empty): refuse to boot when the command line would weaken verification, or without a root hash.
+    /// Present (and empty): as [`Key::VerityRequired`], and the command line cannot add to [`Key::VerityOptions`].
     Locked = 15,
-    /// Hexadecimal: the only root hash that is taken.
+    /// Hexadecimal: the only root hash that is taken. The command line need not give it.
     RootHash = 16,
 }
 
 /// Settings without which there is no boot.
-const REQUIRED: [Key; 8] = [
+const REQUIRED: [Key; 7] = [
     Key::Release,
     Key::VerityName,
-    Key::OnCorruption,
     Key::Mountpoint,
     Key::Image,
     Key::OverlayOptions,

@@ -1,83 +1,307 @@
-//! dm-verity: the superblock on disk, and the table line for the kernel.
+//! dm-verity: the superblock on disk, the parameters that people give, and the table line for the kernel.
 //!
-//! Sources: cryptsetup's verity on-disk format; the kernel's Documentation/admin-guide/device-mapper/verity.rst.
+//! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
+//! Documentation/admin-guide/device-mapper/verity.rst.
 
-use super::{u32_at, u64_at};
-use crate::text::{Line, hex_digit, push, push_hex, push_number};
+use super::{push_uuid, u32_at, u64_at};
+use crate::text::{Line, decimal, hex_digit, position, push, push_hex, push_number, word};
 
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
 /// Bytes of the longest salt.
 const SALT: usize = 256;
 
-/// A superblock that makes sense. None of it is authenticated: a wrong value makes verification fail, except
-/// the number of data blocks, which only says how much of the device is shown.
-#[derive(Clone, Copy)]
-pub struct Superblock<'a>(&'a [u8; SUPERBLOCK]);
+/// Options as veritytab(5) spells them, and those of the kernel that it lacks. The first of them stand for fields of the superblock, those up to
+/// `root-hash-signature` have a value.
+const OPTIONS: &[u8] = b"format data-block-size hash-block-size data-blocks hash salt uuid superblock hash-offset \
+fec-offset fec-roots fec-device root-hash-signature ignore-corruption restart-on-corruption panic-on-corruption \
+restart-on-error panic-on-error ignore-zero-blocks check-at-most-once try-verify-in-tasklet";
+/// Which parameter each of them sets, in the same order.
+const SETS: &[u8] =
+    b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0A\x0B\x0C\x0D\x0D\x0D\x0E\x0E\x0F\x10\x11";
 
-impl<'a> Superblock<'a> {
-    /// Reads a superblock; `None` if it is not one, or one that the kernel could not use.
-    pub fn parse(bytes: &'a [u8; SUPERBLOCK]) -> Option<Self> {
-        let superblock = Self(bytes);
+/// What can be said of a verity device.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+#[repr(u8)]
+pub enum Parameter {
+    /// Salt after (0, Chrome OS) or before (1) the data.
+    Format,
+    /// Bytes.
+    DataBlockSize,
+    /// Bytes.
+    HashBlockSize,
+    DataBlocks,
+    /// The hash algorithm as the kernel's crypto API names it.
+    Hash,
+    /// Hexadecimal; `-` for none.
+    Salt,
+    Uuid,
+    /// Whether there is one.
+    HasSuperblock,
+    /// Bytes.
+    HashOffset,
+    /// Bytes.
+    FecOffset,
+    FecRoots,
+    /// SPEC.
+    FecDevice,
+    /// Path in the initrd.
+    Signature,
+    /// From here on the value is the option itself.
+    OnCorruption,
+    OnError,
+    ZeroBlocks,
+    Once,
+    Tasklet,
+}
+
+use Parameter::*;
+
+const COUNT: usize = Tasklet as usize + 1;
+/// Those that are fields of the superblock, and where they are: offset and bytes.
+const FIELDS: [(u16, u16); 7] = [
+    (12, 4),
+    (64, 4),
+    (68, 4),
+    (72, 8),
+    (32, 32),
+    (88, 256),
+    (16, 16),
+];
+/// Where the salt's length is.
+const SALT_SIZE: usize = 80;
+
+/// What is said of a verity device, whatever its superblock says.
+#[derive(Clone, Copy)]
+pub struct Parameters<'a>([Option<&'a [u8]>; COUNT]);
+
+impl<'a> Parameters<'a> {
+    /// Nothing is said.
+    pub const NONE: Self = Self([None; COUNT]);
+
+    /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is the first that is unknown or
+    /// whose value makes no sense.
+    pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
+        for option in list.split(|byte| *byte == b',') {
+            if !option.is_empty() {
+                self.read_one(option).ok_or(option)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_one(&mut self, option: &'a [u8]) -> Option<()> {
+        let mut parts = option.splitn(2, |byte| *byte == b'=');
+        let place = position(OPTIONS, parts.next()?);
+        let parameter = usize::from(*SETS.get(place)?);
+        let value = if parameter < OnCorruption as usize {
+            parts.next().filter(|value| !value.is_empty())?
+        } else if parts.next().is_none() {
+            option
+        } else {
+            return None;
+        };
+        if parameter < FIELDS.len() {
+            let mut superblock = Superblock::DEFAULT;
+            superblock.cover(1 << 16);
+            superblock.set(parameter, value)?;
+            superblock.is_good().then_some(())?;
+        } else if parameter <= FecRoots as usize {
+            let number = decimal(value);
+            if parameter == HasSuperblock as usize {
+                truth(value)?;
+            } else if parameter == FecRoots as usize {
+                number?;
+            } else if number? % 512 != 0 {
+                return None;
+            }
+        }
+        *self.0.get_mut(parameter)? = Some(value);
+        Some(())
+    }
+
+    /// What is said of a parameter, as text.
+    pub fn get(&self, parameter: Parameter) -> Option<&'a [u8]> {
+        self.0.get(parameter as usize).copied().flatten()
+    }
+
+    /// The same of one that is a number.
+    pub fn number(&self, parameter: Parameter) -> Option<u64> {
+        decimal(self.get(parameter)?)
+    }
+
+    /// Whether there is a superblock.
+    pub fn has_superblock(&self) -> bool {
+        self.get(HasSuperblock)
+            .is_none_or(|value| truth(value) == Some(true))
+    }
+
+    /// Leaves a parameter out.
+    pub fn remove(&mut self, parameter: Parameter) {
+        if let Some(value) = self.0.get_mut(parameter as usize) {
+            *value = None;
+        }
+    }
+}
+
+/// A boolean as systemd takes it.
+fn truth(text: &[u8]) -> Option<bool> {
+    let place = position(b"0 no n false f off 1 yes y true t on", text);
+    (place < 12).then_some(place >= 6)
+}
+
+/// A superblock: from a device, or put together from parameters where a device has none. None of it is authenticated: a wrong value makes verification fail,
+/// except the number of data blocks, which only says how much of the device is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Superblock(pub [u8; SUPERBLOCK]);
+
+impl Superblock {
+    /// What is assumed where nothing is said: format 1, blocks of 4096 bytes, sha256, no salt; of no length yet.
+    pub const DEFAULT: Self = {
+        let mut bytes = [0; SUPERBLOCK];
+        let head = b"verity\0\0\x01\0\0\0\x01";
+        let algorithm = b"sha256";
+        let mut place = 0;
+        while place < head.len() {
+            bytes[place] = head[place];
+            place += 1;
+        }
+        place = 0;
+        while place < algorithm.len() {
+            bytes[32 + place] = algorithm[place];
+            place += 1;
+        }
+        // 4096, twice.
+        bytes[65] = 16;
+        bytes[69] = 16;
+        Self(bytes)
+    };
+
+    /// Whether it is one, and one that the kernel could use.
+    pub fn is_good(&self) -> bool {
         let block_size = |size: u32| (512..=65536).contains(&size) && size.is_power_of_two();
         // The name goes into a line whose words are parted by blanks.
-        let name = superblock.algorithm();
-        let good = bytes.starts_with(b"verity\0\0\x01\0\0\0")
-            && superblock.hash_type() <= 1
+        let name = self.algorithm();
+        self.0.starts_with(b"verity\0\0\x01\0\0\0")
+            && u32_at(&self.0, 12) <= 1
             && !name.is_empty()
             && name.iter().all(u8::is_ascii_graphic)
-            && block_size(superblock.data_block_size())
-            && block_size(superblock.hash_block_size())
-            && superblock.data_blocks() != 0
-            && superblock
+            && block_size(self.data_block_size())
+            && block_size(self.hash_block_size())
+            && self.data_blocks() != 0
+            && self
                 .data_blocks()
-                .checked_mul(superblock.data_block_size().into())
+                .checked_mul(self.data_block_size().into())
                 .is_some()
-            && superblock.salt_size() <= SALT;
-        good.then_some(superblock)
+            && self.salt_size() <= SALT
     }
 
-    /// Salt after (0, Chrome OS) or before (1) the data.
-    pub fn hash_type(&self) -> u32 {
-        u32_at(self.0, 12)
+    /// Sets every field of which `parameters` say something. Returns the last of those that had another value.
+    pub fn pin(&mut self, parameters: &Parameters) -> Option<usize> {
+        let mut differs = None;
+        for field in 0..FIELDS.len() {
+            let before = *self;
+            if let Some(value) = parameters.0.get(field).copied().flatten() {
+                self.set(field, value);
+                if *self != before {
+                    differs = Some(field);
+                }
+            }
+        }
+        differs
     }
 
-    /// 16 bytes, in textual order.
-    pub fn uuid(&self) -> &'a [u8] {
-        self.0.get(16..32).unwrap_or_default()
+    /// Sets a field from text; `None` if the text makes no sense there.
+    fn set(&mut self, field: usize, text: &[u8]) -> Option<()> {
+        let (offset, len) = *FIELDS.get(field)?;
+        let len = usize::from(len);
+        let mut value = Line::new();
+        if field == Hash as usize {
+            push(&mut value, text);
+        } else if field > Hash as usize {
+            push_bytes(&mut value, text)?;
+        } else {
+            push(&mut value, &decimal(text)?.to_le_bytes());
+        }
+        let (head, tail) = value.split_at_checked(len).unwrap_or((&value, b""));
+        let too_long = value.len() > len.max(8) || tail.iter().any(|byte| *byte != 0);
+        if too_long || field == Uuid as usize && value.len() != len {
+            return None;
+        }
+        let bytes = self.0.get_mut(offset.into()..)?.get_mut(..len)?;
+        bytes.fill(0);
+        bytes
+            .iter_mut()
+            .zip(head)
+            .for_each(|(to, from)| *to = *from);
+        if field == Salt as usize {
+            let size = self.0.get_mut(SALT_SIZE..)?.first_chunk_mut()?;
+            *size = (value.len() as u16).to_le_bytes();
+        }
+        Some(())
     }
 
-    /// Name as the kernel's crypto API takes it.
-    pub fn algorithm(&self) -> &'a [u8] {
-        let field = self.0.get(32..64).unwrap_or_default();
-        field.split(|byte| *byte == 0).next().unwrap_or_default()
+    /// Appends a field as text.
+    pub fn push(&self, field: usize, text: &mut Line) {
+        let start = text.len();
+        if field == Hash as usize {
+            push(text, self.algorithm());
+        } else if field == Salt as usize {
+            push_hex(
+                text,
+                self.bytes(field)
+                    .get(..self.salt_size())
+                    .unwrap_or_default(),
+            );
+            if text.len() == start {
+                push(text, b"-");
+            }
+        } else if field == Uuid as usize {
+            push_uuid(text, self.bytes(field));
+        } else {
+            push_number(text, little_endian(self.bytes(field)));
+        }
+    }
+
+    fn bytes(&self, field: usize) -> &[u8] {
+        let (offset, len) = FIELDS.get(field).copied().unwrap_or_default();
+        let rest = self.0.get(offset.into()..).unwrap_or_default();
+        rest.get(..len.into()).unwrap_or_default()
+    }
+
+    fn algorithm(&self) -> &[u8] {
+        let mut parts = self.bytes(Hash as usize).split(|byte| *byte == 0);
+        parts.next().unwrap_or_default()
     }
 
     /// Bytes.
     pub fn data_block_size(&self) -> u32 {
-        u32_at(self.0, 64)
+        u32_at(&self.0, 64)
     }
 
     /// Bytes.
     pub fn hash_block_size(&self) -> u32 {
-        u32_at(self.0, 68)
+        u32_at(&self.0, 68)
     }
 
     pub fn data_blocks(&self) -> u64 {
-        u64_at(self.0, 72)
+        u64_at(&self.0, 72)
+    }
+
+    /// Gives it a length, in bytes, if it has none.
+    pub fn cover(&mut self, bytes: u64) {
+        let blocks = bytes
+            .checked_div(self.data_block_size().into())
+            .unwrap_or(0);
+        if self.data_blocks() == 0
+            && let Some(field) = self.0.get_mut(72..).and_then(<[u8]>::first_chunk_mut)
+        {
+            *field = blocks.to_le_bytes();
+        }
     }
 
     fn salt_size(&self) -> usize {
-        usize::from(u32_at(self.0, 80) as u16)
-    }
-
-    /// 256 bytes at most.
-    pub fn salt(&self) -> &'a [u8] {
-        self.0
-            .get(88..88 + SALT)
-            .unwrap_or_default()
-            .get(..self.salt_size())
-            .unwrap_or_default()
+        usize::from(u32_at(&self.0, SALT_SIZE) as u16)
     }
 
     /// Length of the verified device in 512-byte sectors.
@@ -85,59 +309,24 @@ impl<'a> Superblock<'a> {
         self.data_blocks()
             .wrapping_mul((self.data_block_size() / 512).into())
     }
-
-    /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`.
-    pub fn push_uuid(&self, text: &mut Line, name: &[u8]) {
-        push(text, b"CRYPT-VERITY-");
-        push_hex(text, self.uuid());
-        push(text, b"-");
-        push(text, name);
-    }
-
-    /// Appends the target's parameters. `device` is `MAJOR:MINOR` of both the data and the tree, `hash_offset` where the
-    /// superblock lies (bytes), `root_hash` hexadecimal, `policy` one option of the kernel's or nothing.
-    pub fn push_table(
-        &self,
-        text: &mut Line,
-        device: &[u8],
-        hash_offset: u64,
-        root_hash: &[u8],
-        policy: &[u8],
-    ) {
-        let hash_block_size = u64::from(self.hash_block_size());
-        push_number(text, self.hash_type().into());
-        push_word(text, device);
-        push_word(text, device);
-        // The tree begins in the first whole block behind the superblock.
-        let hash_start = hash_offset
-            .saturating_add(SUPERBLOCK as u64)
-            .div_ceil(hash_block_size.max(1));
-        for number in [
-            self.data_block_size().into(),
-            hash_block_size,
-            self.data_blocks(),
-            hash_start,
-        ] {
-            push_word(text, b"");
-            push_number(text, number);
-        }
-        push_word(text, self.algorithm());
-        push_word(text, root_hash);
-        let salt = self.salt();
-        push_word(text, if salt.is_empty() { b"-" } else { b"" });
-        push_hex(text, salt);
-        if !policy.is_empty() {
-            push_word(text, b"1");
-            push_word(text, policy);
-        }
-    }
 }
 
-/// Appends a blank and a word.
-#[inline(never)]
-fn push_word(text: &mut Line, word: &[u8]) {
-    push(text, b" ");
-    push(text, word);
+/// An unsigned number of at most 8 bytes.
+fn little_endian(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Appends the bytes that hexadecimal digits stand for; dashes are passed over.
+fn push_bytes(bytes: &mut Line, text: &[u8]) -> Option<()> {
+    let mut digits = text.iter().filter(|digit| **digit != b'-');
+    while let Some(high) = digits.next() {
+        push(
+            bytes,
+            &[hex_digit(*high)? << 4 | hex_digit(*digits.next()?)?],
+        );
+    }
+    Some(())
 }
 
 /// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512 bits).
@@ -146,4 +335,161 @@ pub fn is_root_hash(text: &[u8]) -> bool {
         && text.len().is_multiple_of(2)
         && text.len() <= 128
         && text.iter().all(|byte| hex_digit(*byte).is_some())
+}
+
+/// Everything that a verity device is made from.
+pub struct Target<'a> {
+    pub superblock: Superblock,
+    pub parameters: &'a Parameters<'a>,
+    /// Hexadecimal.
+    pub root_hash: &'a [u8],
+    /// `MAJOR:MINOR` of the devices with the data, the tree, and the blocks for error correction (empty: none).
+    pub devices: [&'a [u8]; 3],
+    /// Where on its device the superblock lies, or without one the tree, in bytes.
+    pub hash_offset: u64,
+    /// Bytes of the device that has the tree.
+    pub hash_device_size: u64,
+    /// Description of the key that is the root hash's signature; empty: none.
+    pub key: &'a [u8],
+}
+
+impl Target<'_> {
+    /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`, without a superblock
+    /// `CRYPT-VERITY-<name>`.
+    pub fn push_uuid(&self, text: &mut Line, name: &[u8]) {
+        push(text, b"CRYPT-VERITY-");
+        if self.parameters.has_superblock() {
+            push_hex(text, self.superblock.bytes(Uuid as usize));
+            push(text, b"-");
+        }
+        push(text, name);
+    }
+
+    /// Appends the description that veritysetup would give the key with the signature: `cryptsetup:<uuid>-<name>`, without a
+    /// superblock `cryptsetup:<name>`.
+    pub fn push_key(&self, text: &mut Line, name: &[u8]) {
+        push(text, b"cryptsetup:");
+        if self.parameters.has_superblock() {
+            self.superblock.push(Uuid as usize, text);
+            push(text, b"-");
+        }
+        push(text, name);
+    }
+
+    /// Whether the kernel is to do something about corruption or errors.
+    pub fn has_policy(&self) -> bool {
+        self.parameters
+            .get(OnCorruption)
+            .or(self.parameters.get(OnError))
+            .is_some()
+    }
+
+    /// The block of its device that the tree begins with.
+    fn hash_start(&self) -> u64 {
+        let size = u64::from(self.superblock.hash_block_size().max(1));
+        if self.parameters.has_superblock() {
+            // The first whole block behind it.
+            let end = self.hash_offset.saturating_add(SUPERBLOCK as u64);
+            end.div_ceil(size)
+        } else {
+            self.hash_offset / size
+        }
+    }
+
+    /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`.
+    pub fn push_table(&self, text: &mut Line, armed: bool) {
+        let [data, hash, _] = self.devices;
+        self.push_field(text, Format);
+        push_word(text, data);
+        push_word(text, hash);
+        self.push_field(text, DataBlockSize);
+        self.push_field(text, HashBlockSize);
+        self.push_field(text, DataBlocks);
+        push_number(text, self.hash_start());
+        push(text, b" ");
+        self.push_field(text, Hash);
+        push_word(text, self.root_hash);
+        self.push_field(text, Salt);
+
+        let mut options = Line::new();
+        let mut count = self.push_error_correction(&mut options);
+        if !self.key.is_empty() {
+            push(&mut options, b" root_hash_sig_key_desc ");
+            push(&mut options, self.key);
+            count += 2;
+        }
+        let first = if armed { OnCorruption } else { ZeroBlocks };
+        let flags = self.parameters.0.get(first as usize..).unwrap_or_default();
+        for flag in flags.iter().flatten() {
+            push(&mut options, b" ");
+            for byte in *flag {
+                push(&mut options, &[if *byte == b'-' { b'_' } else { *byte }]);
+            }
+            count += 1;
+        }
+        if count != 0 {
+            push(text, b" ");
+            push_number(text, count);
+            push(text, &options);
+        }
+    }
+
+    /// Appends the words that are about error correction, and returns how many there are. What is corrected is the data, the tree, and what
+    /// follows it: up to the correcting blocks if these are on the same device.
+    fn push_error_correction(&self, text: &mut Line) -> u64 {
+        let [_, hash, fec] = self.devices;
+        if fec.is_empty() {
+            return 0;
+        }
+        let offset = self.parameters.number(FecOffset).unwrap_or(0);
+        let area = if fec == hash {
+            offset
+        } else {
+            self.hash_device_size
+        };
+        let data_block_size = self.superblock.data_block_size().into();
+        let mut blocks = area.checked_div(data_block_size).unwrap_or(0);
+        if blocks != 0 {
+            blocks = blocks.wrapping_sub(self.hash_start());
+        }
+        let hash_block_size = self.superblock.hash_block_size().into();
+        push(text, b" use_fec_from_device ");
+        push(text, fec);
+        for (name, value) in [
+            (
+                b" fec_start ",
+                offset.checked_div(hash_block_size).unwrap_or(0),
+            ),
+            (
+                b" fec_blocks ",
+                blocks.wrapping_add(self.superblock.data_blocks()),
+            ),
+            (
+                b" fec_roots ",
+                self.parameters.number(FecRoots).unwrap_or(2),
+            ),
+        ] as [(&[u8], u64); 3]
+        {
+            push(text, name);
+            push_number(text, value);
+        }
+        8
+    }
+
+    /// Appends a field of the superblock and a blank.
+    fn push_field(&self, text: &mut Line, field: Parameter) {
+        self.superblock.push(field as usize, text);
+        push(text, b" ");
+    }
+}
+
+/// Appends a word and a blank.
+fn push_word(text: &mut Line, word: &[u8]) {
+    push(text, word);
+    push(text, b" ");
+}
+
+/// As veritytab(5) spells the field of a superblock.
+pub fn field_name(field: usize) -> &'static [u8] {
+    word(OPTIONS, field)
 }

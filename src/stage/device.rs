@@ -1,18 +1,26 @@
-//! Stage 3: the block device that /usr is on, found when it is there and awaited when it is not.
+//! Stage 3: the block devices that /usr is on, found when they are there and awaited when they are not.
 
 use crate::boot::Boot;
-use crate::sys::files::{self, contents, each_entry, open};
-use crate::sys::memory::{fill, keep};
+use crate::sys::call::Result as Call;
+use crate::sys::files::{self, File, contents, each_entry, open};
+use crate::sys::memory::{fill, keep, keep_one};
 use crate::sys::netlink::Uevents;
 use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::{Problem, Stage, Step};
-use toehold::format::gpt;
+use toehold::format::filesystem;
+use toehold::format::gpt::Table;
 use toehold::format::uevent::{NONE, is, number, value};
-use toehold::spec::Match;
-use toehold::text::Line;
+use toehold::options::{AWAITED, Options, Role};
+use toehold::spec::Source;
+use toehold::text::{self, Line};
+
+pub mod candidates;
+
+/// More partitions than the kernel shows of a disk.
+const MAX_PARTITIONS: u32 = 256;
 
 /// A block device.
 #[derive(Clone, Copy)]
@@ -21,73 +29,129 @@ pub struct Device {
     pub node: &'static CStr,
     /// `MAJOR:MINOR`.
     pub number: &'static [u8],
+    /// Sequence number of its disk.
+    pub disk: u64,
 }
 
-/// The search for one device, fed by sysfs and by uevents.
+impl Device {
+    fn of(event: &[u8]) -> Self {
+        Self {
+            node: keep(b"/dev/%", &[value(event, b"DEVNAME")]),
+            number: keep(b"%:%", &[value(event, b"MAJOR"), value(event, b"MINOR")]).to_bytes(),
+            disk: number(event, b"DISKSEQ"),
+        }
+    }
+
+    /// Whether an event is about this device.
+    fn is(&self, event: &[u8]) -> bool {
+        let mut number = Line::new();
+        text::fill(
+            &mut number,
+            b"%:%",
+            &[value(event, b"MAJOR"), value(event, b"MINOR")],
+        );
+        self.number == number
+    }
+}
+
+/// The table of the disk with this sequence number, which was read last.
+pub type LastTable = (u64, Table);
+
+/// The search for devices, fed by sysfs and by uevents.
 pub struct Search {
     pub uevents: Uevents,
-    /// What was looked for, and from stage verity on the device that verifies it.
-    pub found: Option<Device>,
-    /// More than one device answers.
-    ambiguous: bool,
+    /// The first that answered, by [`Role`]; from stage verity on the data are on the device that verifies it.
+    pub found: [Option<Device>; AWAITED.len()],
+    /// How many have answered.
+    pub answers: u32,
+    /// More than one device answers for the same role.
+    pub ambiguous: bool,
     /// Messages were lost.
     pub lost: bool,
-    /// Sequence number of the disk whose table was read last, and the partition's number in it; 0: none.
-    table: (u64, u32),
+    table: LastTable,
 }
 
 impl Search {
     /// Nothing is looked for.
     pub const NONE: Self = Self {
         uevents: Uevents(files::STDIN),
-        found: None,
+        found: [None; AWAITED.len()],
+        answers: 0,
         ambiguous: false,
         lost: false,
-        table: (0, 0),
+        table: (0, Table::NONE),
     };
+
+    /// Starts again, with a look at everything that is there.
+    fn forget(&mut self) {
+        self.found = [None; AWAITED.len()];
+        self.ambiguous = false;
+        self.lost = true;
+    }
 }
 
 impl Boot {
     /// The device that was found, which is worked on from now on.
     pub fn device(&mut self) -> Result<Device, Problem> {
-        let device = self.search.found.ok_or(Step::Open.refused())?;
+        let [data, ..] = self.search.found;
+        let device = data.ok_or(Step::Open.refused())?;
         self.subject = Some(device.node.to_bytes());
         Ok(device)
     }
+
+    /// A role for which no device has been found.
+    pub fn lacks(&self) -> Option<Role> {
+        let found = AWAITED.iter().zip(&self.search.found);
+        found
+            .filter(|(role, device)| device.is_none() && !self.options.spec(**role).text.is_empty())
+            .map(|(role, _)| *role)
+            .next()
+    }
 }
 
-/// Waits for the device.
+/// Waits for the devices.
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    boot.subject = boot.options.device.text;
     let deadline = boot.deadline();
     loop {
         boot.advance();
         check_alone(boot)?;
-        if boot.search.found.is_some() {
+        let Some(role) = boot.lacks() else {
             return Ok(());
+        };
+        if let Err(problem) = boot.wait(deadline) {
+            return fail(boot, role, problem);
         }
-        boot.wait(deadline)?;
     }
 }
 
-/// Refuses to go on when another device has come up that answers, too.
+/// Refuses to go on when another device has come up that answers, too, and nothing can tell which is the right one.
 pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
     drain(boot);
-    if boot.search.ambiguous {
-        (boot.stage, boot.subject) = (Stage::Device, boot.options.device.text);
-        return Err(Step::Ambiguous.refused());
+    if boot.search.ambiguous && boot.options.root_hash.is_none() {
+        return fail(boot, Role::Data, Step::Ambiguous.refused());
     }
     Ok(())
 }
 
-/// Looks at every block device that is there.
-pub fn scan(boot: &mut Boot) {
+/// A failure that is about what was looked for.
+fn fail(boot: &mut Boot, role: Role, problem: Problem) -> Result<(), Problem> {
+    boot.stage = Stage::Device;
+    boot.subject = Some(keep_one(&boot.options.spec(role).text).to_bytes());
+    Err(problem)
+}
+
+/// Calls `visit` with the place below /sys of each block device that is there, and with its uevent.
+pub fn each(visit: &mut dyn FnMut(&[u8], &[u8])) {
     each_entry(b"/sys/class/block", &[], &mut |name| {
         let (mut path, mut fields) = (Line::new(), Line::new());
         let path = fill(&mut path, b"/class/block/%", &[name]).to_bytes();
-        let event = contents(&mut fields, b"/sys%/uevent", &[path]);
-        consider(boot, path, event);
+        visit(path, contents(&mut fields, b"/sys%/uevent", &[path]));
     });
+}
+
+/// Looks at every block device that is there.
+pub fn scan(boot: &mut Boot) {
+    each(&mut |path, event| consider(boot, path, event));
 }
 
 /// Takes every message that has come so far.
@@ -104,14 +168,26 @@ pub fn drain(boot: &mut Boot) {
 
 #[inline(never)] // Measured: smaller so.
 fn handle(boot: &mut Boot, event: &[u8]) {
+    let is_block = is(event, b"SUBSYSTEM", b"block");
     if is(event, b"ACTION", b"remove") {
+        // What was found may be gone, or no longer the only one: all is looked at again.
+        if is_block
+            && boot
+                .search
+                .found
+                .iter()
+                .flatten()
+                .any(|found| found.is(event))
+        {
+            boot.search.forget();
+        }
         return;
     }
     boot.moved |= is(event, b"ACTION", b"add");
-    if is(event, b"SUBSYSTEM", b"block") {
+    if is_block {
         // The disk may have got another table, or another medium.
         if is(event, b"ACTION", b"change") {
-            boot.search.table = (0, 0);
+            boot.search.table.0 = 0;
         }
         consider(boot, value(event, b"DEVPATH"), event);
     } else {
@@ -121,67 +197,119 @@ fn handle(boot: &mut Boot, event: &[u8]) {
 
 /// Compares one block device, at `path` below /sys, with what is looked for.
 fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
-    let answer = boot.options.device.matches(event);
-    if answer != Match::Yes {
-        // A disk whose primary table is damaged comes without partitions.
-        let disk = is(event, b"DEVTYPE", b"disk");
-        if answer == Match::No && !disk
-            || u64::from(number_in_table(boot, event, path, disk)) != number(event, b"PARTN")
-        {
-            return;
+    if is(event, b"DEVTYPE", b"disk") {
+        reveal(boot, event);
+    }
+    for role in AWAITED {
+        if !answers(&boot.options, &mut boot.search.table, role, path, event) {
+            continue;
         }
+        let Some(place) = boot.search.found.get_mut(role as usize) else {
+            continue;
+        };
+        match place {
+            Some(found) if found.is(event) => continue,
+            Some(_) => boot.search.ambiguous = true,
+            None => *place = Some(Device::of(event)),
+        }
+        boot.search.answers += 1;
+        let text = &boot.options.spec(role).text;
+        boot.journal
+            .log
+            .info(b"% is /dev/%", &[text, value(event, b"DEVNAME")]);
     }
-    let number = keep(b"%:%", &[value(event, b"MAJOR"), value(event, b"MINOR")]).to_bytes();
-    match boot.search.found {
-        Some(found) if found.number == number => return,
-        Some(_) => boot.search.ambiguous = true,
-        None => {}
-    }
-    let node = keep(b"/dev/%", &[value(event, b"DEVNAME")]);
-    let text = boot.options.device.text.unwrap_or_default();
-    boot.journal.log.info(b"% is %", &[text, node.to_bytes()]);
-    boot.search.found = Some(Device { node, number });
-    boot.schedule.only_needed = true;
+    boot.schedule.only_needed |= boot.lacks().is_none();
 }
 
-/// The number of the partition looked for in the table of the disk that `event` is about, or in that of the disk that the
-/// partition at `path` belongs to; 0: none.
-fn number_in_table(boot: &mut Boot, event: &[u8], path: &[u8], disk: bool) -> u32 {
-    let field = &boot.options.device.field;
-    if field.bytes.is_empty() {
-        return 0;
-    }
-    // A partition has its disk's number. Without one, nothing says that it is the disk that was read last.
-    let sequence = number(event, b"DISKSEQ");
-    if boot.search.table.0 == sequence && sequence != NONE {
-        return boot.search.table.1;
-    }
-    boot.search.table = (sequence, 0);
-    let (mut fields, mut node) = (Line::new(), Line::new());
-    let event = match disk {
-        true => event,
-        false => contents(&mut fields, b"/sys%/../uevent", &[path]),
+/// Whether a block device, at `path` below /sys, is what is looked for.
+fn answers(options: &Options, last: &mut LastTable, role: Role, path: &[u8], event: &[u8]) -> bool {
+    let spec = options.spec(role);
+    let mut facts = Line::new();
+    let fields = match spec.source() {
+        Source::Superblock => {
+            describe(event, &mut facts);
+            &facts
+        }
+        Source::Table if spec.shift != 0 || !spec.is_told(event) => {
+            describe_partition(last, path, event, spec.shift, &mut facts);
+            &facts
+        }
+        _ => event,
     };
-    let node = fill(&mut node, b"/dev/%", &[value(event, b"DEVNAME")]);
-    // No medium, or a device that cannot be read: nothing to be found on it.
-    let Ok(disk) = open(node, OFlags::RDONLY) else {
-        return 0;
-    };
-    if let Ok((sector, size)) = disk.geometry()
-        && let Some(partition) = gpt::find(&disk, sector, size, field)
-        && partition.number != 0
+    !spec.text.is_empty() && spec.is(fields)
+}
+
+/// Appends what a device's superblock says.
+pub fn describe(event: &[u8], facts: &mut Line) {
+    if let Ok(device) = open_device(event) {
+        filesystem::describe(&device, facts);
+        device.close();
+    }
+}
+
+/// Appends what the table says of the partition that stands `shift` places before the one at `path`.
+pub fn describe_partition(
+    last: &mut LastTable,
+    path: &[u8],
+    event: &[u8],
+    shift: u32,
+    facts: &mut Line,
+) {
+    let partition = number(event, b"PARTN");
+    let mut fields = Line::new();
+    if partition != NONE
+        && let Some(disk) = open_disk(last, contents(&mut fields, b"/sys%/../uevent", &[path]))
     {
-        boot.search.ambiguous |= partition.ambiguous;
-        boot.search.table.1 = partition.number;
-        if partition.from_backup {
-            boot.journal.log.error(
-                b"%: primary GPT damaged, backup used: repair it with gdisk",
-                &[node.to_bytes()],
-            );
-            // Fails where the kernel did so by itself (its option `gpt`).
-            let _ = partitions::add(disk, &partition);
+        last.1
+            .describe(&disk, (partition as u32).wrapping_sub(shift), facts);
+        disk.close();
+    }
+}
+
+fn open_device(event: &[u8]) -> Call<File> {
+    let mut node = Line::new();
+    open(
+        fill(&mut node, b"/dev/%", &[value(event, b"DEVNAME")]),
+        OFlags::RDONLY,
+    )
+}
+
+/// Opens a disk, after it is sure that `last` is its table.
+fn open_disk(last: &mut LastTable, event: &[u8]) -> Option<File> {
+    // No medium, or a device that cannot be read: nothing to be found on it.
+    let disk = open_device(event).ok()?;
+    // Without a number, nothing says that it is the disk that was read last.
+    let sequence = number(event, b"DISKSEQ");
+    if last.0 != sequence || sequence == NONE {
+        let table = disk
+            .geometry()
+            .ok()
+            .and_then(|(sector, size)| Table::read(&disk, sector, size));
+        *last = (sequence, table.unwrap_or(Table::NONE));
+    }
+    Some(disk)
+}
+
+/// Tells the kernel of partitions that it does not show by itself: a disk whose primary table is damaged comes without.
+fn reveal(boot: &mut Boot, event: &[u8]) {
+    let Some(disk) = open_disk(&mut boot.search.table, event) else {
+        return;
+    };
+    let table = boot.search.table.1;
+    let mut revealed = false;
+    if table.is_hidden() {
+        for number in 1..=MAX_PARTITIONS {
+            if let Some(partition) = table.partition(&disk, number) {
+                // Fails where the kernel did so by itself (its option `gpt`).
+                revealed |= partitions::add(disk, number, partition).is_ok();
+            }
         }
     }
     disk.close();
-    boot.search.table.1
+    if revealed {
+        boot.journal.log.error(
+            b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
+            &[value(event, b"DEVNAME")],
+        );
+    }
 }

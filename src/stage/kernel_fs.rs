@@ -75,7 +75,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     boot.options
         .read(line, &boot.plan, &mut boot.stage)
         .map_err(|word| {
-            boot.subject = Some(word.name());
+            boot.subject = Some(word);
             Step::Options.refused()
         })
 }

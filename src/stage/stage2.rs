@@ -26,8 +26,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let image = open(path, OFlags::RDONLY).at(Step::Open)?;
     let fstype = filesystem::detect(&image)
         .ok_or(Step::Detect.refused())?
-        .filesystem
-        .name();
+        .name;
     boot.require(b"loop")?;
     boot.require_filesystem(fstype)?;
     boot.require_filesystem(b"overlay")?;

@@ -20,8 +20,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         let device = open(node, OFlags::RDONLY).at(Step::Open)?;
         fstype = filesystem::detect(&device)
             .ok_or(Step::Detect.refused())?
-            .filesystem
-            .name();
+            .name;
     }
     boot.require_filesystem(fstype)?;
     let mut data = Line::new();

@@ -31,11 +31,11 @@ const_assert_eq!(size_of::<Entry>(), 152);
 const_assert_eq!(size_of::<Argument>(), 24);
 
 /// Tells the kernel of a partition; its uevent follows.
-pub fn add(disk: File, partition: &Partition) -> Result {
+pub fn add(disk: File, number: u32, partition: Partition) -> Result {
     let entry = Entry {
         start: partition.start as i64,
         length: partition.length as i64,
-        number: partition.number as i32,
+        number: number as i32,
         names: MaybeUninit::uninit(),
     };
     let argument = Argument {

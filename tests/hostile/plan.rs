@@ -31,7 +31,18 @@ pub fn plan() -> Vec<u8> {
         string(&[b"virtio-d_"]),
         string(&[&[1], &string(&[&[0, 0]])]),
     ];
-    let offset = [Key::HashOffset as u8, 8, 0, 0, 0x80, 0x3F, 0, 0, 0, 0];
+    let offset = [
+        Key::HashOffsetFallback as u8,
+        8,
+        0,
+        0,
+        0x80,
+        0x3F,
+        0,
+        0,
+        0,
+        0,
+    ];
     samples::plan(&modules.concat(), &aliases.concat(), &offset)
 }
 
@@ -46,7 +57,12 @@ pub fn walk(plan: &Plan) {
     for modalias in [&b"pci:v00d01sv1b"[..], b"virtio-d_", b"", &[0xFF; 99]] {
         plan.lookup(modalias, &mut |_| {});
     }
-    for key in [Key::Release, Key::Init, Key::HashOffset, Key::PromptSeconds] {
+    for key in [
+        Key::Release,
+        Key::Init,
+        Key::HashOffsetFallback,
+        Key::PromptSeconds,
+    ] {
         plan.setting(key);
         plan.text(key);
     }
@@ -111,10 +127,10 @@ fn plans() {
 fn numbers_too_long() {
     for (len, want) in [(9, Some(&b""[..])), (10, None), (20, None), (300, None)] {
         let mut extra = vec![0x80; len + 2];
-        extra[0] = Key::HashOffset as u8;
+        extra[0] = Key::HashOffsetFallback as u8;
         extra[len + 1] = 0;
         let file = samples::plan(b"", b"", &extra);
         let plan = Plan::parse(&file).ok().unwrap();
-        assert_eq!(plan.setting(Key::HashOffset), want, "{len}");
+        assert_eq!(plan.setting(Key::HashOffsetFallback), want, "{len}");
     }
 }

@@ -128,7 +128,7 @@ pub fn plan(modules: &[u8], aliases: &[u8], extra: &[u8]) -> Vec<u8> {
     for (key, value) in [
         (1, "6.1.0-56-amd64"),
         (2, "usr"),
-        (5, "panic_on_corruption"),
+        (13, "panic-on-corruption"),
         (6, "/sysusr/usr"),
         (7, "lib/stage2.img"),
         (8, "mode=0755"),

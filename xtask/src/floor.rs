@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result};
-use toehold::format::verity::{SUPERBLOCK, Superblock};
+use anyhow::{Context, Result, anyhow};
+use toehold::format::verity::{Parameters, Superblock, Target};
 use toehold::text::Line;
 
 use crate::disk::Disk;
@@ -41,21 +41,27 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
         .verity
         .as_ref()
         .context("the comparison needs a disk with verity")?;
-    let mut block = [0; SUPERBLOCK];
-    let context = || format!("cannot read {}", disk.path.display());
+    let mut superblock = Superblock::DEFAULT;
+    let offset = disk.partition_offset + verity.hash_offset;
     File::open(&disk.path)
-        .and_then(|file| file.read_exact_at(&mut block, disk.partition_offset + verity.hash_offset))
-        .with_context(context)?;
-    let superblock = Superblock::parse(&block).with_context(context)?;
+        .and_then(|file| file.read_exact_at(&mut superblock.0, offset))
+        .with_context(|| format!("cannot read {}", disk.path.display()))?;
+    let mut parameters = Parameters::NONE;
+    parameters
+        .read(b"panic-on-corruption")
+        .map_err(|option| anyhow!("{option:?} is no option"))?;
+    let target = Target {
+        superblock,
+        parameters: &parameters,
+        root_hash: verity.root_hash.as_bytes(),
+        devices: [DEVICE, DEVICE, b""],
+        hash_offset: verity.hash_offset,
+        hash_device_size: disk.partition_bytes,
+        key: b"",
+    };
     let (mut uuid, mut table) = (Line::new(), Line::new());
-    superblock.push_uuid(&mut uuid, b"usr");
-    superblock.push_table(
-        &mut table,
-        DEVICE,
-        verity.hash_offset,
-        verity.root_hash.as_bytes(),
-        b"panic_on_corruption",
-    );
+    target.push_uuid(&mut uuid, b"usr");
+    target.push_table(&mut table, true);
     let sectors = superblock.sectors().to_string();
     Ok([&uuid, sectors.as_bytes(), &table].join(&b'\n'))
 }

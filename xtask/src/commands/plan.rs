@@ -87,12 +87,10 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 16] = [
+const KEYS: [Key; 14] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
-    Key::HashOffset,
-    Key::OnCorruption,
     Key::VerityOptions,
     Key::HashOffsetFallback,
     Key::RootHash,
@@ -126,7 +124,7 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     for key in KEYS {
         if let Some(value) = plan.setting(key) {
             let value = match (key, value) {
-                (Key::HashOffset | Key::HashOffsetFallback | Key::PromptSeconds | Key::Jobs, _) => {
+                (Key::HashOffsetFallback | Key::PromptSeconds | Key::Jobs, _) => {
                     plan.number(key).unwrap_or_default().to_string()
                 }
                 (Key::VerityRequired | Key::Locked, _) => "yes".to_owned(),

@@ -47,7 +47,6 @@ fn settings() -> Vec<(Key, Vec<u8>)> {
         (Key::Release, text("6.1")),
         (Key::VerityName, text("usr")),
         (Key::VerityRequired, Vec::new()),
-        (Key::OnCorruption, Vec::new()),
         (Key::Mountpoint, text("/usr")),
         (Key::Image, text("image")),
         (Key::OverlayOptions, text("size=50%")),
@@ -125,7 +124,7 @@ fn reads_back() {
     assert_eq!(modules[1].dependencies().collect::<Vec<_>>(), [(0, true)]);
     assert_eq!(plan.setting(Key::Release), Some(&b"6.1"[..]));
     assert_eq!(plan.setting(Key::VerityRequired), Some(&b""[..]));
-    assert_eq!(plan.setting(Key::HashOffset), None);
+    assert_eq!(plan.setting(Key::Jobs), None);
     assert_eq!(plan.setting(Key::VerityOptions), Some(&b"salt=-"[..]));
     assert_eq!(plan.number(Key::HashOffsetFallback), Some(512));
     assert_eq!(plan.setting(Key::Locked), Some(&b""[..]));

@@ -24,8 +24,6 @@ fn defaults_and_settings() {
     assert_eq!(get(Key::Release), Some(&b"6.1"[..]));
     assert_eq!(get(Key::VerityName), Some(&b"usr"[..]));
     assert_eq!(get(Key::VerityRequired), None);
-    assert_eq!(get(Key::HashOffset), None);
-    assert_eq!(get(Key::OnCorruption), Some(&b"panic_on_corruption"[..]));
     assert_eq!(get(Key::OverlayOptions), Some(&b"mode=0755,size=50%"[..]));
     assert_eq!(get(Key::Init), Some(&b"/init"[..]));
     assert_eq!(get(Key::PromptSeconds), Some(&60u32.to_le_bytes()[..]));
@@ -55,8 +53,7 @@ fn verity_settings() {
     let settings = Profile::parse(&text).unwrap().settings("6.1");
     for (key, value) in [
         (Key::VerityRequired, &[][..]),
-        (Key::HashOffset, &[0, 4, 0, 0, 0, 0, 0, 0]),
-        (Key::OnCorruption, &[]),
+        (Key::VerityOptions, b"hash-offset=1024"),
     ] {
         assert!(settings.contains(&(key, value.to_vec())), "{key:?}");
     }

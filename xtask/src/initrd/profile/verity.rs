@@ -325,16 +325,6 @@ impl Verity {
         if self.required {
             settings.push((Key::VerityRequired, Vec::new()));
         }
-        if let Some(bytes) = self.hash_offset.bytes() {
-            settings.push((Key::HashOffset, bytes.to_le_bytes().to_vec()));
-        }
-        let policy: &[u8] = match self.on_corruption {
-            OnCorruption::Panic => b"panic_on_corruption",
-            OnCorruption::Restart => b"restart_on_corruption",
-            OnCorruption::Ignore => b"ignore_corruption",
-            OnCorruption::Eio => b"",
-        };
-        settings.push((Key::OnCorruption, policy.to_vec()));
         settings.push((Key::VerityOptions, self.options().into_bytes()));
         if let Some(bytes) = self.hash_offset_fallback {
             settings.push((Key::HashOffsetFallback, bytes.to_le_bytes().to_vec()));

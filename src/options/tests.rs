@@ -1,0 +1,114 @@
+use super::*;
+use crate::format::plan::sample;
+
+fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> {
+    let plan = sample::plan(
+        b"",
+        if required {
+            &[Key::VerityRequired as u8, 0]
+        } else {
+            &[]
+        },
+    );
+    let mut options = Options::none();
+    let mut stage = Stage::KernelFs;
+    match options.read(line.as_bytes(), &plan, &mut stage) {
+        Ok(()) => Ok(options),
+        Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
+    }
+}
+
+fn text(options: &Options, role: Role) -> &[u8] {
+    &options.spec(role).text
+}
+
+const HASH: &str = "verity.usrhash=00ff";
+
+#[test]
+fn verified() {
+    for line in [
+        "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
+        "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff mount.usr=/dev/mapper/usr",
+        "verity.usr=PARTLABEL=USR-A verity.usrhash=00ff usr=/dev/mapper/usr mount.usrflags=ro",
+        "verity.usr=/dev/x verity.usrhash=zz verity.usr=PARTLABEL=USR-A verity.usrhash=00ff",
+    ] {
+        for required in [false, true] {
+            let options = read(line, required).ok().unwrap();
+            assert_eq!(text(&options, Role::Data), b"PARTLABEL=USR-A");
+            assert_eq!(options.root_hash.unwrap_or_default(), b"00ff");
+            assert_eq!(options.timeout, 300);
+        }
+    }
+}
+
+#[test]
+fn never_unverified_when_verification_is_asked_for() {
+    for (line, subject) in [
+        ("verity.usr=/dev/vda", "verity.usrhash"),
+        ("verity.usr=/dev/vda verity.usrhash", "verity.usrhash"),
+        ("verity.usr=/dev/vda verity.usrhash=", "verity.usrhash"),
+        ("verity.usr=/dev/vda verity.usrhash=00f", "verity.usrhash"),
+        ("verity.usr=/dev/vda verity.usrhash=00fg", "verity.usrhash"),
+        ("mount.usr=/dev/mapper/usr", "verity.usrhash"),
+        (
+            "verity.usrhash=00ff mount.usr=/dev/mapper/usr",
+            "verity.usr",
+        ),
+        ("verity.usrhash=00ff", "verity.usr"),
+        (
+            "verity.usr=/dev/vda verity.usrhash=00ff mount.usr=/dev/vda",
+            "mount.usr",
+        ),
+        (
+            "verity.usr=/dev/vda verity.usrhash=00ff usr=/dev/mapper/usr2",
+            "mount.usr",
+        ),
+    ] {
+        for required in [false, true] {
+            let why = read(line, required).err().unwrap();
+            assert_eq!(why, (Stage::Verity, subject.to_string()), "{line}");
+        }
+    }
+    assert_eq!(
+        read("mount.usr=/dev/vda", true).err().unwrap().1,
+        "verity.usrhash"
+    );
+    assert_eq!(read("", true).err().unwrap().1, "verity.usrhash");
+    assert_eq!(read(HASH, true).err().unwrap().1, "verity.usr");
+}
+
+#[test]
+fn unverified() {
+    let options = read(
+        "usr=/dev/vda2 usrfstype=ext4 usrflags=ro,noatime rd.earlytimeout=7",
+        false,
+    )
+    .ok()
+    .unwrap();
+    assert_eq!(text(&options, Role::Data), b"/dev/vda2");
+    assert_eq!(options.root_hash.unwrap_or_default(), b"");
+    assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
+    assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
+    assert_eq!(options.timeout, 7);
+    let options = read(
+        "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",
+        false,
+    )
+    .ok()
+    .unwrap();
+    assert_eq!(text(&options, Role::Data), b"/dev/vdc2");
+}
+
+#[test]
+fn refused_words() {
+    for (line, subject) in [
+        ("", "mount.usr"),
+        ("mount.usr=UUID=", "mount.usr"),
+        ("mount.usr=/dev/vda rd.earlytimeout=5m", "rd.earlytimeout"),
+    ] {
+        assert_eq!(
+            read(line, false).err().unwrap(),
+            (Stage::Device, subject.to_string())
+        );
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+
+const GUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
+
+fn parse(text: &str) -> Option<Spec> {
+    let mut spec = Spec::NONE;
+    spec.read(text.as_bytes()).map(|()| spec)
+}
+
+fn says(text: &str, fields: &str) -> bool {
+    parse(text).expect(text).is(fields.as_bytes())
+}
+
+#[test]
+fn kinds() {
+    let guid = format!("PARTUUID={GUID}");
+    for (text, source) in [
+        (guid.as_str(), Source::Table),
+        ("PARTUUID=12345678-0a", Source::Table),
+        ("PARTLABEL=USR-A", Source::Table),
+        ("PARTLABEL=a=b/c", Source::Table),
+        ("UUID=1234-ABCD", Source::Superblock),
+        ("LABEL=x", Source::Superblock),
+        ("/dev/disk/by-label/x", Source::Superblock),
+        ("/dev/disk/by-partlabel/x", Source::Table),
+        ("/dev/cciss/c0d0p1", Source::Kernel),
+        ("254:2", Source::Kernel),
+    ] {
+        assert_eq!(parse(text).expect(text).source(), source, "{text}");
+    }
+    for bad in [
+        "",
+        "=",
+        "/dev/",
+        "/dev/disk/by-label/",
+        "/dev/disk/by-label",
+        "/dev/disk/by-path/pci-0",
+        "/dev/disk/by-partuuid/7",
+        "PARTUUID=",
+        "PARTLABEL=",
+        "UUID=",
+        "LABEL=",
+        "label=x",
+        "ID=x",
+        "sda1",
+        "8",
+        "8:",
+        ":1",
+        "8:1:1",
+        "8:x",
+        "PARTUUID=7130c94a213a4e5a8e266cce9662f132",
+        "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13",
+        "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f1322",
+        "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f13g",
+        "PARTUUID=12345678-1",
+        "PARTUUID=12345678-01/",
+        "PARTUUID=12345678-01/PARTNROFF=",
+        "PARTUUID=12345678-01/PARTNROFF=x",
+    ] {
+        assert!(parse(bad).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn exactly() {
+    let upper = GUID.to_uppercase();
+    assert!(says(
+        &format!("PARTUUID={GUID}"),
+        &format!("PARTN=2\0PARTUUID={upper}\0")
+    ));
+    assert!(says(
+        &format!("PARTUUID={upper}"),
+        &format!("PARTUUID={GUID}\n")
+    ));
+    assert!(says(
+        &format!("/dev/disk/by-partuuid/{GUID}"),
+        &format!("PARTUUID={GUID}")
+    ));
+    assert!(!says(&format!("PARTUUID={GUID}"), &format!("UUID={GUID}")));
+    assert!(!says(&format!("PARTUUID={GUID}"), "PARTUUID="));
+    assert!(says("UUID=1234-abcd", "\nUUID=1234-ABCD\nTYPE=vfat"));
+    assert!(!says("UUID=1234-abc", "UUID=1234-ABCD"));
+    assert!(says("PARTLABEL=USR-A", "PARTLABEL=USR-A\n"));
+    for other in ["USR-a", "USR-", "USR-A ", "USR-A1"] {
+        assert!(
+            !says("PARTLABEL=USR-A", &format!("PARTLABEL={other}")),
+            "{other}"
+        );
+    }
+    assert!(says(
+        r"/dev/disk/by-label/a\x20b\x2fc\xzz",
+        "LABEL=a b/c\\xzz"
+    ));
+    assert!(says("LABEL=a b", "LABEL=a b"));
+    assert!(says("/dev/cciss/c0d0p1", "DEVNAME=cciss/c0d0p1\n"));
+    assert!(!says("/dev/vda2", "DEVNAME=vda22\n"));
+    assert!(says("254:2", "MAJOR=254\0MINOR=2\0"));
+    assert!(!says("254:2", "MAJOR=254\0MINOR=22\0"));
+}
+
+#[test]
+fn places_behind() {
+    let shift = |text| parse(text).map(|spec| spec.shift);
+    assert_eq!(shift("PARTUUID=12345678-01"), Some(0));
+    assert_eq!(shift("PARTUUID=12345678-01/PARTNROFF=3"), Some(3));
+    assert!(says(
+        "PARTUUID=12345678-01/PARTNROFF=3",
+        "PARTUUID=12345678-01"
+    ));
+}
