@@ -35,6 +35,10 @@ pub struct Boot {
     /// From the kernel command line.
     pub options: Options,
     pub schedule: Schedule,
+    /// /dev/mapper/control.
+    pub mapper: File,
+    /// What device-mapper is asked, and its answer.
+    pub request: Line,
 }
 
 impl Boot {
@@ -51,6 +55,8 @@ impl Boot {
         moved: false,
         crashed: false,
         stall: 0,
+        mapper: files::STDIN,
+        request: Line::new(),
     };
 
     /// What does not start at zero.

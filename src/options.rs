@@ -2,10 +2,10 @@
 
 use crate::failure::Stage;
 use crate::format::plan::{Key, Plan};
-use crate::format::verity::{Parameter, Parameters, is_root_hash};
+use crate::format::verity::{Parameter, Target, is_root_hash};
 use crate::format::{cmdline, push_groups};
 use crate::spec::Spec;
-use crate::text::{Line, after, decimal, position, push, word};
+use crate::text::{Line, after, decimal, is_same, position, push, word};
 
 /// Words that we take: first one for each [`Word`], in its order, then other names.
 const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
@@ -48,6 +48,9 @@ const COUNT: usize = Word::VerityOptions as usize + 1;
 
 type Text = &'static [u8];
 
+/// For no role.
+static NOTHING: Spec = Spec::NONE;
+
 /// The devices that are looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -72,10 +75,8 @@ pub struct Options {
     pub specs: [Spec; 4],
     /// Seconds to wait for the devices.
     pub timeout: u64,
-    /// Hexadecimal; absent: /usr is used without verification.
-    pub root_hash: Option<Text>,
-    /// Of the verity device.
-    pub parameters: Parameters<'static>,
+    /// What the verity device is to be, as far as it is told.
+    pub target: Target<'static>,
 }
 
 impl Options {
@@ -85,8 +86,7 @@ impl Options {
             values: [None; COUNT],
             specs: [const { Spec::NONE }; 4],
             timeout: 0,
-            root_hash: None,
-            parameters: Parameters::NONE,
+            target: Target::NONE,
         }
     }
 
@@ -128,13 +128,7 @@ impl Options {
 
     /// The device for a role.
     pub fn spec(&self, role: Role) -> &Spec {
-        let [data, tree, correction, loader] = &self.specs;
-        match role {
-            Role::Data => data,
-            Role::Tree => tree,
-            Role::Correction => correction,
-            Role::Loader => loader,
-        }
+        self.specs.get(role as usize).unwrap_or(&NOTHING)
     }
 
     /// With verity, only the verified device can be mounted, and without it there is no such device.
@@ -161,20 +155,20 @@ impl Options {
     fn protect(&mut self, plan: &Plan<'static>) -> Result<(), Text> {
         let pinned = plan.setting(Key::RootHash);
         let root_hash = self.get(Word::RootHash).or(pinned).unwrap_or_default();
-        let other = |pinned: Text| !pinned.eq_ignore_ascii_case(root_hash);
+        let other = |pinned: Text| !is_same(pinned, root_hash);
         if !is_root_hash(root_hash) || pinned.is_some_and(other) {
             return Err(Word::RootHash.name());
         }
         if self.get(Word::Mount).is_some() && !self.mounts_verified(plan) {
             return Err(Word::Mount.name());
         }
-        self.root_hash = Some(root_hash);
-        self.parameters.read(plan.text(Key::VerityOptions))?;
+        self.target.root_hash = Some(root_hash);
+        self.target.parameters.read(plan.text(Key::VerityOptions))?;
         if let Some(list) = self.get(Word::VerityOptions) {
             if plan.setting(Key::Locked).is_some() {
                 return Err(Word::VerityOptions.name());
             }
-            self.parameters.read(list)?;
+            self.target.parameters.read(list)?;
         }
 
         if self.get(Word::Verity).is_some() {
@@ -195,7 +189,7 @@ impl Options {
                     .and_then(|at| root_hash.get(at..)),
             )?;
         }
-        if let Some(device) = self.parameters.get(Parameter::FecDevice) {
+        if let Some(device) = self.target.parameters.get(Parameter::FecDevice) {
             self.read_spec(Role::Correction, device).ok_or(device)?;
         }
         let [data, tree, ..] = &mut self.specs;

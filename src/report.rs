@@ -7,7 +7,7 @@ use crate::sys::files::{contents, make_directory, open};
 use rustix::fs::OFlags;
 use toehold::format::gpt::Table;
 use toehold::format::plan::Module;
-use toehold::format::uevent::{NONE, is};
+use toehold::format::uevent::is;
 use toehold::schedule::State;
 use toehold::text::{Line, decimal, fill, push_number};
 
@@ -41,7 +41,7 @@ impl Boot {
                 self.tell(log, &module);
             }
         }
-        let mut last = (NONE, Table::NONE);
+        let mut last = Table::NONE;
         device::each(&mut |path, event| {
             // Eight of them come with the driver, and none can be it.
             if is(event, b"MAJOR", LOOP) {

@@ -1,7 +1,7 @@
 //! Naming a block device, compared exactly.
 
 use crate::format::uevent::value;
-use crate::text::{Line, after, decimal, hex_digit, position, push, word};
+use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 
 /// What to look for.
 pub struct Spec {
@@ -21,7 +21,12 @@ const NUMBER: usize = 0;
 const NODE: usize = 1;
 const PARTUUID: usize = 2;
 const UUID: usize = 4;
-const KEY_COUNT: usize = 6;
+
+/// What a SPEC can begin with: the links that udev would make, what stands for them, and nodes.
+const PREFIXES: &[u8] =
+    b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
+PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
+const LINKS: usize = 4;
 
 /// Who knows what names a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,31 +55,40 @@ impl Spec {
         push(&mut self.text, text);
         self.value.clear();
         self.shift = 0;
-        let named;
-        if let Some(link) = after(text, b"/dev/disk/by-") {
-            let (key, name) = split(link, b'/')?;
-            named = position(b"partuuid partlabel uuid label", key);
-            push_unescaped(&mut self.value, name);
-        } else if let Some(node) = after(text, b"/dev/") {
-            named = NODE.wrapping_sub(PARTUUID);
-            push(&mut self.value, node);
-        } else if let Some((key, value)) = split(text, b'=') {
-            named = position(b"PARTUUID PARTLABEL UUID LABEL", key);
-            let (value, shift) = split(value, b'/')
-                .filter(|_| named == 0)
-                .unwrap_or((value, b"PARTNROFF=0"));
-            self.shift = decimal(after(shift, b"PARTNROFF=")?)? as u32;
-            push(&mut self.value, value);
-        } else {
-            let (major, minor) = split(text, b':')?;
-            decimal(major).and(decimal(minor))?;
-            named = NUMBER.wrapping_sub(PARTUUID);
-            push(&mut self.value, text);
+        self.key = NUMBER;
+        let (mut rest, mut escaped) = (text, false);
+        for (place, prefix) in PREFIXES.split(|byte| *byte == b' ').enumerate() {
+            if let Some(name) = after(text, prefix) {
+                rest = name;
+                escaped = place < LINKS;
+                self.key = match place {
+                    ..8 => PARTUUID + place % LINKS,
+                    _ => NODE,
+                };
+                break;
+            }
         }
-        self.key = named.wrapping_add(PARTUUID);
+        while let Some((first, mut after)) = rest.split_first() {
+            let mut byte = *first;
+            // As udev spells what cannot stand in the name of a link.
+            if escaped && let [b'\\', b'x', high, low, behind @ ..] = rest {
+                byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+                after = behind;
+            }
+            if byte == b'/' && self.key == PARTUUID {
+                self.shift = decimal(crate::text::after(after, b"PARTNROFF=")?)? as u32;
+                break;
+            }
+            push(&mut self.value, &[byte]);
+            rest = after;
+        }
         let good = match self.key {
+            NUMBER => split(text)
+                .is_some_and(|(major, minor)| decimal(major).and(decimal(minor)).is_some()),
             PARTUUID => is_partuuid(&self.value),
-            key => key < KEY_COUNT && !self.value.is_empty(),
+            // Other links that udev would make.
+            NODE if self.value.starts_with(b"disk/") => false,
+            _ => !self.value.is_empty(),
         };
         good.then_some(())
     }
@@ -98,31 +112,17 @@ impl Spec {
         let found = value(fields, word(KEYS, self.key));
         match self.key {
             _ if self.value.is_empty() => false,
-            NUMBER => split(&self.value, b':') == Some((found, value(fields, b"MINOR"))),
-            PARTUUID | UUID => found.eq_ignore_ascii_case(&self.value),
+            NUMBER => split(&self.value) == Some((found, value(fields, b"MINOR"))),
+            PARTUUID | UUID => is_same(found, &self.value),
             _ => found == self.value,
         }
     }
 }
 
-/// What stands before and behind the first `separator`.
-fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
+/// `MAJOR:MINOR` in two.
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |byte| *byte == b':');
     Some((parts.next()?, parts.next()?))
-}
-
-/// Appends the name of a link in /dev/disk with udev's `\xHH` undone.
-fn push_unescaped(text: &mut Line, mut name: &[u8]) {
-    while let Some((first, mut rest)) = name.split_first() {
-        let mut byte = *first;
-        if let [b'\\', b'x', high, low, after @ ..] = name
-            && let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low))
-        {
-            (byte, rest) = (high << 4 | low, after);
-        }
-        push(text, &[byte]);
-        name = rest;
-    }
 }
 
 /// Whether this can be a GPT's (`8-4-4-4-12` digits) or an MBR's (`8-2`).

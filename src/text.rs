@@ -72,6 +72,12 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whether two texts are the same but for the case of letters.
+pub fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let mut pairs = left.iter().zip(right);
+    left.len() == right.len() && pairs.all(|(left, right)| left.eq_ignore_ascii_case(right))
+}
+
 /// The value of a hexadecimal digit.
 pub fn hex_digit(byte: u8) -> Option<u8> {
     match byte {

@@ -54,15 +54,7 @@ const fn format(magic: &'static [u8], magic_at: u16, uuid_at: u16, label: (u16, 
     }
 }
 
-/// A filesystem by its name for mount(2) and its size in bytes, rounded up to 4096 as the tools pad it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found {
-    pub name: &'static [u8],
-    /// Absent where the superblock does not tell, or nonsense.
-    pub size: Option<u64>,
-}
-
-const INCOMPAT_64BIT: u32 = 0x80;
+const INCOMPAT_64BIT: u64 = 0x80;
 
 /// Looks for each superblock in its place.
 fn read<R: ReadAt + ?Sized>(device: &R, blocks: &mut Blocks) -> Option<usize> {
@@ -80,41 +72,33 @@ fn read<R: ReadAt + ?Sized>(device: &R, blocks: &mut Blocks) -> Option<usize> {
     })
 }
 
-/// Finds out which filesystem there is.
-pub fn detect<R: ReadAt + ?Sized>(device: &R) -> Option<Found> {
-    let mut blocks = [0; BOTH];
-    let kind = read(device, &mut blocks)?;
-    Some(Found {
-        name: word(NAMES, kind),
-        size: size(&blocks, kind),
-    })
+/// The filesystem on a device, as mount(2) calls it.
+pub fn name<R: ReadAt + ?Sized>(device: &R) -> Option<&'static [u8]> {
+    Some(word(NAMES, read(device, &mut [0; BOTH])?))
 }
 
-fn size(blocks: &Blocks, kind: usize) -> Option<u64> {
-    let (units, shift) = if kind == SQUASHFS {
-        (u64_at(blocks, 40), 0)
-    } else if kind == EROFS {
-        (
-            u32_at(blocks, 1024 + 36).into(),
-            u32_at(blocks, 1024 + 12) & 0xFF,
-        )
-    } else if kind == BTRFS {
-        (u64_at(blocks, 2048 + 112), 0)
-    } else if kind == EXT4 {
-        let high = if u32_at(blocks, 1024 + 96) & INCOMPAT_64BIT != 0 {
-            u32_at(blocks, 1024 + 336)
-        } else {
-            0
-        };
-        (
-            u64::from(high) << 32 | u64::from(u32_at(blocks, 1024 + 4)),
-            u32_at(blocks, 1024 + 24).saturating_add(10),
-        )
-    } else {
-        return None;
+/// The size in bytes of the filesystem on a device, rounded up to 4096 as the tools pad it; `None` where its superblock does not
+/// tell, or tells nonsense.
+pub fn size<R: ReadAt + ?Sized>(device: &R) -> Option<u64> {
+    let mut blocks = [0; BOTH];
+    let kind = read(device, &mut blocks)?;
+    let number = |offset| u64::from(u32_at(&blocks, offset));
+    let (units, shift) = match kind {
+        SQUASHFS => (u64_at(&blocks, 40), 0),
+        EROFS => (number(1024 + 36), number(1024 + 12) & 0xFF),
+        BTRFS => (u64_at(&blocks, 2048 + 112), 0),
+        EXT4 => {
+            let high = if number(1024 + 96) & INCOMPAT_64BIT != 0 {
+                number(1024 + 336)
+            } else {
+                0
+            };
+            (high << 32 | number(1024 + 4), number(1024 + 24) + 10)
+        }
+        _ => return None,
     };
     units
-        .checked_mul(1u64.checked_shl(shift)?)?
+        .checked_mul(1u64.checked_shl(shift as u32)?)?
         .checked_next_multiple_of(4096)
 }
 

@@ -23,6 +23,11 @@ pub fn number(event: &[u8], key: &[u8]) -> u64 {
     decimal(value(event, key)).unwrap_or(NONE)
 }
 
+/// Whether two messages are about the same block device.
+pub fn is_same_device(left: &[u8], right: &[u8]) -> bool {
+    value(left, b"DEVNAME") == value(right, b"DEVNAME")
+}
+
 /// No number that the kernel gives.
 pub const NONE: u64 = u64::MAX;
 

@@ -3,8 +3,9 @@
 //! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
 //! Documentation/admin-guide/device-mapper/verity.rst.
 
+use super::uevent::{is_same_device, value};
 use super::{push_uuid, u32_at, u64_at};
-use crate::text::{Line, decimal, hex_digit, position, push, push_hex, push_number, word};
+use crate::text::{Line, decimal, fill, hex_digit, position, push, push_hex, push_number, word};
 
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
@@ -102,10 +103,8 @@ impl<'a> Parameters<'a> {
             return None;
         };
         if parameter < FIELDS.len() {
-            let mut superblock = Superblock::DEFAULT;
-            superblock.cover(1 << 16);
+            let mut superblock = Superblock::NONE;
             superblock.set(parameter, value)?;
-            superblock.is_good().then_some(())?;
         } else if parameter <= FecRoots as usize {
             let number = decimal(value);
             if parameter == HasSuperblock as usize {
@@ -156,34 +155,20 @@ fn truth(text: &[u8]) -> Option<bool> {
 pub struct Superblock(pub [u8; SUPERBLOCK]);
 
 impl Superblock {
-    /// What is assumed where nothing is said: format 1, blocks of 4096 bytes, sha256, no salt; of no length yet.
-    pub const DEFAULT: Self = {
-        let mut bytes = [0; SUPERBLOCK];
-        let head = b"verity\0\0\x01\0\0\0\x01";
-        let algorithm = b"sha256";
-        let mut place = 0;
-        while place < head.len() {
-            bytes[place] = head[place];
-            place += 1;
-        }
-        place = 0;
-        while place < algorithm.len() {
-            bytes[32 + place] = algorithm[place];
-            place += 1;
-        }
-        // 4096, twice.
-        bytes[65] = 16;
-        bytes[69] = 16;
-        Self(bytes)
-    };
+    /// Nothing but zeros.
+    pub const NONE: Self = Self([0; SUPERBLOCK]);
 
-    /// Whether it is one, and one that the kernel could use.
+    /// Whether it is one.
+    pub fn is_one(&self) -> bool {
+        self.0.starts_with(b"verity\0\0\x01\0\0\0")
+    }
+
+    /// Whether the kernel could use what it says.
     pub fn is_good(&self) -> bool {
         let block_size = |size: u32| (512..=65536).contains(&size) && size.is_power_of_two();
         // The name goes into a line whose words are parted by blanks.
         let name = self.algorithm();
-        self.0.starts_with(b"verity\0\0\x01\0\0\0")
-            && u32_at(&self.0, 12) <= 1
+        u32_at(&self.0, 12) <= 1
             && !name.is_empty()
             && name.iter().all(u8::is_ascii_graphic)
             && block_size(self.data_block_size())
@@ -337,23 +322,55 @@ pub fn is_root_hash(text: &[u8]) -> bool {
         && text.iter().all(|byte| hex_digit(*byte).is_some())
 }
 
+/// What is assumed where there is no superblock and nothing is said.
+const DEFAULTS: &[u8] = b"format=1,data-block-size=4096,hash-block-size=4096,hash=sha256";
+
 /// Everything that a verity device is made from.
 pub struct Target<'a> {
+    /// What is said of it, whatever its superblock says.
+    pub parameters: Parameters<'a>,
+    /// From the device, with all parameters set.
     pub superblock: Superblock,
-    pub parameters: &'a Parameters<'a>,
-    /// Hexadecimal.
-    pub root_hash: &'a [u8],
-    /// `MAJOR:MINOR` of the devices with the data, the tree, and the blocks for error correction (empty: none).
-    pub devices: [&'a [u8]; 3],
+    /// Hexadecimal; absent: there is to be no verity device.
+    pub root_hash: Option<&'a [u8]>,
+    /// The uevents of the devices with the data; with the tree, where it is not beside the data; and with the blocks for error
+    /// correction.
+    pub devices: [Option<&'a [u8]>; 3],
     /// Where on its device the superblock lies, or without one the tree, in bytes.
     pub hash_offset: u64,
     /// Bytes of the device that has the tree.
     pub hash_device_size: u64,
-    /// Description of the key that is the root hash's signature; empty: none.
-    pub key: &'a [u8],
+    /// Description of the key that is the root hash's signature.
+    pub key: Option<&'a [u8]>,
 }
 
 impl Target<'_> {
+    /// There is no verity device.
+    pub const NONE: Self = Self {
+        parameters: Parameters::NONE,
+        superblock: Superblock::NONE,
+        root_hash: None,
+        devices: [None; 3],
+        hash_offset: 0,
+        hash_device_size: 0,
+        key: None,
+    };
+
+    /// Sets everything that is said in the superblock. Returns the last field that had another value.
+    pub fn pin(&mut self) -> Option<usize> {
+        self.superblock.pin(&self.parameters)
+    }
+
+    /// Puts a superblock together where there is none.
+    pub fn assume(&mut self) {
+        let mut defaults = Parameters::NONE;
+        // All of them make sense.
+        let _ = defaults.read(DEFAULTS);
+        self.superblock = Superblock::NONE;
+        self.superblock.pin(&defaults);
+        self.pin();
+    }
+
     /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`, without a superblock
     /// `CRYPT-VERITY-<name>`.
     pub fn push_uuid(&self, text: &mut Line, name: &[u8]) {
@@ -398,82 +415,75 @@ impl Target<'_> {
 
     /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`.
     pub fn push_table(&self, text: &mut Line, armed: bool) {
-        let [data, hash, _] = self.devices;
+        let [data, tree, correction] = self.devices;
         self.push_field(text, Format);
-        push_word(text, data);
-        push_word(text, hash);
+        push_device(text, data);
+        push_device(text, tree.or(data));
         self.push_field(text, DataBlockSize);
         self.push_field(text, HashBlockSize);
         self.push_field(text, DataBlocks);
         push_number(text, self.hash_start());
         push(text, b" ");
         self.push_field(text, Hash);
-        push_word(text, self.root_hash);
+        push(text, self.root_hash.unwrap_or_default());
+        push(text, b" ");
         self.push_field(text, Salt);
 
-        let mut options = Line::new();
-        let mut count = self.push_error_correction(&mut options);
-        if !self.key.is_empty() {
-            push(&mut options, b" root_hash_sig_key_desc ");
-            push(&mut options, self.key);
+        let (mut options, mut count) = (Line::new(), 0);
+        if correction.is_some() {
+            self.push_error_correction(&mut options);
+            count = 8;
+        }
+        if let Some(key) = self.key {
+            push(&mut options, b"root_hash_sig_key_desc ");
+            push(&mut options, key);
+            push(&mut options, b" ");
             count += 2;
         }
         let first = if armed { OnCorruption } else { ZeroBlocks };
         let flags = self.parameters.0.get(first as usize..).unwrap_or_default();
         for flag in flags.iter().flatten() {
-            push(&mut options, b" ");
             for byte in *flag {
                 push(&mut options, &[if *byte == b'-' { b'_' } else { *byte }]);
             }
+            push(&mut options, b" ");
             count += 1;
         }
         if count != 0 {
-            push(text, b" ");
             push_number(text, count);
+            push(text, b" ");
             push(text, &options);
         }
     }
 
-    /// Appends the words that are about error correction, and returns how many there are. What is corrected is the data, the tree, and what
-    /// follows it: up to the correcting blocks if these are on the same device.
-    fn push_error_correction(&self, text: &mut Line) -> u64 {
-        let [_, hash, fec] = self.devices;
-        if fec.is_empty() {
-            return 0;
-        }
+    /// Appends the eight words that are about error correction. What is corrected is the data, the tree, and what follows it: up to
+    /// the correcting blocks if these are on the same device.
+    fn push_error_correction(&self, text: &mut Line) {
+        let [data, tree, correction] = self.devices;
         let offset = self.parameters.number(FecOffset).unwrap_or(0);
-        let area = if fec == hash {
-            offset
-        } else {
-            self.hash_device_size
-        };
-        let data_block_size = self.superblock.data_block_size().into();
-        let mut blocks = area.checked_div(data_block_size).unwrap_or(0);
+        let mut area = self.hash_device_size;
+        if tree
+            .or(data)
+            .zip(correction)
+            .is_some_and(|(tree, correction)| is_same_device(tree, correction))
+        {
+            area = offset;
+        }
+        let size = u64::from(self.superblock.data_block_size().max(1));
+        let mut blocks = area / size;
         if blocks != 0 {
             blocks = blocks.wrapping_sub(self.hash_start());
         }
-        let hash_block_size = self.superblock.hash_block_size().into();
-        push(text, b" use_fec_from_device ");
-        push(text, fec);
-        for (name, value) in [
-            (
-                b" fec_start ",
-                offset.checked_div(hash_block_size).unwrap_or(0),
-            ),
-            (
-                b" fec_blocks ",
-                blocks.wrapping_add(self.superblock.data_blocks()),
-            ),
-            (
-                b" fec_roots ",
-                self.parameters.number(FecRoots).unwrap_or(2),
-            ),
-        ] as [(&[u8], u64); 3]
-        {
-            push(text, name);
-            push_number(text, value);
-        }
-        8
+        push(text, b"use_fec_from_device ");
+        push_device(text, correction);
+        push(text, b"fec_start ");
+        // The two block sizes have to be the same.
+        push_number(text, offset / size);
+        push(text, b" fec_blocks ");
+        push_number(text, blocks.wrapping_add(self.superblock.data_blocks()));
+        push(text, b" fec_roots ");
+        push_number(text, self.parameters.number(FecRoots).unwrap_or(2));
+        push(text, b" ");
     }
 
     /// Appends a field of the superblock and a blank.
@@ -483,10 +493,11 @@ impl Target<'_> {
     }
 }
 
-/// Appends a word and a blank.
-fn push_word(text: &mut Line, word: &[u8]) {
-    push(text, word);
-    push(text, b" ");
+/// Appends `MAJOR:MINOR` and a blank.
+fn push_device(text: &mut Line, device: Option<&[u8]>) {
+    let event = device.unwrap_or_default();
+    let numbers = [value(event, b"MAJOR"), value(event, b"MINOR")];
+    fill(text, b"%:% ", &numbers);
 }
 
 /// As veritytab(5) spells the field of a superblock.

@@ -35,7 +35,7 @@ fn verified() {
         for required in [false, true] {
             let options = read(line, required).ok().unwrap();
             assert_eq!(text(&options, Role::Data), b"PARTLABEL=USR-A");
-            assert_eq!(options.root_hash.unwrap_or_default(), b"00ff");
+            assert_eq!(options.target.root_hash.unwrap_or_default(), b"00ff");
             assert_eq!(options.timeout, 300);
         }
     }
@@ -86,7 +86,7 @@ fn unverified() {
     .ok()
     .unwrap();
     assert_eq!(text(&options, Role::Data), b"/dev/vda2");
-    assert_eq!(options.root_hash.unwrap_or_default(), b"");
+    assert_eq!(options.target.root_hash.unwrap_or_default(), b"");
     assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
     assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
     assert_eq!(options.timeout, 7);

@@ -12,50 +12,23 @@ use rustix::io::Errno;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
-use toehold::format::uevent::{NONE, is, number, value};
-use toehold::options::{AWAITED, Options, Role};
+use toehold::format::uevent::{NONE, is, is_same_device, number, value};
+use toehold::options::{AWAITED, Role};
 use toehold::spec::Source;
-use toehold::text::{self, Line};
+use toehold::text::Line;
 
 pub mod candidates;
 
 /// More partitions than the kernel shows of a disk.
 const MAX_PARTITIONS: u32 = 256;
 
-/// A block device.
-#[derive(Clone, Copy)]
-pub struct Device {
-    /// Its node in /dev.
-    pub node: &'static CStr,
-    /// `MAJOR:MINOR`.
-    pub number: &'static [u8],
-    /// Sequence number of its disk.
-    pub disk: u64,
+/// A block device: what the kernel says of it.
+pub type Device = &'static [u8];
+
+/// A device's node in /dev.
+pub fn node(device: &[u8]) -> &'static CStr {
+    keep(b"/dev/%", &[value(device, b"DEVNAME")])
 }
-
-impl Device {
-    fn of(event: &[u8]) -> Self {
-        Self {
-            node: keep(b"/dev/%", &[value(event, b"DEVNAME")]),
-            number: keep(b"%:%", &[value(event, b"MAJOR"), value(event, b"MINOR")]).to_bytes(),
-            disk: number(event, b"DISKSEQ"),
-        }
-    }
-
-    /// Whether an event is about this device.
-    fn is(&self, event: &[u8]) -> bool {
-        let mut number = Line::new();
-        text::fill(
-            &mut number,
-            b"%:%",
-            &[value(event, b"MAJOR"), value(event, b"MINOR")],
-        );
-        self.number == number
-    }
-}
-
-/// The table of the disk with this sequence number, which was read last.
-pub type LastTable = (u64, Table);
 
 /// The search for devices, fed by sysfs and by uevents.
 pub struct Search {
@@ -68,7 +41,7 @@ pub struct Search {
     pub ambiguous: bool,
     /// Messages were lost.
     pub lost: bool,
-    table: LastTable,
+    pub table: Table,
 }
 
 impl Search {
@@ -79,7 +52,7 @@ impl Search {
         answers: 0,
         ambiguous: false,
         lost: false,
-        table: (0, Table::NONE),
+        table: Table::NONE,
     };
 
     /// Starts again, with a look at everything that is there.
@@ -91,12 +64,12 @@ impl Search {
 }
 
 impl Boot {
-    /// The device that was found, which is worked on from now on.
-    pub fn device(&mut self) -> Result<Device, Problem> {
+    /// The node of the device that was found, which is worked on from now on.
+    pub fn device(&mut self) -> Result<&'static CStr, Problem> {
         let [data, ..] = self.search.found;
-        let device = data.ok_or(Step::Open.refused())?;
-        self.subject = Some(device.node.to_bytes());
-        Ok(device)
+        let node = node(data.ok_or(Step::Open.refused())?);
+        self.subject = Some(node.to_bytes());
+        Ok(node)
     }
 
     /// A role for which no device has been found.
@@ -127,7 +100,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 /// Refuses to go on when another device has come up that answers, too, and nothing can tell which is the right one.
 pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
     drain(boot);
-    if boot.search.ambiguous && boot.options.root_hash.is_none() {
+    if boot.search.ambiguous && boot.options.target.root_hash.is_none() {
         return fail(boot, Role::Data, Step::Ambiguous.refused());
     }
     Ok(())
@@ -177,7 +150,7 @@ fn handle(boot: &mut Boot, event: &[u8]) {
                 .found
                 .iter()
                 .flatten()
-                .any(|found| found.is(event))
+                .any(|found| is_same_device(found, event))
         {
             boot.search.forget();
         }
@@ -187,7 +160,7 @@ fn handle(boot: &mut Boot, event: &[u8]) {
     if is_block {
         // The disk may have got another table, or another medium.
         if is(event, b"ACTION", b"change") {
-            boot.search.table.0 = 0;
+            boot.search.table = Table::NONE;
         }
         consider(boot, value(event, b"DEVPATH"), event);
     } else {
@@ -201,16 +174,16 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
         reveal(boot, event);
     }
     for role in AWAITED {
-        if !answers(&boot.options, &mut boot.search.table, role, path, event) {
+        if !answers(boot, role, path, event) {
             continue;
         }
         let Some(place) = boot.search.found.get_mut(role as usize) else {
             continue;
         };
         match place {
-            Some(found) if found.is(event) => continue,
+            Some(found) if is_same_device(found, event) => continue,
             Some(_) => boot.search.ambiguous = true,
-            None => *place = Some(Device::of(event)),
+            None => *place = Some(keep_one(event).to_bytes()),
         }
         boot.search.answers += 1;
         let text = &boot.options.spec(role).text;
@@ -222,8 +195,8 @@ fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
 }
 
 /// Whether a block device, at `path` below /sys, is what is looked for.
-fn answers(options: &Options, last: &mut LastTable, role: Role, path: &[u8], event: &[u8]) -> bool {
-    let spec = options.spec(role);
+fn answers(boot: &mut Boot, role: Role, path: &[u8], event: &[u8]) -> bool {
+    let spec = boot.options.spec(role);
     let mut facts = Line::new();
     let fields = match spec.source() {
         Source::Superblock => {
@@ -231,7 +204,7 @@ fn answers(options: &Options, last: &mut LastTable, role: Role, path: &[u8], eve
             &facts
         }
         Source::Table if spec.shift != 0 || !spec.is_told(event) => {
-            describe_partition(last, path, event, spec.shift, &mut facts);
+            describe_partition(&mut boot.search.table, path, event, spec.shift, &mut facts);
             &facts
         }
         _ => event,
@@ -249,7 +222,7 @@ pub fn describe(event: &[u8], facts: &mut Line) {
 
 /// Appends what the table says of the partition that stands `shift` places before the one at `path`.
 pub fn describe_partition(
-    last: &mut LastTable,
+    last: &mut Table,
     path: &[u8],
     event: &[u8],
     shift: u32,
@@ -260,8 +233,7 @@ pub fn describe_partition(
     if partition != NONE
         && let Some(disk) = open_disk(last, contents(&mut fields, b"/sys%/../uevent", &[path]))
     {
-        last.1
-            .describe(&disk, (partition as u32).wrapping_sub(shift), facts);
+        last.describe(&disk, (partition as u32).wrapping_sub(shift), facts);
         disk.close();
     }
 }
@@ -275,17 +247,14 @@ fn open_device(event: &[u8]) -> Call<File> {
 }
 
 /// Opens a disk, after it is sure that `last` is its table.
-fn open_disk(last: &mut LastTable, event: &[u8]) -> Option<File> {
+fn open_disk(last: &mut Table, event: &[u8]) -> Option<File> {
     // No medium, or a device that cannot be read: nothing to be found on it.
     let disk = open_device(event).ok()?;
     // Without a number, nothing says that it is the disk that was read last.
     let sequence = number(event, b"DISKSEQ");
-    if last.0 != sequence || sequence == NONE {
-        let table = disk
-            .geometry()
-            .ok()
-            .and_then(|(sector, size)| Table::read(&disk, sector, size));
-        *last = (sequence, table.unwrap_or(Table::NONE));
+    if last.disk != sequence || sequence == NONE {
+        last.disk = sequence;
+        last.read(&disk, disk.geometry().unwrap_or_default());
     }
     Some(disk)
 }
@@ -295,13 +264,13 @@ fn reveal(boot: &mut Boot, event: &[u8]) {
     let Some(disk) = open_disk(&mut boot.search.table, event) else {
         return;
     };
-    let table = boot.search.table.1;
+    let table = &boot.search.table;
     let mut revealed = false;
     if table.is_hidden() {
         for number in 1..=MAX_PARTITIONS {
-            if let Some(partition) = table.partition(&disk, number) {
+            if let Some((start, length)) = table.partition(&disk, number) {
                 // Fails where the kernel did so by itself (its option `gpt`).
-                revealed |= partitions::add(disk, number, partition).is_ok();
+                revealed |= partitions::add(disk, number, start, length).is_ok();
             }
         }
     }

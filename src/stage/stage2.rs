@@ -24,9 +24,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     );
     boot.subject = Some(path.to_bytes());
     let image = open(path, OFlags::RDONLY).at(Step::Open)?;
-    let fstype = filesystem::detect(&image)
-        .ok_or(Step::Detect.refused())?
-        .name;
+    let fstype = filesystem::name(&image).ok_or(Step::Detect.refused())?;
     boot.require(b"loop")?;
     boot.require_filesystem(fstype)?;
     boot.require_filesystem(b"overlay")?;

@@ -1,7 +1,6 @@
 //! Stage 5: /usr, mounted.
 
 use crate::boot::Boot;
-use crate::stage::device::Device;
 use crate::sys::files::open;
 use crate::sys::memory::keep_one;
 use crate::sys::mounts::mount;
@@ -14,13 +13,11 @@ use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    let Device { node, .. } = boot.device()?;
+    let node = boot.device()?;
     let mut fstype = boot.options.value(Word::Fstype, b"auto");
     if fstype == b"auto" {
         let device = open(node, OFlags::RDONLY).at(Step::Open)?;
-        fstype = filesystem::detect(&device)
-            .ok_or(Step::Detect.refused())?
-            .name;
+        fstype = filesystem::name(&device).ok_or(Step::Detect.refused())?;
     }
     boot.require_filesystem(fstype)?;
     let mut data = Line::new();

@@ -5,7 +5,6 @@ use super::files::File;
 use core::mem::{MaybeUninit, size_of};
 use linux_raw_sys::ioctl::BLKPG;
 use static_assertions::const_assert_eq;
-use toehold::format::gpt::Partition;
 
 /// `struct blkpg_partition` and `struct blkpg_ioctl_arg` of linux/blkpg.h.
 #[repr(C)]
@@ -30,11 +29,11 @@ const ADD_PARTITION: i32 = 1;
 const_assert_eq!(size_of::<Entry>(), 152);
 const_assert_eq!(size_of::<Argument>(), 24);
 
-/// Tells the kernel of a partition; its uevent follows.
-pub fn add(disk: File, number: u32, partition: Partition) -> Result {
+/// Tells the kernel of a partition, `start` and `length` in bytes; its uevent follows.
+pub fn add(disk: File, number: u32, start: u64, length: u64) -> Result {
     let entry = Entry {
-        start: partition.start as i64,
-        length: partition.length as i64,
+        start: start as i64,
+        length: length as i64,
         number: number as i32,
         names: MaybeUninit::uninit(),
     };

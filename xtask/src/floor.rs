@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
-use toehold::format::verity::{Parameters, Superblock, Target};
+use toehold::format::verity::Target;
 use toehold::text::Line;
 
 use crate::disk::Disk;
@@ -15,7 +15,7 @@ use crate::initrd::cpio::{self, Entry};
 use crate::initrd::manifest::Kind;
 
 /// The /usr partition in the guest, where the disk is its only one and on virtio.
-const DEVICE: &[u8] = b"/dev/vda2";
+const DEVICE: &str = "/dev/vda2";
 
 /// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk. The result is compressed.
 pub fn build(toehold: &Built, disk: &Disk, compress: Compression) -> Result<Vec<u8>> {
@@ -41,27 +41,23 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
         .verity
         .as_ref()
         .context("the comparison needs a disk with verity")?;
-    let mut superblock = Superblock::DEFAULT;
+    let mut target = Target::NONE;
     let offset = disk.partition_offset + verity.hash_offset;
     File::open(&disk.path)
-        .and_then(|file| file.read_exact_at(&mut superblock.0, offset))
+        .and_then(|file| file.read_exact_at(&mut target.superblock.0, offset))
         .with_context(|| format!("cannot read {}", disk.path.display()))?;
-    let mut parameters = Parameters::NONE;
-    parameters
+    target
+        .parameters
         .read(b"panic-on-corruption")
         .map_err(|option| anyhow!("{option:?} is no option"))?;
-    let target = Target {
-        superblock,
-        parameters: &parameters,
-        root_hash: verity.root_hash.as_bytes(),
-        devices: [DEVICE, DEVICE, b""],
-        hash_offset: verity.hash_offset,
-        hash_device_size: disk.partition_bytes,
-        key: b"",
-    };
+    target.root_hash = Some(verity.root_hash.as_bytes());
+    target.hash_offset = verity.hash_offset;
     let (mut uuid, mut table) = (Line::new(), Line::new());
     target.push_uuid(&mut uuid, b"usr");
     target.push_table(&mut table, true);
-    let sectors = superblock.sectors().to_string();
-    Ok([&uuid, sectors.as_bytes(), &table].join(&b'\n'))
+    // No device was named; the program takes a node.
+    let table = String::from_utf8(table.to_vec())?;
+    let table = table.replace(" :", &format!(" {DEVICE}"));
+    let sectors = target.superblock.sectors().to_string();
+    Ok([&uuid, sectors.as_bytes(), table.as_bytes()].join(&b'\n'))
 }

@@ -3,6 +3,7 @@
 use super::{Device, answers, each};
 use crate::boot::Boot;
 use crate::sys::files::contents;
+use crate::sys::memory::keep_one;
 use crate::sys::mounts::{detach, mount};
 use core::ffi::CStr;
 use rustix::mount::MountFlags;
@@ -12,24 +13,24 @@ use toehold::text::{Line, push};
 
 const VARIABLES: &CStr = c"/sys/firmware/efi/efivars";
 
-/// The device for `role` that comes next after the one with rank `after` (0: the first), and its rank: those on `disk` first,
-/// then by the sequence numbers of their disks, then as their disk numbers them.
+/// The device for `role` that comes next behind the one with rank `last` (0: the first), whose place its own rank takes: those on `disk`
+/// first, then by the sequence numbers of their disks, then as their disks number them.
 ///
 /// Nothing is kept of them, so that a disk made to confuse cannot fill anything up.
-pub fn next(boot: &mut Boot, role: Role, disk: u64, after: u64) -> Option<(u64, Device)> {
-    let mut best = None;
-    let mut last = (NONE, super::Table::NONE);
+pub fn next(boot: &mut Boot, role: Role, disk: u64, last: &mut u64) -> Option<Device> {
+    let (mut found, mut lowest) = (None, u64::MAX);
     each(&mut |path, event| {
-        let far = number(event, b"DISKSEQ") != disk;
+        let sequence = number(event, b"DISKSEQ");
         // A minor number has 20 bits; a sequence number counts the disks since the start of the machine.
-        let order = number(event, b"DISKSEQ") << 20 | number(event, b"MINOR") & 0xF_FFFF;
-        let rank = u64::from(far) << 63 | order & u64::MAX >> 1;
-        let better = best.is_none_or(|(lowest, _)| rank < lowest);
-        if rank > after && better && answers(&boot.options, &mut last, role, path, event) {
-            best = Some((rank, Device::of(event)));
+        let order = (sequence << 20 | number(event, b"MINOR") & 0xF_FFFF) & u64::MAX >> 1;
+        let rank = u64::from(sequence != disk) << 63 | order;
+        if rank > *last && rank < lowest && answers(boot, role, path, event) {
+            lowest = rank;
+            found = Some(keep_one(event).to_bytes());
         }
     });
-    best
+    *last = lowest;
+    found
 }
 
 /// The sequence number of the disk that the EFI boot loader was started from, if it left word of that.
@@ -57,5 +58,5 @@ pub fn loader_disk(boot: &mut Boot) -> u64 {
     if boot.options.read_spec(Role::Loader, &text).is_none() {
         return NONE;
     }
-    next(boot, Role::Loader, NONE, 0).map_or(NONE, |(_, device)| device.disk)
+    next(boot, Role::Loader, NONE, &mut 0).map_or(NONE, |device| number(device, b"DISKSEQ"))
 }
