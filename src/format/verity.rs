@@ -3,14 +3,12 @@
 //! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
 //! Documentation/admin-guide/device-mapper/verity.rst.
 
-use super::uevent::{is_same_device, value};
+use super::uevent::value;
 use super::{push_uuid, u32_at, u64_at};
 use crate::text::{Line, decimal, fill, hex_digit, position, push, push_hex, push_number, word};
 
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
-/// Bytes of the longest salt.
-const SALT: usize = 256;
 
 /// Options as veritytab(5) spells them, and those of the kernel that it lacks. The first of them stand for fields of the superblock, those up to
 /// `root-hash-signature` have a value.
@@ -163,37 +161,34 @@ impl Superblock {
         self.0.starts_with(b"verity\0\0\x01\0\0\0")
     }
 
-    /// Whether the kernel could use what it says.
+    /// Whether a table can be made of it. Whether that makes sense, the kernel decides.
     pub fn is_good(&self) -> bool {
-        let block_size = |size: u32| (512..=65536).contains(&size) && size.is_power_of_two();
         // The name goes into a line whose words are parted by blanks.
         let name = self.algorithm();
-        u32_at(&self.0, 12) <= 1
+        (512..=65536).contains(&self.data_block_size())
             && !name.is_empty()
             && name.iter().all(u8::is_ascii_graphic)
-            && block_size(self.data_block_size())
-            && block_size(self.hash_block_size())
-            && self.data_blocks() != 0
-            && self
-                .data_blocks()
-                .checked_mul(self.data_block_size().into())
-                .is_some()
-            && self.salt_size() <= SALT
     }
 
-    /// Sets every field of which `parameters` say something. Returns the last of those that had another value.
-    pub fn pin(&mut self, parameters: &Parameters) -> Option<usize> {
-        let mut differs = None;
-        for field in 0..FIELDS.len() {
-            let before = *self;
-            if let Some(value) = parameters.0.get(field).copied().flatten() {
-                self.set(field, value);
-                if *self != before {
-                    differs = Some(field);
-                }
-            }
-        }
-        differs
+    /// Sets every field of which `parameters` say something. Where that changes one, it stops: `before` and `after` are the
+    /// field's values.
+    pub fn pin(
+        &mut self,
+        parameters: &Parameters,
+        before: &mut Line,
+        after: &mut Line,
+    ) -> Option<usize> {
+        (0..FIELDS.len()).find(|field| {
+            let Some(value) = parameters.0.get(*field).copied().flatten() else {
+                return false;
+            };
+            before.clear();
+            after.clear();
+            self.push(*field, before);
+            self.set(*field, value);
+            self.push(*field, after);
+            before != after
+        })
     }
 
     /// Sets a field from text; `None` if the text makes no sense there.
@@ -289,6 +284,12 @@ impl Superblock {
         usize::from(u32_at(&self.0, SALT_SIZE) as u16)
     }
 
+    /// Whether the data do not fit into so many bytes.
+    pub fn exceeds(&self, bytes: u64) -> bool {
+        let blocks = bytes.checked_div(self.data_block_size().into());
+        self.data_blocks() > blocks.unwrap_or(0)
+    }
+
     /// Length of the verified device in 512-byte sectors.
     pub fn sectors(&self) -> u64 {
         self.data_blocks()
@@ -322,8 +323,8 @@ pub fn is_root_hash(text: &[u8]) -> bool {
         && text.iter().all(|byte| hex_digit(*byte).is_some())
 }
 
-/// What is assumed where there is no superblock and nothing is said.
-const DEFAULTS: &[u8] = b"format=1,data-block-size=4096,hash-block-size=4096,hash=sha256";
+/// What is assumed where there is no superblock and nothing is said: the first fields, in their order.
+const DEFAULTS: &[u8] = b"1 4096 4096 0 sha256";
 
 /// Everything that a verity device is made from.
 pub struct Target<'a> {
@@ -356,19 +357,17 @@ impl Target<'_> {
         key: None,
     };
 
-    /// Sets everything that is said in the superblock. Returns the last field that had another value.
-    pub fn pin(&mut self) -> Option<usize> {
-        self.superblock.pin(&self.parameters)
-    }
-
     /// Puts a superblock together where there is none.
     pub fn assume(&mut self) {
-        let mut defaults = Parameters::NONE;
-        // All of them make sense.
-        let _ = defaults.read(DEFAULTS);
         self.superblock = Superblock::NONE;
-        self.superblock.pin(&defaults);
-        self.pin();
+        for (field, value) in DEFAULTS.split(|byte| *byte == b' ').enumerate() {
+            self.superblock.set(field, value);
+        }
+        for (field, value) in self.parameters.0.iter().take(FIELDS.len()).enumerate() {
+            if let Some(value) = value {
+                self.superblock.set(field, value);
+            }
+        }
     }
 
     /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`, without a superblock
@@ -377,17 +376,6 @@ impl Target<'_> {
         push(text, b"CRYPT-VERITY-");
         if self.parameters.has_superblock() {
             push_hex(text, self.superblock.bytes(Uuid as usize));
-            push(text, b"-");
-        }
-        push(text, name);
-    }
-
-    /// Appends the description that veritysetup would give the key with the signature: `cryptsetup:<uuid>-<name>`, without a
-    /// superblock `cryptsetup:<name>`.
-    pub fn push_key(&self, text: &mut Line, name: &[u8]) {
-        push(text, b"cryptsetup:");
-        if self.parameters.has_superblock() {
-            self.superblock.push(Uuid as usize, text);
             push(text, b"-");
         }
         push(text, name);
@@ -415,89 +403,88 @@ impl Target<'_> {
 
     /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`.
     pub fn push_table(&self, text: &mut Line, armed: bool) {
-        let [data, tree, correction] = self.devices;
-        self.push_field(text, Format);
-        push_device(text, data);
-        push_device(text, tree.or(data));
-        self.push_field(text, DataBlockSize);
-        self.push_field(text, HashBlockSize);
-        self.push_field(text, DataBlocks);
-        push_number(text, self.hash_start());
-        push(text, b" ");
-        self.push_field(text, Hash);
-        push(text, self.root_hash.unwrap_or_default());
-        push(text, b" ");
-        self.push_field(text, Salt);
-
+        self.expand(b"0 D T 1 2 3 S 4 R 5", text);
         let (mut options, mut count) = (Line::new(), 0);
+        let [_, _, correction] = self.devices;
         if correction.is_some() {
-            self.push_error_correction(&mut options);
+            let words = b" use_fec_from_device C fec_start O fec_blocks B fec_roots N";
+            self.expand(words, &mut options);
             count = 8;
         }
-        if let Some(key) = self.key {
-            push(&mut options, b"root_hash_sig_key_desc ");
-            push(&mut options, key);
-            push(&mut options, b" ");
+        if self.key.is_some() {
+            self.expand(b" root_hash_sig_key_desc K", &mut options);
             count += 2;
         }
         let first = if armed { OnCorruption } else { ZeroBlocks };
         let flags = self.parameters.0.get(first as usize..).unwrap_or_default();
         for flag in flags.iter().flatten() {
+            push(&mut options, b" ");
             for byte in *flag {
                 push(&mut options, &[if *byte == b'-' { b'_' } else { *byte }]);
             }
-            push(&mut options, b" ");
             count += 1;
         }
         if count != 0 {
-            push_number(text, count);
             push(text, b" ");
+            push_number(text, count);
             push(text, &options);
         }
     }
 
-    /// Appends the eight words that are about error correction. What is corrected is the data, the tree, and what follows it: up to
-    /// the correcting blocks if these are on the same device.
-    fn push_error_correction(&self, text: &mut Line) {
+    /// Appends `template` with digits replaced by the superblock's fields, and capital letters by what they stand for here.
+    fn expand(&self, template: &[u8], text: &mut Line) {
         let [data, tree, correction] = self.devices;
-        let offset = self.parameters.number(FecOffset).unwrap_or(0);
-        let mut area = self.hash_device_size;
-        if tree
-            .or(data)
-            .zip(correction)
-            .is_some_and(|(tree, correction)| is_same_device(tree, correction))
-        {
-            area = offset;
-        }
+        let tree = tree.or(data);
+        let data_blocks = self.superblock.data_blocks();
         let size = u64::from(self.superblock.data_block_size().max(1));
-        let mut blocks = area / size;
-        if blocks != 0 {
-            blocks = blocks.wrapping_sub(self.hash_start());
+        let offset = self.parameters.number(FecOffset).unwrap_or(0);
+        for byte in template {
+            let number = match byte {
+                b'D' | b'T' | b'C' => {
+                    let device = match byte {
+                        b'D' => data,
+                        b'T' => tree,
+                        _ => correction,
+                    };
+                    let event = device.unwrap_or_default();
+                    let numbers = [value(event, b"MAJOR"), value(event, b"MINOR")];
+                    fill(text, b"%:%", &numbers);
+                    continue;
+                }
+                b'S' => self.hash_start(),
+                // With error correction the two block sizes have to be the same.
+                b'O' => offset / size,
+                b'N' => self.parameters.number(FecRoots).unwrap_or(2),
+                b'B' => {
+                    // Corrected are the data, the tree, and what follows it: up to the correcting blocks if these are on the
+                    // same device.
+                    let mut area = self.hash_device_size;
+                    if value(tree.unwrap_or_default(), b"DEVNAME")
+                        == value(correction.unwrap_or_default(), b"DEVNAME")
+                    {
+                        area = offset;
+                    }
+                    match area / size {
+                        0 => data_blocks,
+                        blocks => blocks
+                            .wrapping_sub(self.hash_start())
+                            .wrapping_add(data_blocks),
+                    }
+                }
+                _ => {
+                    let literal = [*byte];
+                    match byte {
+                        b'0'..=b'9' => self.superblock.push(usize::from(byte - b'0'), text),
+                        b'R' => push(text, self.root_hash.unwrap_or_default()),
+                        b'K' => push(text, self.key.unwrap_or_default()),
+                        _ => push(text, &literal),
+                    }
+                    continue;
+                }
+            };
+            push_number(text, number);
         }
-        push(text, b"use_fec_from_device ");
-        push_device(text, correction);
-        push(text, b"fec_start ");
-        // The two block sizes have to be the same.
-        push_number(text, offset / size);
-        push(text, b" fec_blocks ");
-        push_number(text, blocks.wrapping_add(self.superblock.data_blocks()));
-        push(text, b" fec_roots ");
-        push_number(text, self.parameters.number(FecRoots).unwrap_or(2));
-        push(text, b" ");
     }
-
-    /// Appends a field of the superblock and a blank.
-    fn push_field(&self, text: &mut Line, field: Parameter) {
-        self.superblock.push(field as usize, text);
-        push(text, b" ");
-    }
-}
-
-/// Appends `MAJOR:MINOR` and a blank.
-fn push_device(text: &mut Line, device: Option<&[u8]>) {
-    let event = device.unwrap_or_default();
-    let numbers = [value(event, b"MAJOR"), value(event, b"MINOR")];
-    fill(text, b"%:% ", &numbers);
 }
 
 /// As veritytab(5) spells the field of a superblock.

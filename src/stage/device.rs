@@ -254,7 +254,7 @@ fn open_disk(last: &mut Table, event: &[u8]) -> Option<File> {
     let sequence = number(event, b"DISKSEQ");
     if last.disk != sequence || sequence == NONE {
         last.disk = sequence;
-        last.read(&disk, disk.geometry().unwrap_or_default());
+        last.read(&disk, disk.geometry());
     }
     Some(disk)
 }

@@ -133,61 +133,58 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     let mut room = None;
     if let Some(data) = data {
         let device = open(data, OFlags::RDONLY).at(Step::Open)?;
-        room = Some(device.geometry().unwrap_or_default().1);
+        room = Some(device.geometry().1);
         device.close();
     }
-    let fixed = boot.options.target.parameters.number(Parameter::HashOffset);
-    let offsets = match fixed.or(room.map(|_| 0)) {
-        None => [
-            filesystem::size(&disk),
-            boot.plan.number(Key::HashOffsetFallback),
-        ],
-        fixed => [fixed, None],
-    };
+    let told = boot.options.target.parameters.number(Parameter::HashOffset);
+    let fixed = told.or(room.map(|_| 0));
     let mut result = Err(Step::Detect.refused());
-    for offset in offsets.into_iter().flatten() {
-        boot.options.target.hash_offset = offset;
-        result = read_superblock(boot, disk);
-        if result.is_ok() {
-            break;
-        }
+    if let Some(offset) = fixed.or_else(|| filesystem::size(&disk)) {
+        result = read_superblock(boot, disk, offset);
+    }
+    if let Some(offset) = boot.plan.number(Key::HashOffsetFallback)
+        && fixed.is_none()
+        && result.is_err()
+    {
+        result = read_superblock(boot, disk, offset);
     }
     result?;
     let target = &mut boot.options.target;
     // What lies from the tree on is not data.
     let room = room.unwrap_or(target.hash_offset);
     target.superblock.cover(room);
-    if !target.superblock.is_good() || target.superblock.sectors() > room / 512 {
+    if !target.superblock.is_good() || target.superblock.exceeds(room) {
         return Err(Step::Superblock.refused());
     }
-    target.hash_device_size = disk.geometry().unwrap_or_default().1;
+    target.hash_device_size = disk.geometry().1;
     if let Some(path) = target.parameters.get(Parameter::Signature) {
-        let mut description = Line::new();
-        target.push_key(&mut description, boot.plan.text(Key::VerityName));
-        let description = keep_one(&description);
-        keys::add(description, keep_one(path)).at(Step::Key)?;
-        target.key = Some(description.to_bytes());
+        let (mut name, mut signature) = (Line::new(), Line::new());
+        target.push_uuid(&mut name, boot.plan.text(Key::VerityName));
+        let name = keep_one(&name);
+        files::read(&mut signature, path, &[])
+            .and_then(|()| keys::add(name, &signature))
+            .at(Step::Key)?;
+        target.key = Some(name.to_bytes());
     }
     Ok(())
 }
 
 /// Reads the superblock, where there is one, and brings it together with what is pinned.
-fn read_superblock(boot: &mut Boot, disk: File) -> Result<(), Problem> {
+fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Result<(), Problem> {
     let target = &mut boot.options.target;
+    target.hash_offset = offset;
     if !target.parameters.has_superblock() {
         target.assume();
         return Ok(());
     }
-    disk.read_exact_at(target.hash_offset, &mut target.superblock.0)
+    let superblock = &mut target.superblock;
+    disk.read_exact_at(offset, &mut superblock.0)
         .at(Step::Superblock)?;
-    if !target.superblock.is_one() {
+    let (mut has, mut wanted) = (Line::new(), Line::new());
+    if !superblock.is_one() {
         return Err(Step::Superblock.refused());
     }
-    let there = target.superblock;
-    if let Some(field) = target.pin() {
-        let (mut has, mut wanted) = (Line::new(), Line::new());
-        there.push(field, &mut has);
-        target.superblock.push(field, &mut wanted);
+    if let Some(field) = superblock.pin(&target.parameters, &mut has, &mut wanted) {
         boot.journal.log.error(
             b"%: % in the superblock, % wanted",
             &[verity::field_name(field), &has, &wanted],
