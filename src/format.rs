@@ -33,20 +33,21 @@ impl ReadAt for [u8] {
     }
 }
 
-/// Appends a UUID's 16 bytes as text, in groups of 8, 4, 4, 4 and 12 lower-case hexadecimal digits.
-pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8]) {
-    let mut digits = Line::new();
-    push_hex(&mut digits, uuid);
-    push_groups(text, &digits);
-}
+/// Which pair of digits comes when in a UUID's text, `-` between its groups.
+pub(crate) const IN_ORDER: &[u8] =
+    b"\0\x01\x02\x03-\x04\x05-\x06\x07-\x08\x09-\x0A\x0B\x0C\x0D\x0E\x0F";
+/// The same for a GUID, whose first three groups are little endian.
+pub(crate) const GUID_ORDER: &[u8] =
+    b"\x03\x02\x01\0-\x05\x04-\x07\x06-\x08\x09-\x0A\x0B\x0C\x0D\x0E\x0F";
 
-/// Appends hexadecimal digits in the groups of a UUID.
-pub(crate) fn push_groups(text: &mut Line, digits: &[u8]) {
-    for (place, digit) in digits.iter().enumerate() {
-        if matches!(place, 8 | 12 | 16 | 20) {
-            push(text, b"-");
+/// Appends a UUID's bytes in this order, each as two hexadecimal digits.
+pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8], order: &[u8]) {
+    for place in order {
+        match uuid.get(usize::from(*place)) {
+            Some(byte) => push_hex(text, &[*byte]),
+            // The number of `-` is larger than any UUID.
+            None => push(text, b"-"),
         }
-        push(text, &[*digit]);
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the kernel command line and the plan together ask for, decided before anything is touched.
 
 use crate::failure::Stage;
+use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::{Parameter, Target, is_root_hash};
-use crate::format::{cmdline, push_groups};
 use crate::spec::Spec;
 use crate::text::{Line, after, decimal, is_same, position, push, word};
 
@@ -12,6 +12,9 @@ const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount
 systemd.verity_usr_data systemd.verity_usr_hash systemd.verity_usr_options usrhash usr usrfstype usrflags";
 /// How far an other name's place is from its word's.
 const ALIAS: usize = 8;
+
+/// Those of [`Word`] that ask for verity, a bit each.
+const ABOUT_VERITY: u32 = 0b1_1100_0011;
 
 /// The values that the command line can give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +101,7 @@ impl Options {
         plan: &Plan<'static>,
         stage: &mut Stage,
     ) -> Result<(), Text> {
+        let mut verity = plan.setting(Key::VerityRequired).is_some();
         for word in cmdline::words(line) {
             let mut place = position(WORDS, word.name);
             if place >= COUNT {
@@ -105,16 +109,56 @@ impl Options {
             }
             if let (Some(value), Some(_)) = (self.values.get_mut(place), word.value) {
                 *value = word.value;
+                verity |= ABOUT_VERITY >> place & 1 != 0;
             }
         }
         *stage = Stage::Device;
         self.timeout = decimal(self.value(Word::Timeout, b"300")).ok_or(Word::Timeout.name())?;
-        if self.asks_for_verity(plan) {
-            *stage = Stage::Verity;
-            self.protect(plan)
-        } else {
-            self.look_for(Role::Data, Word::Mount)
+        // With verity, only the verified device can be mounted, and without it there is no such device.
+        let mount = self.get(Word::Mount);
+        let mounts_verified = mount
+            .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
+        if !verity && !mounts_verified {
+            return self.look_for(Role::Data, [Word::Mount; 2], None);
         }
+        *stage = Stage::Verity;
+        let pinned = plan.setting(Key::RootHash);
+        let root_hash = self.get(Word::RootHash).or(pinned).unwrap_or_default();
+        let other = |pinned: Text| !is_same(pinned, root_hash);
+        if !is_root_hash(root_hash) || pinned.is_some_and(other) {
+            return Err(Word::RootHash.name());
+        }
+        if mount.is_some() && !mounts_verified {
+            return Err(Word::Mount.name());
+        }
+        let target = &mut self.target;
+        target.root_hash = Some(root_hash);
+        target.parameters.read(plan.text(Key::VerityOptions))?;
+        if let [.., Some(list)] = self.values {
+            if plan.setting(Key::Locked).is_some() {
+                return Err(Word::VerityOptions.name());
+            }
+            target.parameters.read(list)?;
+        }
+        let correction = target.parameters.get(Parameter::FecDevice);
+        self.look_for(
+            Role::Data,
+            [Word::Verity, Word::Data],
+            root_hash.first_chunk(),
+        )?;
+        self.look_for(
+            Role::Tree,
+            [Word::Tree, Word::Verity],
+            root_hash.last_chunk(),
+        )?;
+        if let Some(device) = correction {
+            self.read_spec(Role::Correction, device).ok_or(device)?;
+        }
+        let [data, tree, ..] = &mut self.specs;
+        if tree.text == data.text {
+            tree.text.clear();
+        }
+        Ok(())
     }
 
     fn get(&self, word: Word) -> Option<Text> {
@@ -131,91 +175,33 @@ impl Options {
         self.specs.get(role as usize).unwrap_or(&NOTHING)
     }
 
-    /// With verity, only the verified device can be mounted, and without it there is no such device.
-    fn mounts_verified(&self, plan: &Plan) -> bool {
-        self.get(Word::Mount)
-            .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName))
-    }
-
-    fn asks_for_verity(&self, plan: &Plan) -> bool {
-        let words = [
-            Word::Verity,
-            Word::RootHash,
-            Word::Data,
-            Word::Tree,
-            Word::VerityOptions,
-        ];
-        let settings = [Key::VerityRequired, Key::Locked, Key::RootHash];
-        words.iter().any(|word| self.get(*word).is_some())
-            || settings.iter().any(|key| plan.setting(*key).is_some())
-            || self.mounts_verified(plan)
-    }
-
-    /// Takes in everything about verity.
-    fn protect(&mut self, plan: &Plan<'static>) -> Result<(), Text> {
-        let pinned = plan.setting(Key::RootHash);
-        let root_hash = self.get(Word::RootHash).or(pinned).unwrap_or_default();
-        let other = |pinned: Text| !is_same(pinned, root_hash);
-        if !is_root_hash(root_hash) || pinned.is_some_and(other) {
-            return Err(Word::RootHash.name());
-        }
-        if self.get(Word::Mount).is_some() && !self.mounts_verified(plan) {
-            return Err(Word::Mount.name());
-        }
-        self.target.root_hash = Some(root_hash);
-        self.target.parameters.read(plan.text(Key::VerityOptions))?;
-        if let Some(list) = self.get(Word::VerityOptions) {
-            if plan.setting(Key::Locked).is_some() {
-                return Err(Word::VerityOptions.name());
-            }
-            self.target.parameters.read(list)?;
-        }
-
-        if self.get(Word::Verity).is_some() {
-            self.look_for(Role::Data, Word::Verity)?;
-        } else if self.get(Word::Data).is_some() {
-            self.look_for(Role::Data, Word::Data)?;
-        } else {
-            self.derive(Role::Data, root_hash.get(..32))?;
-        }
-        if self.get(Word::Tree).is_some() {
-            self.look_for(Role::Tree, Word::Tree)?;
-        } else if self.get(Word::Verity).is_none() {
-            self.derive(
-                Role::Tree,
-                root_hash
-                    .len()
-                    .checked_sub(32)
-                    .and_then(|at| root_hash.get(at..)),
-            )?;
-        }
-        if let Some(device) = self.target.parameters.get(Parameter::FecDevice) {
-            self.read_spec(Role::Correction, device).ok_or(device)?;
-        }
-        let [data, tree, ..] = &mut self.specs;
-        if tree.text == data.text {
-            tree.text.clear();
-        }
-        Ok(())
-    }
-
     /// Reads a SPEC.
     pub fn read_spec(&mut self, role: Role, text: &[u8]) -> Option<()> {
         self.specs.get_mut(role as usize)?.read(text)
     }
 
-    fn look_for(&mut self, role: Role, word: Word) -> Result<(), Text> {
-        let text = self.get(word).ok_or(word.name())?;
-        self.read_spec(role, text).ok_or(word.name())
-    }
-
-    /// The partition whose PARTUUID is a part of the root hash, 32 digits of it. Source: systemd-veritysetup-generator(8), the Discoverable
-    /// Partitions Specification.
-    fn derive(&mut self, role: Role, digits: Option<&[u8]>) -> Result<(), Text> {
+    /// Reads the SPEC that the first of two words has, or the second. If there is none, it is the partition whose PARTUUID is a part of the root
+    /// hash. Source: systemd-veritysetup-generator(8), the Discoverable Partitions Specification.
+    fn look_for(
+        &mut self,
+        role: Role,
+        words: [Word; 2],
+        derived: Option<&[u8; 32]>,
+    ) -> Result<(), Text> {
+        let [first, second] = words;
         let mut text = Line::new();
-        push(&mut text, b"PARTUUID=");
-        push_groups(&mut text, digits.unwrap_or_default());
-        self.read_spec(role, &text).ok_or(Word::Verity.name())
+        if let Some(spec) = self.get(first).or(self.get(second)) {
+            push(&mut text, spec);
+        } else {
+            push(&mut text, b"PARTUUID=");
+            for (place, digit) in derived.into_iter().flatten().enumerate() {
+                if matches!(place, 8 | 12 | 16 | 20) {
+                    push(&mut text, b"-");
+                }
+                push(&mut text, &[*digit]);
+            }
+        }
+        self.read_spec(role, &text).ok_or(first.name())
     }
 }
 

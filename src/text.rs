@@ -97,18 +97,29 @@ pub fn push_hex(text: &mut Line, bytes: &[u8]) {
     }
 }
 
+/// Appends text from outside. Control characters, which would break lines, become `?`.
+pub fn push_line(text: &mut Line, bytes: &[u8]) {
+    for byte in bytes {
+        push(text, &[if *byte < b' ' { b'?' } else { *byte }]);
+    }
+}
+
 /// Appends a character as UTF-8. Control characters, which would break lines, become `?`.
 pub fn push_character(text: &mut Line, code: u32) {
-    let tail = |shift: u32| (code >> shift) as u8 & 0x3F | 0x80;
-    match code {
-        0..0x20 => push(text, b"?"),
-        0x20..0x80 => push(text, &[code as u8]),
-        0x80..0x800 => push(text, &[(code >> 6) as u8 | 0xC0, tail(0)]),
-        0x800..0x1_0000 => push(text, &[(code >> 12) as u8 | 0xE0, tail(6), tail(0)]),
-        _ => push(
-            text,
-            &[(code >> 18) as u8 | 0xF0, tail(12), tail(6), tail(0)],
-        ),
+    let mut more = match code {
+        0..0x80 => return push_line(text, &[code as u8]),
+        0x80..0x800 => 1,
+        0x800..0x1_0000 => 2,
+        _ => 3,
+    };
+    // As many ones as there are bytes.
+    let mut mark = 0xFF00 >> (more + 1);
+    loop {
+        push(text, &[(code >> (more * 6)) as u8 & 0x3F | mark as u8]);
+        if more == 0 {
+            return;
+        }
+        (more, mark) = (more - 1, 0x80);
     }
 }
 

@@ -4,8 +4,8 @@
 //! fs/xfs/libxfs/xfs_format.h, include/uapi/linux/msdos_fs.h; cryptsetup's verity on-disk format. What is called how is as
 //! blkid(8) has it.
 
-use super::{ReadAt, push_uuid, u16_at, u32_at, u64_at};
-use crate::text::{Line, push, push_hex, word};
+use super::{IN_ORDER, ReadAt, push_uuid, u16_at, u32_at, u64_at};
+use crate::text::{Line, push, push_line, word};
 
 /// What can lie on a device, for mount(2).
 const NAMES: &[u8] = b"squashfs erofs ext4 xfs btrfs DM_verity_hash vfat vfat";
@@ -19,6 +19,9 @@ const VFAT32: usize = 6;
 /// The two pieces of a device that superblocks lie in, one behind the other.
 const FIRST: usize = 2048;
 const BOTH: usize = 3072;
+/// How the four bytes of a FAT's serial number are written.
+const SERIAL_ORDER: &[u8] = b"\x03\x02-\x01\0";
+
 type Blocks = [u8; BOTH];
 /// Where the second piece lies on the device.
 const SECOND_OFFSET: u64 = 65536;
@@ -40,8 +43,8 @@ const FORMATS: [Format; 8] = [
     format(b"XFSB", 0, 32, (108, 12)),
     format(b"_BHRfS_M", 2048 + 64, 2048 + 32, (2048 + 299, 256)),
     format(b"verity\0\0", 0, 16, (0, 0)),
-    format(b"FAT32   ", 82, 67, (0, 0)),
-    format(b"FAT", 54, 39, (0, 0)),
+    format(b"FAT32   ", 82, 67, (71, 11)),
+    format(b"FAT", 54, 39, (43, 11)),
 ];
 
 const fn format(magic: &'static [u8], magic_at: u16, uuid_at: u16, label: (u16, u16)) -> Format {
@@ -103,7 +106,8 @@ pub fn size<R: ReadAt + ?Sized>(device: &R) -> Option<u64> {
 }
 
 /// Appends what blkid(8) says of a device: `UUID=…`, `LABEL=…` and `TYPE=…`, each with a newline before it, where there is such a
-/// thing. The type is the one that mount(2) takes: all of ext2, ext3 and ext4 are `ext4`.
+/// thing. The type is the one that mount(2) takes: all of ext2, ext3 and ext4 are `ext4`. A FAT's label is
+/// the boot sector's, its digits are lower case.
 pub fn describe<R: ReadAt + ?Sized>(device: &R, text: &mut Line) {
     let mut blocks = [0; BOTH];
     let Some(kind) = read(device, &mut blocks) else {
@@ -112,71 +116,26 @@ pub fn describe<R: ReadAt + ?Sized>(device: &R, text: &mut Line) {
     let Some(format) = FORMATS.get(kind) else {
         return;
     };
-    let field = |at: u16, len| blocks.get(at.into()..).unwrap_or_default().get(..len);
-    let mut label = field(format.label_at, format.label_len.into()).unwrap_or_default();
-    let mut entry = [0; 512];
-    if kind < VFAT32 {
-        let uuid = field(format.uuid_at, 16).unwrap_or_default();
-        if format.uuid_at != 0 && uuid.iter().any(|byte| *byte != 0) {
-            push(text, b"\nUUID=");
-            push_uuid(text, uuid);
-        }
-    } else {
-        let mut digits = Line::new();
-        push_hex(
-            &mut digits,
-            &u32_at(&blocks, format.uuid_at.into()).to_be_bytes(),
-        );
-        digits.make_ascii_uppercase();
-        let (high, low) = digits.split_at_checked(4).unwrap_or_default();
+    let field = |at: u16, len: u16| {
+        let bytes = blocks.get(at.into()..).unwrap_or_default();
+        bytes.get(..len.into()).unwrap_or_default()
+    };
+    let (len, order) = match kind {
+        VFAT32.. => (4, SERIAL_ORDER),
+        _ => (16, IN_ORDER),
+    };
+    let uuid = field(format.uuid_at, len);
+    if format.uuid_at != 0 && uuid.iter().any(|byte| *byte != 0) {
         push(text, b"\nUUID=");
-        push(text, high);
-        push(text, b"-");
-        push(text, low);
-        label = vfat_label(device, &blocks, kind, &mut entry);
+        push_uuid(text, uuid, order);
     }
-    let label = label
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default()
-        .trim_ascii_end();
-    if !label.is_empty() {
+    let label = field(format.label_at, format.label_len);
+    let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
+    let label = label.trim_ascii_end();
+    if !label.is_empty() && label != b"NO NAME" {
         push(text, b"\nLABEL=");
-        for byte in label {
-            push(text, &[if *byte < b' ' { b'?' } else { *byte }]);
-        }
+        push_line(text, label);
     }
     push(text, b"\nTYPE=");
     push(text, word(NAMES, kind));
-}
-
-/// A FAT's label: the root directory's entry for it, which is among the first. Those of the boot sector are not kept up to date.
-fn vfat_label<'a, R: ReadAt + ?Sized>(
-    device: &R,
-    boot: &Blocks,
-    kind: usize,
-    sector: &'a mut [u8; 512],
-) -> &'a [u8] {
-    let byte = |at| u64::from(u16_at(boot, at) as u8);
-    let mut fat_sectors = u64::from(u16_at(boot, 22));
-    let mut cluster = 0;
-    if kind == VFAT32 {
-        fat_sectors = u32_at(boot, 36).into();
-        cluster = u64::from(u32_at(boot, 44).wrapping_sub(2)).wrapping_mul(byte(13));
-    }
-    let root = (byte(16).wrapping_mul(fat_sectors))
-        .wrapping_add(cluster)
-        .wrapping_add(u16_at(boot, 14).into())
-        .wrapping_mul(u16_at(boot, 11).into());
-    if device.read_at(root, sector).is_none() {
-        return b"";
-    }
-    // Attributes: a volume's label, and neither a folder nor a part of a long name.
-    let is_label =
-        |entry: &&[u8; 32]| entry[11] & 0x18 == 8 && entry[11] != 0xF && entry[0] != 0xE5;
-    let used = sector.as_chunks::<32>().0.iter();
-    used.take_while(|entry| entry[0] != 0)
-        .find(is_label)
-        .and_then(|entry| entry.get(..11))
-        .unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 //! verdict on which table counts is followed, because partitions are numbered by it.
 
 use super::crc32::{Crc32, crc32};
-use super::{ReadAt, push_uuid, u16_at, u32_at, u64_at};
+use super::{GUID_ORDER, ReadAt, push_uuid, u16_at, u32_at, u64_at};
 use crate::text::{Line, push, push_character, push_hex};
 
 /// Largest logical sector, and the piece in which entries are read.
@@ -174,17 +174,12 @@ impl Table {
             push(text, b"-");
             push_hex(text, &[number as u8]);
         } else if self.entry(disk, number, &mut entry).is_some() {
-            // The first three groups are little endian.
-            for (offset, len) in [(0, 4), (4, 2), (6, 2)] {
-                if let Some(group) = entry
-                    .get_mut(GUID + offset..)
-                    .and_then(|rest| rest.get_mut(..len))
-                {
-                    group.reverse();
-                }
-            }
             push(text, b"\nPARTUUID=");
-            push_uuid(text, entry.get(GUID..GUID + 16).unwrap_or_default());
+            push_uuid(
+                text,
+                entry.get(GUID..GUID + 16).unwrap_or_default(),
+                GUID_ORDER,
+            );
             if u16_at(&entry, NAME) != 0 {
                 push(text, b"\nPARTLABEL=");
                 push_utf16(text, &entry);

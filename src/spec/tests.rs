@@ -34,6 +34,7 @@ fn kinds() {
         "/dev/",
         "/dev/disk/by-label/",
         "/dev/disk/by-label",
+        r"/dev/disk/by-label/a\xzz",
         "/dev/disk/by-path/pci-0",
         "/dev/disk/by-partuuid/7",
         "PARTUUID=",

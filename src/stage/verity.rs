@@ -15,7 +15,7 @@ use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
 use toehold::format::uevent::number;
-use toehold::format::verity::{self, Parameter};
+use toehold::format::verity::Parameter;
 use toehold::options::Role;
 use toehold::text::Line;
 
@@ -152,8 +152,7 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     let target = &mut boot.options.target;
     // What lies from the tree on is not data.
     let room = room.unwrap_or(target.hash_offset);
-    target.superblock.cover(room);
-    if !target.superblock.is_good() || target.superblock.exceeds(room) {
+    if !target.measure(room) {
         return Err(Step::Superblock.refused());
     }
     target.hash_device_size = disk.geometry().1;
@@ -174,21 +173,18 @@ fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Result<(), Probl
     let target = &mut boot.options.target;
     target.hash_offset = offset;
     if !target.parameters.has_superblock() {
-        target.assume();
         return Ok(());
     }
-    let superblock = &mut target.superblock;
-    disk.read_exact_at(offset, &mut superblock.0)
+    disk.read_exact_at(offset, &mut target.superblock)
         .at(Step::Superblock)?;
     let (mut has, mut wanted) = (Line::new(), Line::new());
-    if !superblock.is_one() {
+    if !target.is_superblock() {
         return Err(Step::Superblock.refused());
     }
-    if let Some(field) = superblock.pin(&target.parameters, &mut has, &mut wanted) {
-        boot.journal.log.error(
-            b"%: % in the superblock, % wanted",
-            &[verity::field_name(field), &has, &wanted],
-        );
+    if let Some(field) = target.contradiction(&mut has, &mut wanted) {
+        boot.journal
+            .log
+            .error(b"%: % in the superblock, % wanted", &[field, &has, &wanted]);
         return Err(Step::Superblock.refused());
     }
     Ok(())
@@ -204,7 +200,7 @@ fn request(boot: &mut Boot, command: Command) -> Call {
 fn set_table(boot: &mut Boot, armed: bool) -> Result<(), Problem> {
     let (text, target) = (&mut boot.request, &boot.options.target);
     dm::start(text, boot.plan.text(Key::VerityName), dm::READ_ONLY);
-    dm::add_target(text, target.superblock.sectors());
+    dm::add_target(text, target.sectors());
     target.push_table(text, armed);
     if let Err(error) = send(boot.mapper, Command::TableLoad, text) {
         let step = if error.is(Errno::NOENT) {
@@ -236,7 +232,7 @@ fn activate(boot: &mut Boot, data: &CStr) -> Result<(), Problem> {
     let minor = minor(dm::device_number(&boot.request)) as usize;
 
     set_table(boot, false)?;
-    let block = boot.options.target.superblock.data_block_size() as usize;
+    let block = boot.options.target.number(Parameter::DataBlockSize) as usize;
     let read = files::probe(keep_numbered(b"/dev/dm-%", minor), block);
     request(boot, Command::TableStatus).at(Step::Probe)?;
     let valid = dm::status(&boot.request) == Some(b'V');

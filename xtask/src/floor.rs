@@ -44,7 +44,7 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
     let mut target = Target::NONE;
     let offset = disk.partition_offset + verity.hash_offset;
     File::open(&disk.path)
-        .and_then(|file| file.read_exact_at(&mut target.superblock.0, offset))
+        .and_then(|file| file.read_exact_at(&mut target.superblock, offset))
         .with_context(|| format!("cannot read {}", disk.path.display()))?;
     target
         .parameters
@@ -52,12 +52,13 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
         .map_err(|option| anyhow!("{option:?} is no option"))?;
     target.root_hash = Some(verity.root_hash.as_bytes());
     target.hash_offset = verity.hash_offset;
+    target.measure(verity.hash_offset);
     let (mut uuid, mut table) = (Line::new(), Line::new());
     target.push_uuid(&mut uuid, b"usr");
     target.push_table(&mut table, true);
     // No device was named; the program takes a node.
     let table = String::from_utf8(table.to_vec())?;
     let table = table.replace(" :", &format!(" {DEVICE}"));
-    let sectors = target.superblock.sectors().to_string();
+    let sectors = target.sectors().to_string();
     Ok([&uuid, sectors.as_bytes(), table.as_bytes()].join(&b'\n'))
 }

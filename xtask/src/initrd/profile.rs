@@ -186,6 +186,7 @@ impl Profile {
         let mut settings = vec![(Key::Release, text(release))];
         settings.extend(self.verity.settings());
         if self.cmdline.locked {
+            settings.push((Key::VerityRequired, Vec::new()));
             settings.push((Key::Locked, Vec::new()));
         }
         settings.extend([

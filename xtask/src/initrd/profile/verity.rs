@@ -322,7 +322,7 @@ impl Verity {
     /// The settings that go into the plan.
     pub fn settings(&self) -> Vec<(Key, Vec<u8>)> {
         let mut settings = vec![(Key::VerityName, self.name.clone().into_bytes())];
-        if self.required {
+        if self.required || self.root_hash.is_some() {
             settings.push((Key::VerityRequired, Vec::new()));
         }
         settings.push((Key::VerityOptions, self.options().into_bytes()));
