@@ -7,7 +7,7 @@ use crate::sys::files::{contents, make_directory, open};
 use rustix::fs::OFlags;
 use toehold::format::gpt::Table;
 use toehold::format::plan::Module;
-use toehold::format::uevent::is;
+use toehold::format::uevent::{Key, is, value};
 use toehold::schedule::State;
 use toehold::text::{Line, decimal, fill, push_number};
 
@@ -42,17 +42,21 @@ impl Boot {
             }
         }
         let mut last = Table::NONE;
-        device::each(&mut |path, event| {
+        device::each(&mut |event| {
             // Eight of them come with the driver, and none can be it.
-            if is(event, b"MAJOR", LOOP) {
+            if is(event, Key::Major, LOOP) {
                 return;
             }
             let mut fields = Line::new();
-            let sectors = decimal(contents(&mut fields, b"/sys%/size", &[path]));
+            let sectors = decimal(contents(
+                &mut fields,
+                b"/sys%/size",
+                &[value(event, Key::Devpath)],
+            ));
             let (mut size, mut fields) = (Line::new(), Line::new());
             push_number(&mut size, sectors.unwrap_or(0) << 9);
             fill(&mut fields, b"%\nSIZE=%", &[event, &size]);
-            device::describe_partition(&mut last, path, event, 0, &mut fields);
+            device::describe_partition(&mut last, event, 0, &mut fields);
             device::describe(event, &mut fields);
             for byte in &mut fields {
                 if *byte == b'\n' {

@@ -1,32 +1,25 @@
 //! Naming a block device, compared exactly.
 
-use crate::format::uevent::value;
-use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
+use crate::format::uevent::{Key, is, value};
+use crate::text::{Line, after, decimal, hex_digit, is_same, push};
 
 /// What to look for.
 pub struct Spec {
     /// As it was written; empty: nothing is looked for.
     pub text: Line,
-    /// Place in [`KEYS`] of what names it.
-    key: usize,
+    /// What names it.
+    key: Key,
     /// What that has to be.
     value: Line,
     /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands in the table.
     pub shift: u32,
 }
 
-/// What can name a device, as blkid(8) and uevents call it.
-const KEYS: &[u8] = b"MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL";
-const NUMBER: usize = 0;
-const NODE: usize = 1;
-const PARTUUID: usize = 2;
-const UUID: usize = 4;
-
 /// What a SPEC can begin with: the links that udev would make, what stands for them, and nodes.
 const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
-const LINKS: usize = 4;
+const KEYS: [Key; 4] = [Key::Partuuid, Key::Partlabel, Key::Uuid, Key::Label];
 
 /// Who knows what names a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +36,7 @@ impl Spec {
     /// Nothing is named.
     pub const NONE: Self = Self {
         text: Line::new(),
-        key: NUMBER,
+        key: Key::Action,
         value: Line::new(),
         shift: 0,
     };
@@ -55,15 +48,15 @@ impl Spec {
         push(&mut self.text, text);
         self.value.clear();
         self.shift = 0;
-        self.key = NUMBER;
+        self.key = Key::Major;
         let (mut rest, mut escaped) = (text, false);
         for (place, prefix) in PREFIXES.split(|byte| *byte == b' ').enumerate() {
             if let Some(name) = after(text, prefix) {
                 rest = name;
-                escaped = place < LINKS;
-                self.key = match place {
-                    ..8 => PARTUUID + place % LINKS,
-                    _ => NODE,
+                escaped = place < 4;
+                self.key = match KEYS.get(place & 3) {
+                    Some(key) if place < 8 => *key,
+                    _ => Key::Devname,
                 };
                 break;
             }
@@ -75,7 +68,7 @@ impl Spec {
                 byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
                 after = behind;
             }
-            if byte == b'/' && self.key == PARTUUID {
+            if byte == b'/' && self.key == Key::Partuuid {
                 self.shift = decimal(crate::text::after(after, b"PARTNROFF=")?)? as u32;
                 break;
             }
@@ -83,11 +76,11 @@ impl Spec {
             rest = after;
         }
         let good = match self.key {
-            NUMBER => split(text)
+            Key::Major => split(text)
                 .is_some_and(|(major, minor)| decimal(major).and(decimal(minor)).is_some()),
-            PARTUUID => is_partuuid(&self.value),
+            Key::Partuuid => is_partuuid(&self.value),
             // Other links that udev would make.
-            NODE if self.value.starts_with(b"disk/") => false,
+            Key::Devname if self.value.starts_with(b"disk/") => false,
             _ => !self.value.is_empty(),
         };
         good.then_some(())
@@ -96,24 +89,24 @@ impl Spec {
     /// Who knows whether a device is the one.
     pub fn source(&self) -> Source {
         match self.key {
-            ..PARTUUID => Source::Kernel,
-            ..UUID => Source::Table,
-            _ => Source::Superblock,
+            Key::Partuuid | Key::Partlabel => Source::Table,
+            Key::Uuid | Key::Label => Source::Superblock,
+            _ => Source::Kernel,
         }
     }
 
     /// Whether `fields` say what has to be compared.
-    pub fn is_told(&self, fields: &[u8]) -> bool {
-        !value(fields, word(KEYS, self.key)).is_empty()
+    pub fn is_told(&self, fields: &Line) -> bool {
+        !is(fields, self.key, b"")
     }
 
     /// Compares with what is said of a device, as in a uevent.
-    pub fn is(&self, fields: &[u8]) -> bool {
-        let found = value(fields, word(KEYS, self.key));
+    pub fn is(&self, fields: &Line) -> bool {
+        let found = value(fields, self.key);
         match self.key {
             _ if self.value.is_empty() => false,
-            NUMBER => split(&self.value) == Some((found, value(fields, b"MINOR"))),
-            PARTUUID | UUID => is_same(found, &self.value),
+            Key::Major => split(&self.value) == Some((found, value(fields, Key::Minor))),
+            Key::Partuuid | Key::Uuid => is_same(found, &self.value),
             _ => found == self.value,
         }
     }

@@ -3,7 +3,7 @@
 //! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
 //! Documentation/admin-guide/device-mapper/verity.rst.
 
-use super::uevent::value;
+use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
 use crate::text::{
     Line, decimal, fill, hex_digit, is_same, position, push, push_hex, push_number, word,
@@ -144,9 +144,9 @@ pub struct Target<'a> {
     pub superblock: [u8; SUPERBLOCK],
     /// Hexadecimal; absent: there is to be no verity device.
     pub root_hash: Option<&'a [u8]>,
-    /// The uevents of the devices with the data; with the tree, where it is not beside the data; and with the blocks for error
-    /// correction.
-    pub devices: [Option<&'a [u8]>; 3],
+    /// The uevents of the devices with the data; with the tree, empty where it is beside the data; and with the blocks for error
+    /// correction, empty where there are none. The last is for who chooses between devices.
+    pub devices: [Line; 4],
     /// How many there are.
     pub data_blocks: u64,
     /// Where on its device the superblock lies, or without one the tree, in bytes.
@@ -163,12 +163,20 @@ impl Target<'_> {
         parameters: Parameters::NONE,
         superblock: [0; SUPERBLOCK],
         root_hash: None,
-        devices: [None; 3],
+        devices: [const { Line::new() }; 4],
         data_blocks: 0,
         hash_offset: 0,
         hash_device_size: 0,
         key: None,
     };
+
+    /// Takes another device.
+    pub fn set_device(&mut self, place: usize, event: &Line) {
+        if let Some(device) = self.devices.get_mut(place) {
+            device.clear();
+            push(device, event);
+        }
+    }
 
     /// Whether there is a superblock where one was read.
     pub fn is_superblock(&self) -> bool {
@@ -279,8 +287,8 @@ impl Target<'_> {
 
     /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`.
     pub fn push_table(&self, text: &mut Line, armed: bool) {
-        let [data, tree, correction] = self.devices;
-        let tree = tree.or(data);
+        let [data, tree, correction, _] = &self.devices;
+        let tree = if tree.is_empty() { data } else { tree };
         self.push_word(Format, text);
         push_device(text, data);
         push_device(text, tree);
@@ -294,13 +302,13 @@ impl Target<'_> {
         self.push_word(Salt, text);
 
         let (mut options, mut count) = (Line::new(), 0);
-        if correction.is_some() {
+        if !correction.is_empty() {
             // The two block sizes have to be the same.
             let size = self.number(DataBlockSize).max(1);
             let offset = self.parameters.number(FecOffset).unwrap_or(0);
             // Corrected are the data, the tree, and what follows it: up to the correcting blocks if these are on the same device.
             let mut blocks = self.hash_device_size / size;
-            if name(tree) == name(correction) {
+            if is_same_device(tree, correction) {
                 blocks = offset / size;
             }
             if blocks != 0 {
@@ -346,9 +354,8 @@ impl Target<'_> {
 }
 
 /// Appends `MAJOR:MINOR` and a blank.
-fn push_device(text: &mut Line, device: Option<&[u8]>) {
-    let event = device.unwrap_or_default();
-    let numbers = [value(event, b"MAJOR"), value(event, b"MINOR")];
+fn push_device(text: &mut Line, event: &Line) {
+    let numbers = [value(event, Key::Major), value(event, Key::Minor)];
     fill(text, b"%:% ", &numbers);
 }
 
@@ -356,11 +363,6 @@ fn push_device(text: &mut Line, device: Option<&[u8]>) {
 fn push_count(text: &mut Line, number: u64) {
     push_number(text, number);
     push(text, b" ");
-}
-
-/// What tells a device from others.
-fn name(device: Option<&[u8]>) -> &[u8] {
-    value(device.unwrap_or_default(), b"DEVNAME")
 }
 
 /// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512 bits).

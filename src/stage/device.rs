@@ -12,35 +12,34 @@ use rustix::io::Errno;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
-use toehold::format::uevent::{NONE, is, is_same_device, number, value};
+use toehold::format::uevent::{Key, NONE, is, is_same_device, number, value};
 use toehold::options::{AWAITED, Role};
 use toehold::spec::Source;
-use toehold::text::Line;
+use toehold::text::{self, Line};
 
 pub mod candidates;
 
 /// More partitions than the kernel shows of a disk.
 const MAX_PARTITIONS: u32 = 256;
 
-/// A block device: what the kernel says of it.
-pub type Device = &'static [u8];
-
 /// A device's node in /dev.
-pub fn node(device: &[u8]) -> &'static CStr {
-    keep(b"/dev/%", &[value(device, b"DEVNAME")])
+pub fn node(device: &Line) -> &'static CStr {
+    keep(b"/dev/%", &[value(device, Key::Devname)])
 }
 
 /// The search for devices, fed by sysfs and by uevents.
 pub struct Search {
     pub uevents: Uevents,
-    /// The first that answered, by [`Role`]; from stage verity on the data are on the device that verifies it.
-    pub found: [Option<Device>; AWAITED.len()],
+    /// What the kernel says of the first that answered, by [`Role`]; empty: none has. From stage verity on the data are on the device
+    /// that verifies it.
+    pub found: [Line; AWAITED.len()],
     /// How many have answered.
     pub answers: u32,
     /// More than one device answers for the same role.
     pub ambiguous: bool,
     /// Messages were lost.
     pub lost: bool,
+    /// That of the disk that was looked at last.
     pub table: Table,
 }
 
@@ -48,37 +47,31 @@ impl Search {
     /// Nothing is looked for.
     pub const NONE: Self = Self {
         uevents: Uevents(files::STDIN),
-        found: [None; AWAITED.len()],
+        found: [const { Line::new() }; AWAITED.len()],
         answers: 0,
         ambiguous: false,
         lost: false,
         table: Table::NONE,
     };
-
-    /// Starts again, with a look at everything that is there.
-    fn forget(&mut self) {
-        self.found = [None; AWAITED.len()];
-        self.ambiguous = false;
-        self.lost = true;
-    }
 }
 
 impl Boot {
     /// The node of the device that was found, which is worked on from now on.
-    pub fn device(&mut self) -> Result<&'static CStr, Problem> {
-        let [data, ..] = self.search.found;
-        let node = node(data.ok_or(Step::Open.refused())?);
+    pub fn device(&mut self) -> &'static CStr {
+        let [data, ..] = &self.search.found;
+        let node = node(data);
         self.subject = Some(node.to_bytes());
-        Ok(node)
+        node
     }
 
     /// A role for which no device has been found.
     pub fn lacks(&self) -> Option<Role> {
-        let found = AWAITED.iter().zip(&self.search.found);
-        found
-            .filter(|(role, device)| device.is_none() && !self.options.spec(**role).text.is_empty())
-            .map(|(role, _)| *role)
-            .next()
+        let lacks = |role: &&Role| {
+            let found = self.search.found.get(**role as usize);
+            found.is_some_and(|found| found.is_empty())
+                && !self.options.spec(**role).text.is_empty()
+        };
+        AWAITED.iter().find(lacks).copied()
     }
 }
 
@@ -113,18 +106,19 @@ fn fail(boot: &mut Boot, role: Role, problem: Problem) -> Result<(), Problem> {
     Err(problem)
 }
 
-/// Calls `visit` with the place below /sys of each block device that is there, and with its uevent.
-pub fn each(visit: &mut dyn FnMut(&[u8], &[u8])) {
+/// Calls `visit` with what the kernel says of each block device that is there.
+pub fn each(visit: &mut dyn FnMut(&Line)) {
     each_entry(b"/sys/class/block", &[], &mut |name| {
-        let (mut path, mut fields) = (Line::new(), Line::new());
-        let path = fill(&mut path, b"/class/block/%", &[name]).to_bytes();
-        visit(path, contents(&mut fields, b"/sys%/uevent", &[path]));
+        let (mut event, mut fields) = (Line::new(), Line::new());
+        let fields = contents(&mut fields, b"/sys/class/block/%/uevent", &[name]);
+        text::fill(&mut event, b"DEVPATH=/class/block/%\n%", &[name, fields]);
+        visit(&event);
     });
 }
 
 /// Looks at every block device that is there.
 pub fn scan(boot: &mut Boot) {
-    each(&mut |path, event| consider(boot, path, event));
+    each(&mut |event| consider(boot, event));
 }
 
 /// Takes every message that has come so far.
@@ -140,118 +134,114 @@ pub fn drain(boot: &mut Boot) {
 }
 
 #[inline(never)] // Measured: smaller so.
-fn handle(boot: &mut Boot, event: &[u8]) {
-    let is_block = is(event, b"SUBSYSTEM", b"block");
-    if is(event, b"ACTION", b"remove") {
+fn handle(boot: &mut Boot, event: &Line) {
+    if is(event, Key::Action, b"remove") {
         // What was found may be gone, or no longer the only one: all is looked at again.
-        if is_block
-            && boot
-                .search
-                .found
-                .iter()
-                .flatten()
-                .any(|found| is_same_device(found, event))
+        let search = &mut boot.search;
+        if search
+            .found
+            .iter()
+            .any(|found| is_same_device(found, event))
         {
-            boot.search.forget();
+            for found in &mut search.found {
+                found.clear();
+            }
+            search.ambiguous = false;
+            search.lost = true;
         }
         return;
     }
-    boot.moved |= is(event, b"ACTION", b"add");
-    if is_block {
+    boot.moved |= is(event, Key::Action, b"add");
+    if is(event, Key::Subsystem, b"block") {
         // The disk may have got another table, or another medium.
-        if is(event, b"ACTION", b"change") {
-            boot.search.table = Table::NONE;
+        if is(event, Key::Action, b"change") {
+            boot.search.table.disk = 0;
         }
-        consider(boot, value(event, b"DEVPATH"), event);
+        consider(boot, event);
     } else {
-        boot.want(value(event, b"MODALIAS"));
+        boot.want(value(event, Key::Modalias));
     }
 }
 
-/// Compares one block device, at `path` below /sys, with what is looked for.
-fn consider(boot: &mut Boot, path: &[u8], event: &[u8]) {
-    if is(event, b"DEVTYPE", b"disk") {
+/// Compares one block device with what is looked for.
+fn consider(boot: &mut Boot, event: &Line) {
+    if is(event, Key::Devtype, b"disk") {
         reveal(boot, event);
     }
     for role in AWAITED {
-        if !answers(boot, role, path, event) {
+        if !answers(boot, role, event) {
             continue;
         }
-        let Some(place) = boot.search.found.get_mut(role as usize) else {
+        let Some(found) = boot.search.found.get_mut(role as usize) else {
             continue;
         };
-        match place {
-            Some(found) if is_same_device(found, event) => continue,
-            Some(_) => boot.search.ambiguous = true,
-            None => *place = Some(keep_one(event).to_bytes()),
+        if found.is_empty() {
+            text::push(found, event);
+        } else if is_same_device(found, event) {
+            continue;
+        } else {
+            boot.search.ambiguous = true;
         }
         boot.search.answers += 1;
-        let text = &boot.options.spec(role).text;
-        boot.journal
-            .log
-            .info(b"% is /dev/%", &[text, value(event, b"DEVNAME")]);
+        let parts = [&boot.options.spec(role).text, value(event, Key::Devname)];
+        boot.journal.log.info(b"% is /dev/%", &parts);
     }
     boot.schedule.only_needed |= boot.lacks().is_none();
 }
 
-/// Whether a block device, at `path` below /sys, is what is looked for.
-fn answers(boot: &mut Boot, role: Role, path: &[u8], event: &[u8]) -> bool {
+/// Whether a block device is what is looked for.
+fn answers(boot: &mut Boot, role: Role, event: &Line) -> bool {
     let spec = boot.options.spec(role);
     let mut facts = Line::new();
-    let fields = match spec.source() {
+    let mut fields = event;
+    match spec.source() {
         Source::Superblock => {
             describe(event, &mut facts);
-            &facts
+            fields = &facts;
         }
         Source::Table if spec.shift != 0 || !spec.is_told(event) => {
-            describe_partition(&mut boot.search.table, path, event, spec.shift, &mut facts);
-            &facts
+            describe_partition(&mut boot.search.table, event, spec.shift, &mut facts);
+            fields = &facts;
         }
-        _ => event,
-    };
+        _ => {}
+    }
     !spec.text.is_empty() && spec.is(fields)
 }
 
 /// Appends what a device's superblock says.
-pub fn describe(event: &[u8], facts: &mut Line) {
+pub fn describe(event: &Line, facts: &mut Line) {
     if let Ok(device) = open_device(event) {
         filesystem::describe(&device, facts);
         device.close();
     }
 }
 
-/// Appends what the table says of the partition that stands `shift` places before the one at `path`.
-pub fn describe_partition(
-    last: &mut Table,
-    path: &[u8],
-    event: &[u8],
-    shift: u32,
-    facts: &mut Line,
-) {
-    let partition = number(event, b"PARTN");
-    let mut fields = Line::new();
-    if partition != NONE
-        && let Some(disk) = open_disk(last, contents(&mut fields, b"/sys%/../uevent", &[path]))
-    {
+/// Appends what the table says of the partition that stands `shift` places before this one. `last` is a table that was read before.
+pub fn describe_partition(last: &mut Table, event: &Line, shift: u32, facts: &mut Line) {
+    let partition = number(event, Key::Partn);
+    if partition == NONE {
+        return;
+    }
+    let (mut disk, path) = (Line::new(), value(event, Key::Devpath));
+    let _ = files::read(&mut disk, b"/sys%/../uevent", &[path]);
+    if let Some(disk) = open_disk(last, &disk) {
         last.describe(&disk, (partition as u32).wrapping_sub(shift), facts);
         disk.close();
     }
 }
 
-fn open_device(event: &[u8]) -> Call<File> {
+fn open_device(event: &Line) -> Call<File> {
     let mut node = Line::new();
-    open(
-        fill(&mut node, b"/dev/%", &[value(event, b"DEVNAME")]),
-        OFlags::RDONLY,
-    )
+    let name = value(event, Key::Devname);
+    open(fill(&mut node, b"/dev/%", &[name]), OFlags::RDONLY)
 }
 
 /// Opens a disk, after it is sure that `last` is its table.
-fn open_disk(last: &mut Table, event: &[u8]) -> Option<File> {
+fn open_disk(last: &mut Table, event: &Line) -> Option<File> {
     // No medium, or a device that cannot be read: nothing to be found on it.
     let disk = open_device(event).ok()?;
     // Without a number, nothing says that it is the disk that was read last.
-    let sequence = number(event, b"DISKSEQ");
+    let sequence = number(event, Key::Diskseq);
     if last.disk != sequence || sequence == NONE {
         last.disk = sequence;
         last.read(&disk, disk.geometry());
@@ -260,14 +250,14 @@ fn open_disk(last: &mut Table, event: &[u8]) -> Option<File> {
 }
 
 /// Tells the kernel of partitions that it does not show by itself: a disk whose primary table is damaged comes without.
-fn reveal(boot: &mut Boot, event: &[u8]) {
+fn reveal(boot: &mut Boot, event: &Line) {
     let Some(disk) = open_disk(&mut boot.search.table, event) else {
         return;
     };
     let table = &boot.search.table;
     let mut revealed = false;
     if table.is_hidden() {
-        for number in 1..=MAX_PARTITIONS {
+        for number in 1..MAX_PARTITIONS {
             if let Some((start, length)) = table.partition(&disk, number) {
                 // Fails where the kernel did so by itself (its option `gpt`).
                 revealed |= partitions::add(disk, number, start, length).is_ok();
@@ -278,7 +268,7 @@ fn reveal(boot: &mut Boot, event: &[u8]) {
     if revealed {
         boot.journal.log.error(
             b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
-            &[value(event, b"DEVNAME")],
+            &[value(event, Key::Devname)],
         );
     }
 }

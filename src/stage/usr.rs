@@ -13,7 +13,7 @@ use toehold::options::Word;
 use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
-    let node = boot.device()?;
+    let node = boot.device();
     let mut fstype = boot.options.value(Word::Fstype, b"auto");
     if fstype == b"auto" {
         let device = open(node, OFlags::RDONLY).at(Step::Open)?;

@@ -14,17 +14,17 @@ use toehold::failure::{At, Problem, Stage, Step};
 use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
-use toehold::format::uevent::number;
+use toehold::format::uevent::{Key as Field, number};
 use toehold::format::verity::Parameter;
 use toehold::options::Role;
-use toehold::text::Line;
+use toehold::text::{Line, fill};
 
 /// The version of the kernel's target since which it can act on I/O errors.
 const ACTS_ON_ERRORS: (u32, u32) = (1, 10);
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     if boot.options.target.root_hash.is_none() {
-        let device = boot.device()?;
+        let device = boot.device();
         boot.journal
             .log
             .error(b"% is used without verification", &[device.to_bytes()]);
@@ -70,33 +70,30 @@ fn check_error_policy(boot: &mut Boot) {
 
 /// Tries the devices that answer, one set after the other, until one is verified.
 fn try_all(boot: &mut Boot) -> Result<(), Problem> {
-    boot.options.target.devices = boot.search.found;
+    for (place, found) in boot.search.found.iter().enumerate() {
+        boot.options.target.set_device(place, found);
+    }
     if !boot.search.ambiguous {
         return try_one(boot);
     }
-    let loader = candidates::loader_disk(boot);
     let has_tree = !boot.options.spec(Role::Tree).text.is_empty();
+    let loader = candidates::loader_disk(boot);
     let (mut last, mut data_rank) = (Step::Open.refused(), 0);
-    while let Some(data) = candidates::next(boot, Role::Data, loader, &mut data_rank) {
-        let disk = number(data, b"DISKSEQ");
-        let correction = candidates::next(boot, Role::Correction, disk, &mut 0);
+    while candidates::next(boot, Role::Data, loader, &mut data_rank) {
+        let [data, ..] = &boot.options.target.devices;
+        let disk = number(data, Field::Diskseq);
+        candidates::next(boot, Role::Correction, disk, &mut 0);
         let mut tree_rank = 0;
-        loop {
-            let tree = candidates::next(boot, Role::Tree, disk, &mut tree_rank);
-            if has_tree && tree.is_none() {
-                break;
-            }
-            boot.options.target.devices = [Some(data), tree, correction];
+        while candidates::next(boot, Role::Tree, disk, &mut tree_rank) || !has_tree {
             let Err(problem) = try_one(boot) else {
                 let why: &[u8] = if disk == loader {
                     b"it is on the boot loader's disk"
                 } else {
                     b"its disk is the first of those that verify"
                 };
+                let parts = [boot.subject.unwrap_or_default(), why];
                 let text = b"several devices answer: % taken, %";
-                boot.journal
-                    .log
-                    .error(text, &[boot.subject.unwrap_or_default(), why]);
+                boot.journal.log.error(text, &parts);
                 return Ok(());
             };
             let mut line = Line::new();
@@ -113,11 +110,13 @@ fn try_all(boot: &mut Boot) -> Result<(), Problem> {
 
 /// Makes the verity device of one set of devices.
 fn try_one(boot: &mut Boot) -> Result<(), Problem> {
-    let [data, tree, _] = boot.options.target.devices;
-    let data = node(data.unwrap_or_default());
+    let [data, tree, ..] = &boot.options.target.devices;
+    let separate = !tree.is_empty();
+    let tree = node(if separate { tree } else { data });
+    let data = node(data);
     boot.subject = Some(data.to_bytes());
-    let disk = open(tree.map_or(data, node), OFlags::RDONLY).at(Step::Open)?;
-    let layout = lay_out(boot, disk, tree.map(|_| data));
+    let disk = open(tree, OFlags::RDONLY).at(Step::Open)?;
+    let layout = lay_out(boot, disk, separate.then_some(data));
     disk.close();
     layout?;
     let result = activate(boot, data);
@@ -253,8 +252,9 @@ fn activate(boot: &mut Boot, data: &CStr) -> Result<(), Problem> {
     if boot.options.target.has_policy() {
         set_table(boot, true)?;
     }
-    let [place, ..] = &mut boot.search.found;
-    *place = Some(keep(b"DEVNAME=mapper/%", &[name]).to_bytes());
+    let [data, ..] = &mut boot.search.found;
+    data.clear();
+    fill(data, b"DEVNAME=mapper/%", &[name]);
     // As udev itself would make it.
     symlink(
         keep_numbered(b"../dm-%", minor),

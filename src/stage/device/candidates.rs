@@ -1,36 +1,36 @@
 //! The devices that answer, in the order in which they are to be tried.
 
-use super::{Device, answers, each};
+use super::{answers, each};
 use crate::boot::Boot;
 use crate::sys::files::contents;
-use crate::sys::memory::keep_one;
 use crate::sys::mounts::{detach, mount};
 use core::ffi::CStr;
 use rustix::mount::MountFlags;
-use toehold::format::uevent::{NONE, number};
+use toehold::format::uevent::{Key, NONE, number};
 use toehold::options::Role;
 use toehold::text::{Line, push};
 
 const VARIABLES: &CStr = c"/sys/firmware/efi/efivars";
 
-/// The device for `role` that comes next behind the one with rank `last` (0: the first), whose place its own rank takes: those on `disk`
-/// first, then by the sequence numbers of their disks, then as their disks number them.
+/// Finds the device for `role` that comes next behind the one with rank `last` (0: the first), whose place its own rank takes: those on
+/// `disk` first, then by the sequence numbers of their disks, then as their disks number them. It becomes the target's; `false` if there
+/// is none.
 ///
-/// Nothing is kept of them, so that a disk made to confuse cannot fill anything up.
-pub fn next(boot: &mut Boot, role: Role, disk: u64, last: &mut u64) -> Option<Device> {
-    let (mut found, mut lowest) = (None, u64::MAX);
-    each(&mut |path, event| {
-        let sequence = number(event, b"DISKSEQ");
+/// Nothing is kept of the others, so that a disk made to confuse cannot fill anything up.
+pub fn next(boot: &mut Boot, role: Role, disk: u64, last: &mut u64) -> bool {
+    let mut lowest = u64::MAX;
+    each(&mut |event| {
+        let sequence = number(event, Key::Diskseq);
         // A minor number has 20 bits; a sequence number counts the disks since the start of the machine.
-        let order = (sequence << 20 | number(event, b"MINOR") & 0xF_FFFF) & u64::MAX >> 1;
+        let order = (sequence << 20 | number(event, Key::Minor) & 0xF_FFFF) & u64::MAX >> 1;
         let rank = u64::from(sequence != disk) << 63 | order;
-        if rank > *last && rank < lowest && answers(boot, role, path, event) {
+        if rank > *last && rank < lowest && answers(boot, role, event) {
             lowest = rank;
-            found = Some(keep_one(event).to_bytes());
+            boot.options.target.set_device(role as usize, event);
         }
     });
     *last = lowest;
-    found
+    lowest != u64::MAX
 }
 
 /// The sequence number of the disk that the EFI boot loader was started from, if it left word of that.
@@ -58,5 +58,7 @@ pub fn loader_disk(boot: &mut Boot) -> u64 {
     if boot.options.read_spec(Role::Loader, &text).is_none() {
         return NONE;
     }
-    next(boot, Role::Loader, NONE, &mut 0).map_or(NONE, |device| number(device, b"DISKSEQ"))
+    next(boot, Role::Loader, NONE, &mut 0);
+    let [.., device] = &boot.options.target.devices;
+    number(device, Key::Diskseq)
 }
