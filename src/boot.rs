@@ -77,6 +77,11 @@ impl Boot {
         Ok(())
     }
 
+    /// What is being worked on.
+    pub fn subject(&self) -> &'static [u8] {
+        self.subject.unwrap_or_default()
+    }
+
     /// A text setting of the plan.
     #[inline(never)] // Measured: smaller so.
     pub fn setting(&self, key: Key) -> &'static [u8] {
@@ -96,7 +101,7 @@ impl Boot {
     /// Says what failed and what was seen, waits, and restarts the machine.
     pub fn give_up(&mut self, problem: Problem) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
-        problem.describe(self.subject.unwrap_or_default(), &mut line);
+        problem.describe(self.subject(), &mut line);
         let failed = b"FAILED stage=% %";
         self.journal.log.error(failed, &[self.stage.name(), &line]);
         // However early it was: a keyboard should work, and the report be complete.

@@ -97,19 +97,11 @@ pub fn status(answer: &[u8]) -> Option<u8> {
     answer.get(start..)?.get(TARGET).copied()
 }
 
-/// The version of a target, major and minor, among those that the kernel listed.
-pub fn target_version(answer: &[u8], name: &[u8]) -> Option<(u32, u32)> {
-    let mut start = u32_at(answer.first_chunk::<HEADER>()?, 16) as usize;
-    loop {
-        let entry = answer.get(start..)?;
-        let head: &[u8; 16] = entry.first_chunk()?;
-        if entry.get(16..)?.split(|byte| *byte == 0).next() == Some(name) {
-            return Some((u32_at(head, 4), u32_at(head, 8)));
-        }
-        // Where the next begins, counted from this one; the last says 0.
-        match u32_at(head, 0) {
-            0 => return None,
-            step => start = start.checked_add(step as usize)?,
-        }
-    }
+/// The version of the verity target among those that the kernel listed: the major in the upper half, the minor in the lower one;
+/// 0 if it is not there.
+pub fn verity_version(answer: &[u8]) -> u64 {
+    // In `struct dm_target_versions` the name follows the three numbers of the version, of which the last is small.
+    let name = answer.windows(8).position(|bytes| bytes == b"\0verity\0");
+    let version = name.and_then(|at| answer.get(at.checked_sub(11)?..)?.first_chunk());
+    version.map_or(0, |version| u64::from_le_bytes(*version).rotate_left(32))
 }

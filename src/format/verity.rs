@@ -115,10 +115,12 @@ impl<'a> Parameters<'a> {
         decimal(self.get(parameter)?)
     }
 
-    /// Whether there is a superblock.
+    /// Whether there is a superblock: yes, unless a boolean as systemd takes it says no.
     pub fn has_superblock(&self) -> bool {
-        self.get(HasSuperblock)
-            .is_none_or(|value| truth(value) == Some(true))
+        !matches!(
+            self.get(HasSuperblock),
+            Some([b'0' | b'n' | b'f', ..] | b"off")
+        )
     }
 
     /// Leaves a parameter out.
@@ -127,12 +129,6 @@ impl<'a> Parameters<'a> {
             *value = None;
         }
     }
-}
-
-/// A boolean as systemd takes it.
-fn truth(text: &[u8]) -> Option<bool> {
-    let place = position(b"0 no n false f off 1 yes y true t on", text);
-    (place < 12).then_some(place >= 6)
 }
 
 /// Everything that a verity device is made from.

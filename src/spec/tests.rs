@@ -90,10 +90,7 @@ fn exactly() {
             "{other}"
         );
     }
-    assert!(says(
-        r"/dev/disk/by-label/a\x20b\x2fc\y",
-        "LABEL=a b/c\\y"
-    ));
+    assert!(says(r"/dev/disk/by-label/a\x20b\x2fc\y", "LABEL=a b/c\\y"));
     assert!(says("LABEL=a b", "LABEL=a b"));
     assert!(says("/dev/cciss/c0d0p1", "DEVNAME=cciss/c0d0p1\n"));
     assert!(!says("/dev/vda2", "DEVNAME=vda22\n"));

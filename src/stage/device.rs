@@ -30,10 +30,7 @@ pub fn node(device: &Line) -> &'static CStr {
 /// The search for devices, fed by sysfs and by uevents.
 pub struct Search {
     pub uevents: Uevents,
-    /// What the kernel says of the first that answered, by [`Role`]; empty: none has. From stage verity on the data are on the device
-    /// that verifies it.
-    pub found: [Line; AWAITED.len()],
-    /// How many have answered.
+    /// How many answer.
     pub answers: u32,
     /// More than one device answers for the same role.
     pub ambiguous: bool,
@@ -47,7 +44,6 @@ impl Search {
     /// Nothing is looked for.
     pub const NONE: Self = Self {
         uevents: Uevents(files::STDIN),
-        found: [const { Line::new() }; AWAITED.len()],
         answers: 0,
         ambiguous: false,
         lost: false,
@@ -58,21 +54,30 @@ impl Search {
 impl Boot {
     /// The node of the device that was found, which is worked on from now on.
     pub fn device(&mut self) -> &'static CStr {
-        let [data, ..] = &self.search.found;
+        let [data, ..] = &self.options.target.devices;
         let node = node(data);
         self.subject = Some(node.to_bytes());
         node
     }
 
     /// A role for which no device has been found.
-    pub fn lacks(&self) -> Option<Role> {
+    fn lacks(&self) -> Option<Role> {
         let lacks = |role: &&Role| {
-            let found = self.search.found.get(**role as usize);
+            let found = self.options.target.devices.get(**role as usize);
             found.is_some_and(|found| found.is_empty())
                 && !self.options.spec(**role).text.is_empty()
         };
         AWAITED.iter().find(lacks).copied()
     }
+}
+
+/// Starts as if nothing had been found.
+pub fn forget(boot: &mut Boot) {
+    for device in &mut boot.options.target.devices {
+        device.clear();
+    }
+    boot.search.answers = 0;
+    boot.search.ambiguous = false;
 }
 
 /// Waits for the devices.
@@ -137,17 +142,10 @@ pub fn drain(boot: &mut Boot) {
 fn handle(boot: &mut Boot, event: &Line) {
     if is(event, Key::Action, b"remove") {
         // What was found may be gone, or no longer the only one: all is looked at again.
-        let search = &mut boot.search;
-        if search
-            .found
-            .iter()
-            .any(|found| is_same_device(found, event))
-        {
-            for found in &mut search.found {
-                found.clear();
-            }
-            search.ambiguous = false;
-            search.lost = true;
+        let mut found = boot.options.target.devices.iter();
+        if found.any(|found| is_same_device(found, event)) {
+            forget(boot);
+            boot.search.lost = true;
         }
         return;
     }
@@ -172,7 +170,7 @@ fn consider(boot: &mut Boot, event: &Line) {
         if !answers(boot, role, event) {
             continue;
         }
-        let Some(found) = boot.search.found.get_mut(role as usize) else {
+        let Some(found) = boot.options.target.devices.get_mut(role as usize) else {
             continue;
         };
         if found.is_empty() {

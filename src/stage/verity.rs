@@ -20,7 +20,7 @@ use toehold::options::Role;
 use toehold::text::{Line, fill};
 
 /// The version of the kernel's target since which it can act on I/O errors.
-const ACTS_ON_ERRORS: (u32, u32) = (1, 10);
+const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 
 pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     if boot.options.target.root_hash.is_none() {
@@ -40,8 +40,9 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         };
         // Another device may answer as soon as its driver is there, and one that went away may come back.
         boot.finish();
-        device::drain(boot);
-        if boot.search.answers == answers && boot.lacks().is_none() {
+        device::forget(boot);
+        device::scan(boot);
+        if boot.search.answers == answers {
             return Err(problem);
         }
         device::run(boot)?;
@@ -57,11 +58,8 @@ fn check_error_policy(boot: &mut Boot) {
     };
     let mut request = Line::new();
     dm::start(&mut request, b"", 0);
-    let listed = send(boot.mapper, Command::ListVersions, &mut request);
-    let version = listed
-        .ok()
-        .and_then(|()| dm::target_version(&request, b"verity"));
-    if version.is_none_or(|version| version < ACTS_ON_ERRORS) {
+    let _ = send(boot.mapper, Command::ListVersions, &mut request);
+    if dm::verity_version(&request) < ACTS_ON_ERRORS {
         parameters.remove(Parameter::OnError);
         let text = b"%: this kernel's dm-verity cannot, left out";
         boot.journal.log.error(text, &[policy]);
@@ -70,9 +68,6 @@ fn check_error_policy(boot: &mut Boot) {
 
 /// Tries the devices that answer, one set after the other, until one is verified.
 fn try_all(boot: &mut Boot) -> Result<(), Problem> {
-    for (place, found) in boot.search.found.iter().enumerate() {
-        boot.options.target.set_device(place, found);
-    }
     if !boot.search.ambiguous {
         return try_one(boot);
     }
@@ -87,17 +82,16 @@ fn try_all(boot: &mut Boot) -> Result<(), Problem> {
         while candidates::next(boot, Role::Tree, disk, &mut tree_rank) || !has_tree {
             let Err(problem) = try_one(boot) else {
                 let why: &[u8] = if disk == loader {
-                    b"it is on the boot loader's disk"
+                    b"boot loader's"
                 } else {
-                    b"its disk is the first of those that verify"
+                    b"first that verifies"
                 };
-                let parts = [boot.subject.unwrap_or_default(), why];
-                let text = b"several devices answer: % taken, %";
-                boot.journal.log.error(text, &parts);
+                let text = b"several devices answer: % taken, on the disk that is the %";
+                boot.journal.log.error(text, &[boot.subject(), why]);
                 return Ok(());
             };
             let mut line = Line::new();
-            problem.describe(boot.subject.unwrap_or_default(), &mut line);
+            problem.describe(boot.subject(), &mut line);
             boot.journal.log.error(b"not taken: %", &[&line]);
             last = problem;
             if !has_tree {
@@ -252,7 +246,7 @@ fn activate(boot: &mut Boot, data: &CStr) -> Result<(), Problem> {
     if boot.options.target.has_policy() {
         set_table(boot, true)?;
     }
-    let [data, ..] = &mut boot.search.found;
+    let [data, ..] = &mut boot.options.target.devices;
     data.clear();
     fill(data, b"DEVNAME=mapper/%", &[name]);
     // As udev itself would make it.
