@@ -165,24 +165,24 @@ const ADVICE: &[u8] = b"
 no /proc in this kernel
 plan missing or damaged: build the initrd again
 
-this is missing on the kernel command line, or is wrong, or contradicts another word or the profile
-not there in time: compare with the devices above, check its driver and rd.earlytimeout
-several devices answer: name one by its /dev path, or give the copy other identifiers
+missing, wrong, or contradicts another word or the profile
+not there in time: compare with the devices above, check driver and rd.earlytimeout
+several devices answer: name one by its /dev path
 not loaded, see above: build the initrd again
 not there, or not readable
-no dm-verity superblock, or not the one that was asked for: check hash-offset and the image
-root hash not signed by a key that this kernel trusts, or no signature there
+no dm-verity superblock, or not the one asked for: check hash-offset and the image
+no signature by a key that this kernel trusts
 no device-mapper: are dm-mod and dm-verity in the initrd?
 
-refused by the kernel, see above: has verity.usrhash the right length?
-hash algorithm not in this kernel: is its module in the initrd?
+refused by the kernel, see above: check options and length of the root hash
+no such hash algorithm: is its module in the initrd?
 
 first block not verified: wrong root hash or salt, or the image was changed
-I/O error in the data: is the disk failing?
-I/O error in the hash tree: is the disk failing?
+I/O error in the data: check the disk
+I/O error in the hash tree: check the disk
 
 
-no btrfs, ext4, xfs, squashfs or erofs there, or its size is unknown: name usrfstype, or hash-offset
+no known filesystem there: name usrfstype or hash-offset
 
 
 
@@ -248,14 +248,14 @@ mod tests {
     fn advice_stands_with_its_step() {
         let advice = |step: Step| std::str::from_utf8(step.refused().advice()).unwrap();
         assert!(advice(Step::Plan).contains("plan"));
-        assert!(advice(Step::Options).contains("command line"));
-        assert!(advice(Step::Load).contains("right length"));
+        assert!(advice(Step::Options).contains("contradicts"));
+        assert!(advice(Step::Load).contains("length"));
         assert!(advice(Step::Probe).contains("root hash"));
-        assert!(advice(Step::Key).contains("signed"));
+        assert!(advice(Step::Key).contains("signature"));
         assert!(advice(Step::Algorithm).contains("algorithm"));
         assert!(advice(Step::Data).contains("the data"));
         assert!(advice(Step::Tree).contains("hash tree"));
-        assert!(advice(Step::Detect).contains("erofs"));
+        assert!(advice(Step::Detect).contains("filesystem"));
         assert!(advice(Step::Exec).contains("usr.init"));
         assert_eq!(advice(Step::Mount), "");
         assert_eq!(

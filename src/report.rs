@@ -44,14 +44,14 @@ impl Boot {
         let mut last = Table::NONE;
         device::each(&mut |event| {
             // Eight of them come with the driver, and none can be it.
-            if is(event, Key::Major, LOOP) {
+            if is(event, Key::MAJOR, LOOP) {
                 return;
             }
             let mut fields = Line::new();
             let sectors = decimal(contents(
                 &mut fields,
                 b"/sys%/size",
-                &[value(event, Key::Devpath)],
+                &[value(event, Key::DEVPATH)],
             ));
             let (mut size, mut fields) = (Line::new(), Line::new());
             push_number(&mut size, sectors.unwrap_or(0) << 9);

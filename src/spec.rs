@@ -1,7 +1,7 @@
 //! Naming a block device, compared exactly.
 
 use crate::format::uevent::{Key, is, value};
-use crate::text::{Line, after, decimal, hex_digit, is_same, push};
+use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 
 /// What to look for.
 pub struct Spec {
@@ -19,8 +19,6 @@ pub struct Spec {
 const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
-const KEYS: [Key; 4] = [Key::Partuuid, Key::Partlabel, Key::Uuid, Key::Label];
-
 /// Who knows what names a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
@@ -36,7 +34,7 @@ impl Spec {
     /// Nothing is named.
     pub const NONE: Self = Self {
         text: Line::new(),
-        key: Key::Action,
+        key: Key::ACTION,
         value: Line::new(),
         shift: 0,
     };
@@ -48,15 +46,15 @@ impl Spec {
         push(&mut self.text, text);
         self.value.clear();
         self.shift = 0;
-        self.key = Key::Major;
+        self.key = Key::MAJOR;
         let (mut rest, mut escaped) = (text, false);
-        for (place, prefix) in PREFIXES.split(|byte| *byte == b' ').enumerate() {
-            if let Some(name) = after(text, prefix) {
+        for place in 0..9 {
+            if let Some(name) = after(text, word(PREFIXES, place)) {
                 rest = name;
                 escaped = place < 4;
-                self.key = match KEYS.get(place & 3) {
-                    Some(key) if place < 8 => *key,
-                    _ => Key::Devname,
+                self.key = match place {
+                    ..8 => Key(Key::PARTUUID.0 + place as u8 % 4),
+                    _ => Key::DEVNAME,
                 };
                 break;
             }
@@ -68,7 +66,7 @@ impl Spec {
                 byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
                 after = behind;
             }
-            if byte == b'/' && self.key == Key::Partuuid {
+            if byte == b'/' && self.key == Key::PARTUUID {
                 self.shift = decimal(crate::text::after(after, b"PARTNROFF=")?)? as u32;
                 break;
             }
@@ -76,11 +74,10 @@ impl Spec {
             rest = after;
         }
         let good = match self.key {
-            Key::Major => split(text)
-                .is_some_and(|(major, minor)| decimal(major).and(decimal(minor)).is_some()),
-            Key::Partuuid => is_partuuid(&self.value),
+            Key::MAJOR => is_number(text),
+            Key::PARTUUID => is_partuuid(&self.value),
             // Other links that udev would make.
-            Key::Devname if self.value.starts_with(b"disk/") => false,
+            Key::DEVNAME if self.value.starts_with(b"disk/") => false,
             _ => !self.value.is_empty(),
         };
         good.then_some(())
@@ -89,8 +86,8 @@ impl Spec {
     /// Who knows whether a device is the one.
     pub fn source(&self) -> Source {
         match self.key {
-            Key::Partuuid | Key::Partlabel => Source::Table,
-            Key::Uuid | Key::Label => Source::Superblock,
+            Key::PARTUUID | Key::PARTLABEL => Source::Table,
+            Key::UUID | Key::LABEL => Source::Superblock,
             _ => Source::Kernel,
         }
     }
@@ -102,20 +99,25 @@ impl Spec {
 
     /// Compares with what is said of a device, as in a uevent.
     pub fn is(&self, fields: &Line) -> bool {
-        let found = value(fields, self.key);
+        let mut found = Line::new();
+        push(&mut found, value(fields, self.key));
+        if self.key == Key::MAJOR {
+            push(&mut found, b":");
+            push(&mut found, value(fields, Key::MINOR));
+        }
         match self.key {
             _ if self.value.is_empty() => false,
-            Key::Major => split(&self.value) == Some((found, value(fields, Key::Minor))),
-            Key::Partuuid | Key::Uuid => is_same(found, &self.value),
+            Key::PARTUUID | Key::UUID => is_same(&found, &self.value),
             _ => found == self.value,
         }
     }
 }
 
-/// `MAJOR:MINOR` in two.
-fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut parts = text.splitn(2, |byte| *byte == b':');
-    Some((parts.next()?, parts.next()?))
+/// Whether this is `MAJOR:MINOR`.
+fn is_number(text: &[u8]) -> bool {
+    let mut parts = text.split(|byte| *byte == b':');
+    let mut number = || parts.next().and_then(decimal);
+    number().is_some() && number().is_some() && parts.next().is_none()
 }
 
 /// Whether this can be a GPT's (`8-4-4-4-12` digits) or an MBR's (`8-2`).

@@ -20,8 +20,6 @@ const NAME: usize = 56;
 /// In an MBR: its four entries.
 const MBR_ENTRIES: [usize; 4] = [446, 462, 478, 494];
 
-type Entry = [u8; ENTRY as usize];
-
 /// The table that a disk has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Table {
@@ -42,6 +40,8 @@ pub struct Table {
     sector: u64,
     /// Logical sectors of the disk.
     sectors: u64,
+    /// Of a GPT, the one that was read last.
+    entry: [u8; ENTRY as usize],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +63,7 @@ impl Table {
         entries: 0,
         sector: 0,
         sectors: 0,
+        entry: [0; ENTRY as usize],
     };
 
     /// Reads a disk's table. A GPT counts where an MBR protects it. The backup is used when the primary is bad.
@@ -140,25 +141,24 @@ impl Table {
         self.kind == Kind::Gpt && (self.from_backup || self.entry_size > ENTRY)
     }
 
-    /// The used entry of partition `number`, counted from 1, of a GPT.
-    fn entry<R: ReadAt + ?Sized>(&self, disk: &R, number: u32, entry: &mut Entry) -> Option<()> {
+    /// Reads the entry of partition `number`, counted from 1, of a GPT; `None` if it is not used.
+    fn read_entry<R: ReadAt + ?Sized>(&mut self, disk: &R, number: u32) -> Option<()> {
         let index = number.wrapping_sub(1);
         if self.kind != Kind::Gpt || index >= self.count {
             return None;
         }
         // The table's length was found to be small.
         let offset = u64::from(index.wrapping_mul(self.entry_size));
-        disk.read_at(self.entries.wrapping_add(offset), entry)?;
-        let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
-        let used = u64_at(entry, 0) | u64_at(entry, 8) != 0;
+        disk.read_at(self.entries.wrapping_add(offset), &mut self.entry)?;
+        let (first, last) = (u64_at(&self.entry, 32), u64_at(&self.entry, 40));
+        let used = u64_at(&self.entry, 0) | u64_at(&self.entry, 8) != 0;
         (used && first <= last && last < self.sectors).then_some(())
     }
 
     /// Where a GPT's partition `number` lies on its disk: the first byte, and the length in bytes.
-    pub fn partition<R: ReadAt + ?Sized>(&self, disk: &R, number: u32) -> Option<(u64, u64)> {
-        let mut entry = [0; ENTRY as usize];
-        self.entry(disk, number, &mut entry)?;
-        let (first, last) = (u64_at(&entry, 32), u64_at(&entry, 40));
+    pub fn partition<R: ReadAt + ?Sized>(&mut self, disk: &R, number: u32) -> Option<(u64, u64)> {
+        self.read_entry(disk, number)?;
+        let (first, last) = (u64_at(&self.entry, 32), u64_at(&self.entry, 40));
         // Both are inside the disk, whose size in bytes is a u64.
         let length = (last - first + 1).wrapping_mul(self.sector);
         Some((first.wrapping_mul(self.sector), length))
@@ -166,30 +166,26 @@ impl Table {
 
     /// Appends what the table calls partition `number`, as blkid(8) and the kernel do: `PARTUUID=…` and `PARTLABEL=…`, each
     /// with a newline before it.
-    pub fn describe<R: ReadAt + ?Sized>(&self, disk: &R, number: u32, text: &mut Line) {
-        let mut entry = [0; ENTRY as usize];
+    pub fn describe<R: ReadAt + ?Sized>(&mut self, disk: &R, number: u32, text: &mut Line) {
         if self.kind == Kind::Mbr {
             push(text, b"\nPARTUUID=");
             push_hex(text, &self.signature.to_be_bytes());
             push(text, b"-");
             push_hex(text, &[number as u8]);
-        } else if self.entry(disk, number, &mut entry).is_some() {
+        } else if self.read_entry(disk, number).is_some() {
+            let entry = &self.entry;
             push(text, b"\nPARTUUID=");
-            push_uuid(
-                text,
-                entry.get(GUID..GUID + 16).unwrap_or_default(),
-                GUID_ORDER,
-            );
-            if u16_at(&entry, NAME) != 0 {
+            push_uuid(text, entry.get(GUID..NAME).unwrap_or_default(), GUID_ORDER);
+            if u16_at(entry, NAME) != 0 {
                 push(text, b"\nPARTLABEL=");
-                push_utf16(text, &entry);
+                push_utf16(text, entry);
             }
         }
     }
 }
 
 /// Appends an entry's name as UTF-8. A half of a surrogate pair stands for itself, as for blkid.
-fn push_utf16(text: &mut Line, entry: &Entry) {
+fn push_utf16(text: &mut Line, entry: &[u8; ENTRY as usize]) {
     let mut at = NAME;
     while at < entry.len() {
         let mut code = u32::from(u16_at(entry, at));

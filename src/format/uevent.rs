@@ -4,33 +4,34 @@ use crate::text::{Line, after, decimal, word};
 
 /// What a uevent says of a device, or what is found out about it besides.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
-#[repr(u8)]
-pub enum Key {
-    Action,
-    Subsystem,
-    Modalias,
+pub struct Key(pub u8);
+
+impl Key {
+    pub const ACTION: Self = Self(0);
+    pub const SUBSYSTEM: Self = Self(1);
+    pub const MODALIAS: Self = Self(2);
     /// The device's place below /sys.
-    Devpath,
-    Devtype,
+    pub const DEVPATH: Self = Self(3);
+    pub const DEVTYPE: Self = Self(4);
     /// Sequence number of the disk.
-    Diskseq,
+    pub const DISKSEQ: Self = Self(5);
     /// Number of the partition.
-    Partn,
-    Minor,
-    Major,
-    Devname,
+    pub const PARTN: Self = Self(6);
+    pub const MINOR: Self = Self(7);
+    pub const MAJOR: Self = Self(8);
+    pub const DEVNAME: Self = Self(9);
     // These as blkid(8) has them.
-    Partuuid,
-    Partlabel,
-    Uuid,
-    Label,
+    pub const PARTUUID: Self = Self(10);
+    pub const PARTLABEL: Self = Self(11);
+    pub const UUID: Self = Self(12);
+    pub const LABEL: Self = Self(13);
 }
 
 const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL";
 
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {
-    let key = word(KEYS, key as usize);
+    let key = word(KEYS, key.0.into());
     event
         .split(|byte| *byte == 0 || *byte == b'\n')
         .find_map(|field| match after(field, key)? {
@@ -52,7 +53,7 @@ pub fn number(event: &Line, key: Key) -> u64 {
 
 /// Whether two messages are about the same block device.
 pub fn is_same_device(left: &Line, right: &Line) -> bool {
-    is(left, Key::Devname, value(right, Key::Devname))
+    is(left, Key::DEVNAME, value(right, Key::DEVNAME))
 }
 
 /// No number that the kernel gives.
@@ -76,17 +77,17 @@ DEVTYPE=partition\0DISKSEQ=1\0PARTN=2\0PARTNAME=USR-A\0SEQNUM=1024\0";
     #[test]
     fn fields_of_a_message_and_of_a_file() {
         let message = event(EVENT);
-        assert_eq!(value(&message, Key::Action), b"add");
-        assert_eq!(value(&message, Key::Partuuid), b"");
-        assert_eq!(value(&message, Key::Modalias), b"");
+        assert_eq!(value(&message, Key::ACTION), b"add");
+        assert_eq!(value(&message, Key::PARTUUID), b"");
+        assert_eq!(value(&message, Key::MODALIAS), b"");
         let file = event(b"MAJOR=8\nMINOR=0\nLABEL=a=b c\nUUIDS=3\n");
-        assert_eq!(value(&file, Key::Label), b"a=b c");
-        assert_eq!(value(&file, Key::Uuid), b"");
-        assert!(is(&message, Key::Subsystem, b"block"));
-        assert!(!is(&message, Key::Subsystem, b"bloc"));
-        assert_eq!(number(&message, Key::Partn), 2);
-        assert_eq!(number(&message, Key::Devname), NONE);
-        assert_eq!(number(&file, Key::Partn), NONE);
+        assert_eq!(value(&file, Key::LABEL), b"a=b c");
+        assert_eq!(value(&file, Key::UUID), b"");
+        assert!(is(&message, Key::SUBSYSTEM, b"block"));
+        assert!(!is(&message, Key::SUBSYSTEM, b"bloc"));
+        assert_eq!(number(&message, Key::PARTN), 2);
+        assert_eq!(number(&message, Key::DEVNAME), NONE);
+        assert_eq!(number(&file, Key::PARTN), NONE);
         assert!(is_same_device(&message, &event(b"DEVNAME=vda2")));
         assert!(!is_same_device(&message, &event(b"DEVNAME=vda")));
     }

@@ -351,7 +351,7 @@ impl Target<'_> {
 
 /// Appends `MAJOR:MINOR` and a blank.
 fn push_device(text: &mut Line, event: &Line) {
-    let numbers = [value(event, Key::Major), value(event, Key::Minor)];
+    let numbers = [value(event, Key::MAJOR), value(event, Key::MINOR)];
     fill(text, b"%:% ", &numbers);
 }
 

@@ -24,7 +24,7 @@ const MAX_PARTITIONS: u32 = 256;
 
 /// A device's node in /dev.
 pub fn node(device: &Line) -> &'static CStr {
-    keep(b"/dev/%", &[value(device, Key::Devname)])
+    keep(b"/dev/%", &[value(device, Key::DEVNAME)])
 }
 
 /// The search for devices, fed by sysfs and by uevents.
@@ -140,7 +140,7 @@ pub fn drain(boot: &mut Boot) {
 
 #[inline(never)] // Measured: smaller so.
 fn handle(boot: &mut Boot, event: &Line) {
-    if is(event, Key::Action, b"remove") {
+    if is(event, Key::ACTION, b"remove") {
         // What was found may be gone, or no longer the only one: all is looked at again.
         let mut found = boot.options.target.devices.iter();
         if found.any(|found| is_same_device(found, event)) {
@@ -149,21 +149,21 @@ fn handle(boot: &mut Boot, event: &Line) {
         }
         return;
     }
-    boot.moved |= is(event, Key::Action, b"add");
-    if is(event, Key::Subsystem, b"block") {
+    boot.moved |= is(event, Key::ACTION, b"add");
+    if is(event, Key::SUBSYSTEM, b"block") {
         // The disk may have got another table, or another medium.
-        if is(event, Key::Action, b"change") {
+        if is(event, Key::ACTION, b"change") {
             boot.search.table.disk = 0;
         }
         consider(boot, event);
     } else {
-        boot.want(value(event, Key::Modalias));
+        boot.want(value(event, Key::MODALIAS));
     }
 }
 
 /// Compares one block device with what is looked for.
 fn consider(boot: &mut Boot, event: &Line) {
-    if is(event, Key::Devtype, b"disk") {
+    if is(event, Key::DEVTYPE, b"disk") {
         reveal(boot, event);
     }
     for role in AWAITED {
@@ -181,7 +181,7 @@ fn consider(boot: &mut Boot, event: &Line) {
             boot.search.ambiguous = true;
         }
         boot.search.answers += 1;
-        let parts = [&boot.options.spec(role).text, value(event, Key::Devname)];
+        let parts = [&boot.options.spec(role).text, value(event, Key::DEVNAME)];
         boot.journal.log.info(b"% is /dev/%", &parts);
     }
     boot.schedule.only_needed |= boot.lacks().is_none();
@@ -216,11 +216,11 @@ pub fn describe(event: &Line, facts: &mut Line) {
 
 /// Appends what the table says of the partition that stands `shift` places before this one. `last` is a table that was read before.
 pub fn describe_partition(last: &mut Table, event: &Line, shift: u32, facts: &mut Line) {
-    let partition = number(event, Key::Partn);
+    let partition = number(event, Key::PARTN);
     if partition == NONE {
         return;
     }
-    let (mut disk, path) = (Line::new(), value(event, Key::Devpath));
+    let (mut disk, path) = (Line::new(), value(event, Key::DEVPATH));
     let _ = files::read(&mut disk, b"/sys%/../uevent", &[path]);
     if let Some(disk) = open_disk(last, &disk) {
         last.describe(&disk, (partition as u32).wrapping_sub(shift), facts);
@@ -230,7 +230,7 @@ pub fn describe_partition(last: &mut Table, event: &Line, shift: u32, facts: &mu
 
 fn open_device(event: &Line) -> Call<File> {
     let mut node = Line::new();
-    let name = value(event, Key::Devname);
+    let name = value(event, Key::DEVNAME);
     open(fill(&mut node, b"/dev/%", &[name]), OFlags::RDONLY)
 }
 
@@ -239,7 +239,7 @@ fn open_disk(last: &mut Table, event: &Line) -> Option<File> {
     // No medium, or a device that cannot be read: nothing to be found on it.
     let disk = open_device(event).ok()?;
     // Without a number, nothing says that it is the disk that was read last.
-    let sequence = number(event, Key::Diskseq);
+    let sequence = number(event, Key::DISKSEQ);
     if last.disk != sequence || sequence == NONE {
         last.disk = sequence;
         last.read(&disk, disk.geometry());
@@ -252,7 +252,7 @@ fn reveal(boot: &mut Boot, event: &Line) {
     let Some(disk) = open_disk(&mut boot.search.table, event) else {
         return;
     };
-    let table = &boot.search.table;
+    let table = &mut boot.search.table;
     let mut revealed = false;
     if table.is_hidden() {
         for number in 1..MAX_PARTITIONS {
@@ -266,7 +266,7 @@ fn reveal(boot: &mut Boot, event: &Line) {
     if revealed {
         boot.journal.log.error(
             b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
-            &[value(event, Key::Devname)],
+            &[value(event, Key::DEVNAME)],
         );
     }
 }

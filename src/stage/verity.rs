@@ -76,7 +76,7 @@ fn try_all(boot: &mut Boot) -> Result<(), Problem> {
     let (mut last, mut data_rank) = (Step::Open.refused(), 0);
     while candidates::next(boot, Role::Data, loader, &mut data_rank) {
         let [data, ..] = &boot.options.target.devices;
-        let disk = number(data, Field::Diskseq);
+        let disk = number(data, Field::DISKSEQ);
         candidates::next(boot, Role::Correction, disk, &mut 0);
         let mut tree_rank = 0;
         while candidates::next(boot, Role::Tree, disk, &mut tree_rank) || !has_tree {

@@ -20,9 +20,9 @@ const VARIABLES: &CStr = c"/sys/firmware/efi/efivars";
 pub fn next(boot: &mut Boot, role: Role, disk: u64, last: &mut u64) -> bool {
     let mut lowest = u64::MAX;
     each(&mut |event| {
-        let sequence = number(event, Key::Diskseq);
+        let sequence = number(event, Key::DISKSEQ);
         // A minor number has 20 bits; a sequence number counts the disks since the start of the machine.
-        let order = (sequence << 20 | number(event, Key::Minor) & 0xF_FFFF) & u64::MAX >> 1;
+        let order = (sequence << 20 | number(event, Key::MINOR) & 0xF_FFFF) & u64::MAX >> 1;
         let rank = u64::from(sequence != disk) << 63 | order;
         if rank > *last && rank < lowest && answers(boot, role, event) {
             lowest = rank;
@@ -60,5 +60,5 @@ pub fn loader_disk(boot: &mut Boot) -> u64 {
     }
     next(boot, Role::Loader, NONE, &mut 0);
     let [.., device] = &boot.options.target.devices;
-    number(device, Key::Diskseq)
+    number(device, Key::DISKSEQ)
 }
