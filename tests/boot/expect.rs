@@ -142,10 +142,9 @@ fn verity(booted: &Booted) {
     assert_eq!(report.mapper, ["control", "usr"]);
     let dm = report.dm.as_ref().expect("dm-0");
     assert_eq!(dm.name, "usr");
-    assert_eq!(
-        dm.uuid,
-        format!("CRYPT-VERITY-{}-usr", verity.uuid.replace('-', ""))
-    );
+    let uuid = verity.uuid.iter().map(|uuid| uuid.replace('-', "") + "-");
+    let uuid: String = uuid.collect();
+    assert_eq!(dm.uuid, format!("CRYPT-VERITY-{uuid}usr"));
 
     assert_eq!(report.veritysetup.code, Some(0), "{:?}", report.veritysetup);
     let fields = report.verity();
@@ -163,10 +162,10 @@ fn verity(booted: &Booted) {
             "{field}"
         );
     }
-    let sectors = format!("{} sectors", verity.data_blocks * 8);
-    assert_eq!(fields["size"], sectors);
+    let sectors = verity.bytes() / 512;
+    assert_eq!(fields["size"], format!("{sectors} sectors"));
     // Since Linux 7 a field about repairs follows.
-    let status = format!("0 {} verity V", verity.data_blocks * 8);
+    let status = format!("0 {sectors} verity V");
     let found = report.dmsetup_status.stdout.trim_end();
     assert_eq!(found.strip_suffix(" -").unwrap_or(found), status);
 }

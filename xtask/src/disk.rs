@@ -1,56 +1,73 @@
-//! Test disks: a GPT with a verity-protected /usr that holds the stage-2 image, made by the real tools and kept as sparse files.
+//! Test disks: a partition table with a verity-protected /usr that holds the stage-2 image, made by the real tools and kept
+//! as sparse files.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use uuid::{Uuid, uuid};
 
 use crate::{cache, guest, paths, progress, tools};
 
+mod content;
 mod filesystem;
 mod table;
+mod verity;
 
-pub use filesystem::Filesystem;
-pub use table::{PARTLABEL, PARTUUID};
+use content::BAIT;
+pub use filesystem::{Filesystem, Identity};
+pub use table::{Partition, Table};
+pub use verity::{Fec, FecRecipe, Place, Tree, Verity};
 
-/// Block size of everything here: filesystems, verity's data and its tree.
+/// Block size of filesystems, and of verity's data and its tree where a recipe says nothing else.
 const BLOCK: u64 = 4096;
 const MIB: u64 = 1 << 20;
-/// Where the second partition begins, in bytes.
-const USR_OFFSET: u64 = 8 * MIB;
-/// A file in /usr that nothing but stage 2 reads; each of its blocks begins with these bytes.
-const BAIT: &[u8] = b"toehold bait";
+/// Number of the /usr partition.
+const USR: u32 = 2;
+/// PARTUUID of Flatcar's first /usr partition.
+pub const PARTUUID: Uuid = uuid!("7130c94a-213a-4e5a-8e26-6cce9662f132");
+pub const PARTLABEL: &str = "USR-A";
 
 /// What a disk shall have on it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Recipe {
     pub usr: Filesystem,
+    /// UUID and LABEL of the /usr filesystem, where it has them.
+    pub identity: Identity,
     pub stage2: Filesystem,
     /// Where the stage-2 image lies, relative to /usr.
     pub image_path: String,
-    pub verity: bool,
     /// The /usr filesystem's exact size in bytes, a multiple of 4096; absent for what it needs. The verity superblock
     /// follows it.
     pub usr_bytes: Option<u64>,
-    /// UUID in the verity superblock; absent for a random one.
-    pub verity_uuid: Option<String>,
-    /// Hexadecimal; absent for a random one.
-    pub salt: Option<String>,
+    pub verity: bool,
+    /// How verity protects it.
+    pub tree: Tree,
+    pub table: Table,
+    /// Bytes of a logical sector: 512 or 4096.
+    pub sector: u64,
+    /// PARTUUIDs of data and tree are the first and the last 128 bits of the root hash.
+    pub partuuids_from_root_hash: bool,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
         Self {
             usr: Filesystem::Btrfs,
+            identity: Identity {
+                uuid: uuid!("7130c94a-0000-4000-8000-00000000f500"),
+                label: "toehold-usr".to_owned(),
+            },
             stage2: Filesystem::Squashfs,
             image_path: "lib/toehold/stage2.img".to_owned(),
-            verity: true,
             usr_bytes: None,
-            verity_uuid: None,
-            salt: None,
+            verity: true,
+            tree: Tree::default(),
+            table: Table::Gpt,
+            sector: 512,
+            partuuids_from_root_hash: false,
         }
     }
 }
@@ -59,7 +76,13 @@ impl Default for Recipe {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Disk {
     pub path: PathBuf,
+    /// Bytes of a logical sector, which the machine has to show.
+    pub sector: u64,
     pub filesystem: Filesystem,
+    /// UUID of the /usr filesystem, if it has one.
+    pub uuid: Option<String>,
+    /// LABEL of the /usr filesystem, if it has one.
+    pub label: Option<String>,
     pub partuuid: String,
     pub partlabel: String,
     /// Number of the /usr partition.
@@ -71,15 +94,8 @@ pub struct Disk {
     /// Size of the /usr filesystem in bytes.
     pub filesystem_bytes: u64,
     pub verity: Option<Verity>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Verity {
-    pub root_hash: String,
-    pub uuid: String,
-    /// Byte offset of the superblock in the partition.
-    pub hash_offset: u64,
-    pub data_blocks: u64,
+    /// All of them, in the order of their places.
+    pub partitions: Vec<Partition>,
 }
 
 /// The disk made to this recipe; made now, or found below `target/toehold/images` where one made from the same stage 2
@@ -101,119 +117,163 @@ pub fn make(recipe: &Recipe) -> Result<Disk> {
     Ok(serde_json::from_slice(&text)?)
 }
 
+/// Bytes of the partition that something so long gets: more than it takes, as on real disks, where what follows it is not
+/// always nothing.
+fn partition_bytes(bytes: u64) -> u64 {
+    (bytes + 1).next_multiple_of(MIB)
+}
+
+/// What goes into a partition.
+struct Content {
+    number: u32,
+    name: &'static str,
+    file: PathBuf,
+}
+
+/// Names of the partitions that tree and error correction have to themselves.
+const TREE: &str = "USR-A-verity";
+const FEC: &str = "USR-A-fec";
+
 fn build(recipe: &Recipe, stage2: &guest::Stage2, folder: &Path) -> Result<Disk> {
     let work = tempfile::tempdir_in(folder)?;
-    let (root, usr) = (work.path().join("stage2"), work.path().join("usr"));
+    let file = |name: &str| work.path().join(name);
+    let (root, usr) = (file("stage2"), file("usr"));
     stage2.lay_out(&root)?;
     let image = usr.join(recipe.image_path.trim_start_matches('/'));
     fs::create_dir_all(image.parent().context("the image needs a path")?)?;
-    recipe.stage2.make(&root, &image, None)?;
-    fill(&usr.join("share/toehold"))?;
+    recipe
+        .stage2
+        .make(Some(&root), &image, None, &recipe.identity)?;
+    content::fill(&usr.join("share/toehold"))?;
 
-    let data = work.path().join("usr.img");
-    recipe.usr.make(&usr, &data, recipe.usr_bytes)?;
+    let data = file("usr.img");
+    let usr = Some(usr.as_path());
+    recipe
+        .usr
+        .make(usr, &data, recipe.usr_bytes, &recipe.identity)?;
     let filesystem_bytes = data.metadata()?.len().next_multiple_of(BLOCK);
-    File::options()
-        .write(true)
-        .open(&data)?
-        .set_len(filesystem_bytes)?;
-    let verity = match recipe.verity {
-        true => Some(protect(recipe, &data, filesystem_bytes)?),
-        false => None,
+    verity::resize(&data, filesystem_bytes)?;
+    let (mut verity, mut own) = (None, Vec::new());
+    if recipe.verity {
+        let protected = verity::protect(&recipe.tree, &data, filesystem_bytes, work.path())?;
+        verity = Some(protected.verity);
+        own.extend(protected.tree.map(|file| (TREE, file)));
+        own.extend(protected.fec.map(|file| (FEC, file)));
+    }
+    let mut contents = neighbours(work.path())?;
+    let usr = Content {
+        number: USR,
+        name: PARTLABEL,
+        file: data,
     };
+    contents.insert(1, usr);
+    // An MBR has its fourth for those that follow.
+    let own = (5..).zip(own);
+    contents.extend(own.map(|(number, (name, file))| Content { number, name, file }));
 
+    let root_hash = verity.as_ref().map(|verity| verity.root_hash.as_str());
+    let partitions = place(recipe, root_hash, &contents)?;
     let path = folder.join("disk.img");
-    // More than the filesystem takes, as on real disks: where no superblock follows it, something else does.
-    let partition_bytes = (data.metadata()?.len() + 1).next_multiple_of(MIB);
-    table::write(&path, USR_OFFSET, partition_bytes)?;
-    copy_sparse(&data, &path, USR_OFFSET)?;
+    recipe.table.write(&path, recipe.sector, &partitions)?;
+    for (content, partition) in contents.iter().zip(&partitions) {
+        content::copy_sparse(&content.file, &path, partition.offset)?;
+    }
+    let named = |name: &str| {
+        let place = contents.iter().position(|content| content.name == name)?;
+        partitions.get(place).cloned()
+    };
+    if let Some(verity) = &mut verity {
+        verity.partition = named(TREE);
+        if let Some(fec) = &mut verity.fec {
+            fec.partition = named(FEC);
+        }
+    }
+    let usr = named(PARTLABEL).context("a disk without /usr")?;
     Ok(Disk {
         path,
+        sector: recipe.sector,
         filesystem: recipe.usr,
-        partuuid: PARTUUID.to_owned(),
-        partlabel: PARTLABEL.to_owned(),
-        partition: table::USR,
-        partition_offset: USR_OFFSET,
-        partition_bytes,
+        uuid: recipe
+            .usr
+            .has_uuid()
+            .then(|| recipe.identity.uuid.to_string()),
+        label: recipe
+            .usr
+            .has_label()
+            .then(|| recipe.identity.label.clone()),
+        partuuid: usr.partuuid,
+        partlabel: usr.partlabel,
+        partition: usr.number,
+        partition_offset: usr.offset,
+        partition_bytes: usr.bytes,
         filesystem_bytes,
         verity,
+        partitions,
     })
 }
 
-/// Appends a verity superblock and tree to the file `data`, whose first `bytes` are the data.
-fn protect(recipe: &Recipe, data: &Path, bytes: u64) -> Result<Verity> {
-    let mut format = tools::VERITYSETUP.command()?;
-    format.arg("format").arg(data).arg(data);
-    format.arg(format!("--hash-offset={bytes}"));
-    format.arg(format!("--data-blocks={}", bytes / BLOCK));
-    if let Some(uuid) = &recipe.verity_uuid {
-        format.arg(format!("--uuid={uuid}"));
-    }
-    if let Some(salt) = &recipe.salt {
-        format.arg(format!("--salt={salt}"));
-    }
-    let said = tools::capture(format.env("LC_ALL", "C"))?;
-    let field = |name: &str| {
-        said.lines()
-            .find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()))
-            .with_context(|| format!("veritysetup format printed no `{name}`:\n{said}"))
-    };
-    Ok(Verity {
-        root_hash: field("Root hash:")?,
-        uuid: field("UUID:")?,
-        hash_offset: bytes,
-        data_blocks: bytes / BLOCK,
-    })
-}
-
-/// A few hundred small files and some larger ones: what a directory of an operating system looks like. The bytes are
-/// those of a fixed pseudo-random sequence, which no filesystem compresses.
-fn fill(folder: &Path) -> Result<()> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = |len: usize| -> Vec<u8> {
-        std::iter::repeat_with(|| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        })
-        .flatten()
-        .take(len)
-        .collect()
-    };
-    for number in 0..300 {
-        let folder = folder.join(format!("small/{}", number % 10));
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("{number:03}")), bytes(200 + number * 7))?;
-    }
-    for name in ["large-1", "large-2"] {
-        fs::write(folder.join(name), bytes(MIB as usize))?;
-    }
-    let mut bait = bytes(256 << 10);
-    for block in bait.chunks_mut(BLOCK as usize) {
-        block[..BAIT.len()].copy_from_slice(BAIT);
-    }
-    fs::write(folder.join("bait"), bait)?;
-    Ok(())
-}
-
-/// Copies `from` into `to` at `offset`, leaving holes where it has only zeros.
-fn copy_sparse(from: &Path, to: &Path, offset: u64) -> Result<()> {
-    let mut from = File::open(from)?;
-    let mut to = File::options().write(true).open(to)?;
-    let mut buffer = vec![0; MIB as usize];
-    let mut position = offset;
-    loop {
-        let len = from.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(());
+/// The partitions before and behind /usr that have nothing to do with the boot.
+fn neighbours(folder: &Path) -> Result<Vec<Content>> {
+    let neighbour =
+        |number, name: &'static str, filesystem: Filesystem, bytes| -> Result<Content> {
+            let file = folder.join(name);
+            let identity = Identity {
+                uuid: own_uuid(0xF500 + number),
+                label: name.to_owned(),
+            };
+            filesystem.make(None, &file, Some(bytes), &identity)?;
+            Ok(Content { number, name, file })
         };
-        if bytes.iter().any(|byte| *byte != 0) {
-            to.seek(SeekFrom::Start(position))?;
-            to.write_all(bytes)?;
-        }
-        position += len as u64;
+    Ok(vec![
+        neighbour(1, table::EFI, Filesystem::Vfat, 5 * MIB)?,
+        neighbour(3, "OEM", Filesystem::Ext2, 3 * MIB)?,
+    ])
+}
+
+/// UUIDs of what a test disk has one of.
+fn own_uuid(number: u32) -> Uuid {
+    Uuid::from_fields(
+        0x7130_c94a,
+        0,
+        0x4000,
+        &(0x8000u64 << 48 | u64::from(number)).to_be_bytes(),
+    )
+}
+
+/// Where the partitions lie: one after the other, with 1 MiB before each.
+fn place(recipe: &Recipe, root_hash: Option<&str>, contents: &[Content]) -> Result<Vec<Partition>> {
+    let mut offset = MIB;
+    let mut partitions = Vec::new();
+    for content in contents {
+        let from_hash = |range: fn(&str) -> Option<&str>| -> Result<Uuid> {
+            let digits = root_hash
+                .and_then(range)
+                .context("no root hash to derive a PARTUUID from")?;
+            Ok(Uuid::parse_str(digits)?)
+        };
+        let guid = match content.name {
+            PARTLABEL if recipe.partuuids_from_root_hash => from_hash(|hash| hash.get(..32))?,
+            TREE if recipe.partuuids_from_root_hash => {
+                from_hash(|hash| hash.get(hash.len().checked_sub(32)?..))?
+            }
+            PARTLABEL => PARTUUID,
+            _ => own_uuid(content.number),
+        };
+        let (partlabel, partuuid) = match recipe.table {
+            Table::Gpt => (content.name, guid.to_string()),
+            Table::Mbr => ("", table::mbr_partuuid(content.number)),
+        };
+        let bytes = partition_bytes(content.file.metadata()?.len());
+        partitions.push(Partition {
+            number: content.number,
+            partuuid,
+            partlabel: partlabel.to_owned(),
+            offset,
+            bytes,
+        });
+        offset += bytes + MIB;
     }
+    Ok(partitions)
 }
 
 impl Disk {
@@ -222,14 +282,39 @@ impl Disk {
         self.words_for(&format!("PARTUUID={}", self.partuuid))
     }
 
-    /// The same, with another way to name the partition.
+    /// The same, with another way to name the data partition.
     pub fn words_for(&self, spec: &str) -> String {
-        match &self.verity {
-            Some(verity) => format!(
-                "mount.usr=/dev/mapper/usr verity.usr={spec} verity.usrhash={}",
-                verity.root_hash
-            ),
-            None => format!("mount.usr={spec}"),
+        let Some(verity) = &self.verity else {
+            return format!("mount.usr={spec}");
+        };
+        let mut words = format!(
+            "mount.usr=/dev/mapper/usr verity.usr={spec} verity.usrhash={}",
+            verity.root_hash
+        );
+        if let Some(tree) = &verity.partition {
+            words += &format!(" systemd.verity_usr_hash=PARTUUID={}", tree.partuuid);
+        }
+        words + &self.verity_options()
+    }
+
+    /// The words that leave it to the root hash to say which the partitions are.
+    pub fn words_from_root_hash(&self) -> Option<String> {
+        let root_hash = &self.verity.as_ref()?.root_hash;
+        let options = self.verity_options();
+        Some(format!(
+            "mount.usr=/dev/mapper/usr usrhash={root_hash}{options}"
+        ))
+    }
+
+    /// The word for the parameters that have to be told, if any, with a blank before it.
+    fn verity_options(&self) -> String {
+        let options = self
+            .verity
+            .as_ref()
+            .map(|verity| verity.options(&self.partuuid));
+        match options.unwrap_or_default() {
+            none if none.is_empty() => none,
+            options => format!(" systemd.verity_usr_options={options}"),
         }
     }
 
@@ -264,7 +349,7 @@ impl Disk {
     /// Destroys the primary GPT header (the second sector), so that only the one at the end of the disk is left.
     pub fn zero_primary_header(&self) -> Result<()> {
         let file = File::options().write(true).open(&self.path)?;
-        Ok(file.write_all_at(&[0; 512], 512)?)
+        Ok(file.write_all_at(&[0; 512], self.sector)?)
     }
 
     /// Where in the partition a block lies that nothing but stage 2 reads.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -23,10 +24,13 @@ pub const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
 pub const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
 pub const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
 pub const MKFS_EROFS: Tool = tool("mkfs.erofs", "erofs-utils");
+pub const MKFS_VFAT: Tool = tool("mkfs.vfat", "dosfstools");
+pub const MKFS_XFS: Tool = tool("mkfs.xfs", "xfsprogs");
 pub const MKSQUASHFS: Tool = tool("mksquashfs", "squashfs-tools");
 pub const VERITYSETUP: Tool = tool("veritysetup", "cryptsetup-bin");
 pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
 pub const SGDISK: Tool = tool("sgdisk", "gdisk");
+pub const SFDISK: Tool = tool("sfdisk", "fdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
 pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const MAKE: Tool = tool("make", "make");
@@ -38,7 +42,10 @@ pub const DISK: &[Tool] = &[
     MKFS_BTRFS,
     MKFS_EXT4,
     MKFS_EROFS,
+    MKFS_VFAT,
+    MKFS_XFS,
     MKSQUASHFS,
+    SFDISK,
     VERITYSETUP,
     DMSETUP,
 ];
@@ -157,9 +164,21 @@ fn administer(prefix: &[&str], words: &[&str]) -> Result<()> {
 
 /// Runs a command to its end; the error has the command line and what it said.
 pub fn run(command: &mut Command) -> Result<Output> {
+    run_with(command, Stdio::null())
+}
+
+/// Runs a command to its end with this text as its standard input.
+pub fn feed(command: &mut Command, text: &str) -> Result<()> {
+    let mut input = tempfile::tempfile()?;
+    input.write_all(text.as_bytes())?;
+    input.rewind()?;
+    run_with(command, input.into()).map(drop)
+}
+
+fn run_with(command: &mut Command, input: Stdio) -> Result<Output> {
     let line = describe(command);
     let output = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .output()
         .with_context(|| format!("cannot run `{line}`"))?;
     if !output.status.success() {

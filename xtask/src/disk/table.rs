@@ -1,87 +1,125 @@
-//! The partition table of a test disk: an EFI system partition, /usr, and one that has nothing to do with the boot.
+//! Partition tables of test disks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
-use gpt::partition::Partition;
-use gpt::partition_types::{self, Type};
-use gpt::{GptConfig, GptDisk};
+use gpt::partition::Partition as Entry;
+use gpt::partition_types;
+use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
 use super::MIB;
+use crate::tools;
 
-/// PARTUUID of Flatcar's first /usr partition.
-pub const PARTUUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
-pub const PARTLABEL: &str = "USR-A";
-/// Number of the /usr partition.
-pub const USR: u32 = 2;
+/// The MBR's disk signature.
+const SIGNATURE: &str = "7130c94a";
+/// Number of an MBR's extended partition; the logical ones in it are counted from the next one on.
+const EXTENDED: u32 = 4;
+/// Name of the EFI system partition.
+pub const EFI: &str = "EFI-SYSTEM";
 
-const SECTOR: u64 = 512;
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Table {
+    Gpt,
+    /// Partitions from the fifth on are logical ones.
+    Mbr,
+}
 
-/// Creates the disk `path` with its table; `/usr` takes `bytes` from `offset` on, both multiples of 1 MiB. The disk's length
-/// is a power of two, as QEMU wants it of an SD card.
-pub fn write(path: &Path, offset: u64, bytes: u64) -> Result<()> {
-    let end = offset + bytes;
-    let total = (end + 5 * MIB).next_power_of_two();
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .with_context(|| format!("cannot create {}", path.display()))?;
-    file.set_len(total)?;
-    let sectors = u32::try_from(total / SECTOR - 1).unwrap_or(u32::MAX);
-    ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(&mut file)?;
+/// A partition of a test disk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Partition {
+    pub number: u32,
+    /// As udev and blkid write it.
+    pub partuuid: String,
+    /// Empty in an MBR.
+    pub partlabel: String,
+    /// Where it begins on the disk, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
 
-    let partition = |kind: Type, guid: Uuid, name: &str, from: u64, to: u64| Partition {
-        part_type_guid: kind,
-        part_guid: guid,
-        first_lba: from / SECTOR,
-        last_lba: to / SECTOR - 1,
-        flags: 0,
-        name: name.to_owned(),
-    };
-    let config = GptConfig::new()
-        .writable(true)
-        .logical_block_size(LogicalBlockSize::Lb512);
-    let mut table: GptDisk<File> =
+impl Table {
+    /// Creates the disk `path` with these partitions, which are in the order of their places and begin and end at multiples
+    /// of 1 MiB; before each there is 1 MiB to spare. The disk's length is a power of two, as QEMU wants it of an SD card.
+    pub fn write(self, path: &Path, sector: u64, partitions: &[Partition]) -> Result<()> {
+        let end = partitions
+            .last()
+            .map_or(MIB, |last| last.offset + last.bytes);
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        let total = (end + MIB).next_power_of_two();
+        file.set_len(total)?;
+        match self {
+            Self::Gpt => {
+                let sectors = u32::try_from(total / sector - 1).unwrap_or(u32::MAX);
+                ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(&mut file)?;
+                gpt(file, sector, partitions)
+            }
+            Self::Mbr => {
+                ensure!(sector == 512, "the MBR is made with sectors of 512 bytes");
+                mbr(path, partitions)
+            }
+        }
+    }
+}
+
+/// What identifies a partition in our MBR.
+pub fn mbr_partuuid(number: u32) -> String {
+    format!("{SIGNATURE}-{number:02x}")
+}
+
+fn gpt(file: File, sector: u64, partitions: &[Partition]) -> Result<()> {
+    let size = LogicalBlockSize::try_from(sector)?;
+    let config = GptConfig::new().writable(true).logical_block_size(size);
+    let mut table =
         config.create_from_device(file, Some(uuid!("7130c94a-0000-4000-8000-000000000000")))?;
-    table.update_partitions(BTreeMap::from([
-        (
-            1,
-            partition(
-                partition_types::EFI,
-                uuid!("7130c94a-0000-4000-8000-000000000001"),
-                "EFI-SYSTEM",
-                MIB,
-                offset,
-            ),
-        ),
-        (
-            USR,
-            partition(
-                partition_types::LINUX_FS,
-                Uuid::parse_str(PARTUUID)?,
-                PARTLABEL,
-                offset,
-                end,
-            ),
-        ),
-        (
-            3,
-            partition(
-                partition_types::LINUX_FS,
-                uuid!("7130c94a-0000-4000-8000-000000000003"),
-                "OEM",
-                end,
-                end + 4 * MIB,
-            ),
-        ),
-    ]))?;
+    let mut entries = BTreeMap::new();
+    for partition in partitions {
+        let entry = Entry {
+            part_type_guid: match partition.partlabel.as_str() {
+                EFI => partition_types::EFI,
+                _ => partition_types::LINUX_FS,
+            },
+            part_guid: Uuid::parse_str(&partition.partuuid)?,
+            first_lba: partition.offset / sector,
+            last_lba: (partition.offset + partition.bytes) / sector - 1,
+            flags: 0,
+            name: partition.partlabel.clone(),
+        };
+        entries.insert(partition.number, entry);
+    }
+    table.update_partitions(entries)?;
     table.write()?.sync_all()?;
     Ok(())
+}
+
+fn mbr(path: &Path, partitions: &[Partition]) -> Result<()> {
+    let mut script = format!("label: dos\nlabel-id: 0x{SIGNATURE}\nunit: sectors\n");
+    let mut line = |number: u32, offset: u64, bytes: u64, kind: &str| {
+        let (start, size) = (offset / 512, bytes / 512);
+        script += &format!("{number} : start={start}, size={size}, type={kind}\n");
+    };
+    // The logical ones are the last.
+    let first = partitions.iter().find(|one| one.number > EXTENDED);
+    if let (Some(first), Some(last)) = (first, partitions.last()) {
+        let offset = first.offset - MIB;
+        line(EXTENDED, offset, last.offset + last.bytes - offset, "5");
+    }
+    for partition in partitions {
+        line(partition.number, partition.offset, partition.bytes, "83");
+    }
+    let mut sfdisk = tools::SFDISK.command()?;
+    tools::feed(sfdisk.args(["--quiet", "--no-reread"]).arg(path), &script)
 }
