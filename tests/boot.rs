@@ -48,6 +48,8 @@ mod misbehaving;
 mod modprobe;
 #[path = "boot/modules.rs"]
 mod modules;
+#[path = "boot/oracle.rs"]
+mod oracle;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";

@@ -36,6 +36,8 @@ pub struct Report {
     pub veritysetup: Output,
     pub dmsetup_table: Output,
     pub dmsetup_status: Output,
+    /// What veritysetup itself made of the same device, where the command line asks for it.
+    pub oracle: Option<Oracle>,
     pub loops: Vec<Loop>,
     /// Names of all block devices, partitions too.
     pub block_devices: Vec<String>,
@@ -67,6 +69,18 @@ pub struct Mount {
 pub struct Dm {
     pub name: String,
     pub uuid: String,
+}
+
+/// A verity device that `veritysetup open` made from the words that the init had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oracle {
+    pub open: Output,
+    /// The data device that it was given, MAJOR:MINOR: a window on the real one, which belongs to the init's device.
+    pub data: String,
+    pub uuid: String,
+    pub table: Output,
+    /// What `veritysetup status` said.
+    pub status: Output,
 }
 
 /// One loop device that has a file.
@@ -118,9 +132,16 @@ impl Report {
         self.memory.get(field).copied().unwrap_or(0)
     }
 
-    /// The fields of `veritysetup status` (`type`, `status`, `root hash` …), and the first line under `""`.
+    /// What `veritysetup status usr` says.
     pub fn verity(&self) -> BTreeMap<String, String> {
-        let mut lines = self.veritysetup.stdout.lines();
+        self.veritysetup.fields()
+    }
+}
+
+impl Output {
+    /// The fields of `veritysetup status` (`type`, `status`, `root hash` …), and the first line under `""`.
+    pub fn fields(&self) -> BTreeMap<String, String> {
+        let mut lines = self.stdout.lines();
         let first = lines.next().unwrap_or("").trim_end().to_owned();
         lines
             .filter_map(|line| line.split_once(':'))

@@ -52,7 +52,7 @@ fn text(raw: OsString) -> String {
 }
 
 /// A file's text without the newline at its end; empty if it cannot be read.
-fn file(path: impl AsRef<Path>) -> String {
+pub fn file(path: impl AsRef<Path>) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes)
         .trim_end_matches('\n')

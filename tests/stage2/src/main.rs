@@ -1,6 +1,7 @@
 //! Stage 2 of the tests: runs as PID 1, reports the state of the machine on the second serial line, and powers off.
 //!
-//! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits.
+//! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits,
+//! `stage2.open=DATA,HASH,OPTION,…` has veritysetup open the device that the init opened (see [`oracle`]).
 //!
 //! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
 //! `stage2.mount=TYPE` the kernel, which asks modprobe.
@@ -15,9 +16,12 @@ use rustix::system::{RebootCommand, reboot};
 use toehold_stage2::{HELLO, Output, Read, Report};
 
 mod machine;
+mod oracle;
 
 /// The second serial line: kernel messages, which are on the first, cannot cut into it.
 const REPORT: &str = "/dev/ttyS1";
+const VERITYSETUP: &str = "/usr/sbin/veritysetup";
+const DMSETUP: &str = "/usr/sbin/dmsetup";
 /// Where the tests' profiles have /usr.
 const USR: &str = "/sysusr/usr";
 
@@ -42,9 +46,12 @@ fn main() {
         read_all(Path::new(USR), &mut read);
         report.read = Some(read);
     }
-    report.veritysetup = run("/usr/sbin/veritysetup", &["status", "usr"]);
-    report.dmsetup_table = run("/usr/sbin/dmsetup", &["table", "usr"]);
-    report.dmsetup_status = run("/usr/sbin/dmsetup", &["status", "usr"]);
+    report.veritysetup = run(VERITYSETUP, &["status", "usr"]);
+    report.dmsetup_table = run(DMSETUP, &["table", "usr"]);
+    report.dmsetup_status = run(DMSETUP, &["status", "usr"]);
+    if let Some(devices) = word(&report.cmdline, "stage2.open") {
+        report.oracle = Some(oracle::open(devices, &report.cmdline));
+    }
     if let Err(error) = send(&report) {
         let _ = fs::write(
             "/dev/kmsg",
@@ -113,8 +120,11 @@ fn read_all(folder: &Path, read: &mut Read) {
     }
 }
 
+/// Runs a program. There is no udev here that would make device nodes for libdevmapper.
 fn run(program: &str, arguments: &[&str]) -> Output {
-    match Command::new(program).args(arguments).output() {
+    let mut command = Command::new(program);
+    command.args(arguments).env("DM_DISABLE_UDEV", "1");
+    match command.output() {
         Ok(output) => Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
