@@ -1,5 +1,7 @@
 //! The pure library against real tools, independent implementations and bytes laid out by hand.
 
+#[path = "parsers/blkid.rs"]
+mod blkid;
 #[path = "parsers/cmdline.rs"]
 mod cmdline;
 #[path = "parsers/dm.rs"]
@@ -12,6 +14,8 @@ mod gpt;
 mod samples;
 #[path = "parsers/tables.rs"]
 mod tables;
+#[path = "parsers/target.rs"]
+mod target;
 #[path = "parsers/tools.rs"]
 mod tools;
 #[path = "parsers/verity.rs"]

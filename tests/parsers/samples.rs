@@ -63,7 +63,16 @@ impl Table<'_> {
 
     /// The bytes of the whole disk.
     pub fn build(&self) -> Vec<u8> {
+        self.build_with(|_| ())
+    }
+
+    /// The same with the entries changed before checksums are made.
+    pub fn build_with(&self, change: impl Fn(&mut [u8])) -> Vec<u8> {
         let mut disk = vec![0; self.sector * self.sectors as usize];
+        // The protective MBR: one partition from sector 1 on.
+        for (offset, byte) in [(446 + 4, 0xEE), (446 + 8, 1), (510, 0x55), (511, 0xAA)] {
+            disk[offset] = byte;
+        }
         let mut entries = vec![0; self.count * self.entry_size];
         for (entry, at) in self.entries.iter().zip(entries.chunks_mut(self.entry_size)) {
             // The type: Linux filesystem data.
@@ -81,6 +90,7 @@ impl Table<'_> {
             more.chunks_exact_mut(128)
                 .for_each(|more| more.copy_from_slice(own));
         }
+        change(&mut entries);
         let last = self.sectors - 1;
         for (header, other, table) in [(1, last, 2), (last, 1, self.backup())] {
             self.place(&mut disk, table, &entries);

@@ -1,8 +1,6 @@
-//! Partition tables by hand: unusual ones, impossible ones, and ones with a partition twice.
+//! Partition tables by hand: unusual ones and impossible ones.
 
-use toehold::format::gpt::find;
-
-use crate::gpt::{NOT_THERE, at, field, look, survives};
+use crate::gpt::{Told, look, survives, told};
 use crate::samples::{Entry, Table};
 
 fn entry(byte: u8, name: &'static str, sectors: (u64, u64)) -> Entry {
@@ -13,7 +11,7 @@ fn entry(byte: u8, name: &'static str, sectors: (u64, u64)) -> Entry {
     }
 }
 
-const ONES: &str = "PARTUUID=11111111-1111-1111-1111-111111111111";
+const ONES: &str = "11111111-1111-1111-1111-111111111111";
 
 #[test]
 fn unusual_counts_and_sizes() {
@@ -40,14 +38,12 @@ fn unusual_counts_and_sizes() {
                     header_size,
                     entries: &entries,
                 };
-                let specs = [ONES, "PARTLABEL=mine"];
-                survives(
-                    &table.build(),
-                    sector,
-                    [2, table.backup()],
-                    &specs,
-                    at(sector, 2, (61, 70)),
-                );
+                let want = Told {
+                    // The kernel knows entries of one size.
+                    hidden: entry_size > 128,
+                    ..told((61, 70), ONES, "mine")
+                };
+                survives(&table.build(), sector, [2, table.backup()], 2, &want);
             }
         }
     }
@@ -64,20 +60,21 @@ fn no_tables() {
         header_size: 92,
         entries: &[entry(0x11, "mine", (10, 19))],
     };
-    assert_eq!(look(&good.build(), 512, ONES), at(512, 1, (10, 19)));
+    let (there, none) = (told((10, 19), ONES, "mine"), Told::default());
+    assert_eq!(look(&good.build(), 512, 1), there);
     let bad = Table {
         entry_size: 192,
         ..good
     };
-    assert_eq!(look(&bad.build(), 512, ONES), None, "entries of 192 bytes");
+    assert_eq!(look(&bad.build(), 512, 1), none, "entries of 192 bytes");
     // 4 MiB of entries is the most.
-    for (count, want) in [(32768, at(512, 1, (10, 19))), (32769, None)] {
+    for (count, want) in [(32768, &there), (32769, &none)] {
         let large = Table {
             sectors: 16500,
             count,
             ..good
         };
-        assert_eq!(look(&large.build(), 512, ONES), want, "{count} entries");
+        assert_eq!(look(&large.build(), 512, 1), *want, "{count} entries");
     }
     // Fields of the header changed, and its checksum made to fit.
     for (what, offset, bytes) in [
@@ -114,22 +111,30 @@ fn no_tables() {
             let crc = crc32fast::hash(&disk[header..end]);
             disk[header + 16..header + 20].copy_from_slice(&crc.to_le_bytes());
         }
-        assert_eq!(look(&disk, 512, ONES), None, "{what}");
+        assert_eq!(look(&disk, 512, 1), none, "{what}");
     }
+    // A GPT counts where an MBR protects it: type, first sector, signature.
+    for (what, offset, byte) in [
+        ("no protective partition", 446 + 4, 0x83),
+        ("that begins elsewhere", 446 + 8, 2),
+    ] {
+        let mut disk = good.build();
+        disk[offset] = byte;
+        let mbr = Told {
+            names: "\nPARTUUID=00000000-01".to_owned(),
+            ..Told::default()
+        };
+        assert_eq!(look(&disk, 512, 1), mbr, "{what}");
+    }
+    let mut disk = good.build();
+    disk[510] = 0;
+    assert_eq!(look(&disk, 512, 1), none, "no signature");
+    let disk = good.build();
     for sector in [0, 1, 91, 256, 8192, u64::MAX] {
-        let disk = good.build();
-        assert_eq!(
-            find(&disk[..], sector, disk.len() as u64, &field(ONES)),
-            None,
-            "{sector}"
-        );
+        assert_eq!(look(&disk, sector, 1), none, "{sector}");
     }
     for size in [0, 1, 511, 512, 1023] {
-        assert_eq!(
-            find(&good.build()[..size as usize], 512, size, &field(ONES)),
-            None,
-            "{size}"
-        );
+        assert_eq!(look(&disk[..size], 512, 1), none, "{size}");
     }
 }
 
@@ -148,39 +153,40 @@ fn entries_that_are_no_partitions() {
             header_size: 92,
             entries: &[entry(0x11, "mine", sectors)],
         };
-        assert_eq!(look(&table.build(), 512, ONES), NOT_THERE, "{what}");
+        assert_eq!(look(&table.build(), 512, 1), Told::default(), "{what}");
     }
 }
 
+/// Half of a surrogate pair is no character; what blkid makes of it is three bytes that are no UTF-8 either.
 #[test]
-fn more_than_one() {
-    let mine = |sectors| entry(0x11, "mine", sectors);
-    let other = entry(0x22, "other", (60, 60));
-    for (entries, ambiguous) in [
-        (vec![other, mine((20, 29))], false),
-        (vec![mine((20, 29)), other, mine((30, 39))], true),
-        (
-            vec![mine((20, 29)), mine((20, 29)), mine((30, 39)), other],
-            true,
-        ),
+fn names_that_are_no_text() {
+    use toehold::format::gpt;
+    use toehold::text::Line;
+    for (units, want) in [
+        (&[0xD83D, 0xDCBE][..], &b"\xF0\x9F\x92\xBE"[..]),
+        (&[0xD83D, 0x41], b"\xED\xA0\xBDA"),
+        (&[0xDCBE, 0xD83D], b"\xED\xB2\xBE\xED\xA0\xBD"),
+        (&[0x41, 0, 0x42], b"A"),
+        (&[0x0A, 0x1F, 0x7E], b"??~"),
     ] {
+        let mut name = [0; 72];
+        for (unit, at) in units.iter().zip(name.chunks_mut(2)) {
+            at.copy_from_slice(&u16::to_le_bytes(*unit));
+        }
         let table = Table {
             sector: 512,
-            sectors: 128,
-            count: 8,
+            sectors: 64,
+            count: 4,
             entry_size: 128,
             header_size: 92,
-            entries: &entries,
+            entries: &[entry(0x11, "", (10, 19))],
         };
-        let disk = table.build();
-        for spec in [ONES, "PARTLABEL=mine"] {
-            assert_eq!(
-                look(&disk, 512, spec).unwrap().ambiguous,
-                ambiguous,
-                "{spec}"
-            );
-        }
-        let found = look(&disk, 512, "PARTLABEL=other").unwrap();
-        assert!(!found.ambiguous && found.number != 0);
+        let disk = table.build_with(|entries| entries[56..128].copy_from_slice(&name));
+        let mut text = Line::new();
+        let mut read = gpt::Table::NONE;
+        read.read(&disk[..], (512, disk.len() as u64));
+        read.describe(&disk[..], 1, &mut text);
+        let names = [b"\nPARTUUID=", ONES.as_bytes(), b"\nPARTLABEL=", want].concat();
+        assert_eq!(text, names[..], "{units:x?}");
     }
 }

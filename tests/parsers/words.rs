@@ -4,85 +4,131 @@ use proptest::prelude::*;
 use rustix::mount::MountFlags;
 use toehold::failure::Stage;
 use toehold::format::plan::{Key, Plan};
-use toehold::format::{gpt, mount_options, uevent};
-use toehold::options::{Options, Word};
-use toehold::spec::{Match, Spec};
+use toehold::format::{mount_options, uevent};
+use toehold::options::{Options, Role, Word};
+use toehold::spec::Spec;
 use toehold::text::Line;
 
 use crate::samples::plan;
 
-fn spec(text: &[u8]) -> Option<Spec<'_>> {
-    let mut spec = Spec::none();
+fn spec(text: &[u8]) -> Option<Spec> {
+    let mut spec = Spec::NONE;
     spec.read(text).map(|()| spec)
 }
 
-/// The entry of a GPT that a label names, if one can.
-fn units(label: &[u8]) -> Option<Vec<u8>> {
-    let label = str::from_utf8(label)
-        .ok()
-        .filter(|label| !label.is_empty())?;
-    let mut units: Vec<u8> = label.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    if units.len() < gpt::NAME_LEN {
-        units.extend([0, 0]);
-    }
-    (units.len() <= gpt::NAME_LEN).then_some(units)
+fn is(text: &str, fields: &str) -> bool {
+    spec(text.as_bytes()).expect(text).is(fields.as_bytes())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// UUIDs compare without regard to case, and whole.
     #[test]
-    fn guids(bytes in any::<[u8; 16]>(), upper in any::<bool>()) {
+    fn uuids(bytes in any::<[u8; 16]>(), upper in any::<bool>(), flipped in 0..128usize) {
         let guid = uuid::Uuid::from_bytes(bytes).hyphenated().to_string();
-        let guid = if upper { guid.to_uppercase() } else { guid };
-        let text = format!("PARTUUID={guid}");
-        let spec = spec(text.as_bytes()).unwrap();
-        prop_assert_eq!(&spec.field.bytes[..], uuid::Uuid::from_bytes(bytes).to_bytes_le());
-        prop_assert_eq!(spec.field.offset, gpt::GUID);
-        let event = format!("PARTN=1\nPARTUUID={}\n", guid.to_lowercase());
-        prop_assert_eq!(spec.matches(event.as_bytes()), Match::Yes);
+        let text = if upper { guid.to_uppercase() } else { guid.clone() };
+        let mut other = bytes;
+        other[flipped / 8] ^= 1 << (flipped % 8);
+        let other = uuid::Uuid::from_bytes(other);
+        for (spec, key) in [
+            (format!("PARTUUID={text}"), "PARTUUID"),
+            (format!("/dev/disk/by-partuuid/{text}"), "PARTUUID"),
+            (format!("UUID={text}"), "UUID"),
+            (format!("/dev/disk/by-uuid/{text}"), "UUID"),
+        ] {
+            let told = format!("PARTN=1\n{key}={guid}\n");
+            prop_assert!(is(&spec, &told));
+            let told = format!("PARTN=1\n{key}={other}\n");
+            prop_assert!(!is(&spec, &told));
+        }
     }
 
+    /// Labels compare exactly, in SPECs and as udev spells them in the names of links.
     #[test]
-    fn labels(label in "\\PC{0,40}") {
-        let text = [b"PARTLABEL=", label.as_bytes()].concat();
-        prop_assert_eq!(spec(&text).map(|spec| spec.field.bytes.to_vec()), units(label.as_bytes()));
-    }
-
-    /// Bytes near to UTF-8: leading and continuation bytes in any order.
-    #[test]
-    fn labels_that_are_no_text(label in prop::collection::vec(prop_oneof![Just(b'a'), 0x80u8..], 1..6)) {
-        let text = [b"PARTLABEL=", &label[..]].concat();
-        prop_assert_eq!(spec(&text).map(|spec| spec.field.bytes.to_vec()), units(&label));
+    fn labels(label in "\\PC{1,40}", other in "\\PC{1,40}") {
+        // What udev leaves as it is: some ASCII, and all other characters.
+        let link: String = label
+            .chars()
+            .map(|one| match one {
+                one if !one.is_ascii() || one.is_ascii_alphanumeric() || "#+-.:=@_".contains(one) => one.to_string(),
+                one => format!("\\x{:02x}", one as u32),
+            })
+            .collect();
+        for (prefix, text) in [
+            ("PARTLABEL=", &label),
+            ("LABEL=", &label),
+            ("/dev/disk/by-partlabel/", &link),
+            ("/dev/disk/by-label/", &link),
+        ] {
+            let key = if prefix.contains("part") || prefix.contains("PART") { "PARTLABEL" } else { "LABEL" };
+            let spec = format!("{prefix}{text}");
+            let told = format!("{key}={label}\n");
+            prop_assert!(is(&spec, &told), "{}", spec);
+            let told = format!("{key}={other}\n");
+            prop_assert_eq!(is(&spec, &told), label == other);
+            let told = format!("{key}={label}x\n");
+            prop_assert!(!is(&spec, &told));
+            let told = format!("X{key}={label}\n");
+            prop_assert!(!is(&spec, &told));
+        }
     }
 }
 
-/// Every first byte of a sequence, every kind of second byte: no overlong forms, surrogates, or codes beyond U+10FFFF.
 #[test]
-fn labels_at_the_edges_of_utf8() {
-    for first in 0x80..=0xFF {
-        for second in [0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0] {
-            for len in 1..=6 {
-                let mut label = vec![first, second, 0x80, 0xBF, 0x80, 0x80];
-                label.truncate(len);
-                let text = [b"PARTLABEL=", &label[..]].concat();
-                let found = spec(&text).map(|spec| spec.field.bytes.to_vec());
-                assert_eq!(found, units(&label), "{label:x?}");
-            }
-        }
+fn escapes_of_links() {
+    for (link, label) in [
+        ("a\\x20b", "a b"),
+        ("\\x2f\\x5c", "/\\"),
+        ("a\\x2", "a\\x2"),
+        ("a\\x", "a\\x"),
+        ("\\y20", "\\y20"),
+    ] {
+        let told = format!("LABEL={label}");
+        assert!(is(&format!("/dev/disk/by-label/{link}"), &told), "{link}");
+        // Only links are spelled so.
+        let told = format!("LABEL={link}");
+        assert!(is(&format!("LABEL={link}"), &told), "{link}");
+    }
+    assert!(spec(b"/dev/disk/by-label/\\xzz").is_none());
+}
+
+#[test]
+fn partnroff() {
+    const GUID: &str = "7130c94a-213a-4e5a-8e26-6cce9662f132";
+    for (text, shift) in [
+        (format!("PARTUUID={GUID}"), 0),
+        (format!("PARTUUID={GUID}/PARTNROFF=1"), 1),
+        (format!("PARTUUID={GUID}/PARTNROFF=0"), 0),
+        ("PARTUUID=0a1b2c3d-02/PARTNROFF=3".to_owned(), 3),
+    ] {
+        assert_eq!(spec(text.as_bytes()).expect(&text).shift, shift, "{text}");
     }
 }
 
 #[test]
 fn nodes_match_whole() {
     let spec = spec(b"/dev/block/by-x/y").unwrap();
-    assert_eq!(spec.text.unwrap(), b"/dev/block/by-x/y");
-    assert_eq!(spec.matches(b"DEVNAME=block/by-x/y\0"), Match::Yes);
-    assert_eq!(spec.matches(b"DEVNAME=block/by-x\0"), Match::No);
-    assert_eq!(spec.matches(b"XDEVNAME=block/by-x/y\0"), Match::No);
-    assert_eq!(spec.matches(b""), Match::No);
-    // Links that udev would make: refused at once instead of awaited in vain.
-    assert!(self::spec(b"/dev/disk/by-partlabel/USR-A").is_none());
+    assert_eq!(spec.text, b"/dev/block/by-x/y");
+    assert!(spec.is(b"DEVNAME=block/by-x/y\0"));
+    assert!(!spec.is(b"DEVNAME=block/by-x\0"));
+    assert!(!spec.is(b"XDEVNAME=block/by-x/y\0"));
+    assert!(!spec.is(b""));
+    // Links of udev's that say where a disk hangs: refused at once instead of awaited in vain.
+    assert!(self::spec(b"/dev/disk/by-path/pci-0000:00:03.0").is_none());
+}
+
+#[test]
+fn numbers_match_whole() {
+    assert!(is("254:2", "MAJOR=254\nMINOR=2\n"));
+    for other in [
+        "MAJOR=254\nMINOR=22\n",
+        "MAJOR=25\nMINOR=2\n",
+        "MINOR=2\n",
+        "",
+    ] {
+        assert!(!is("254:2", other), "{other}");
+    }
 }
 
 fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
@@ -92,7 +138,7 @@ fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
     let line = line.to_owned().leak().as_bytes();
     match options.read(line, &plan.unwrap(), &mut stage) {
         Ok(()) => Ok(options),
-        Err(word) => Err((stage, word.name())),
+        Err(word) => Err((stage, word)),
     }
 }
 
@@ -103,7 +149,7 @@ fn the_last_word_counts() {
                 mount.usrflags=\"noatime,context=a b\" rd.earlytimeout=1 rd.earlytimeout=0 quiet usr2=/dev/c \
                 Usr=/dev/d -- usr=/dev/e";
     let options = read(line, b"").ok().unwrap();
-    assert_eq!(options.device.text.unwrap(), b"/dev/b");
+    assert_eq!(options.spec(Role::Data).text, b"/dev/b");
     assert_eq!(options.value(Word::Mount, b""), b"/dev/b");
     assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
     assert_eq!(

@@ -24,6 +24,8 @@ pub use verity::{Fec, FecRecipe, Place, Tree, Verity};
 /// Block size of filesystems, and of verity's data and its tree where a recipe says nothing else.
 const BLOCK: u64 = 4096;
 const MIB: u64 = 1 << 20;
+/// Counted up when the same recipe is to give another disk.
+const LAYOUT: u8 = 2;
 /// Number of the /usr partition.
 const USR: u32 = 2;
 /// PARTUUID of Flatcar's first /usr partition.
@@ -103,7 +105,11 @@ pub struct Disk {
 pub fn make(recipe: &Recipe) -> Result<Disk> {
     tools::require(tools::DISK)?;
     let stage2 = guest::Stage2::find()?;
-    let key = cache::key(&[&serde_json::to_vec(recipe)?, &stage2.fingerprint()?]);
+    let key = cache::key(&[
+        &[LAYOUT],
+        &serde_json::to_vec(recipe)?,
+        &stage2.fingerprint()?,
+    ]);
     let folder = paths::output().join("images").join(key);
     let folder = cache::folder(&folder, |folder| {
         let step = progress::step(format!("making a disk with /usr on {}", recipe.usr));
@@ -115,12 +121,6 @@ pub fn make(recipe: &Recipe) -> Result<Disk> {
     let path = folder.join("disk.json");
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(serde_json::from_slice(&text)?)
-}
-
-/// Bytes of the partition that something so long gets: more than it takes, as on real disks, where what follows it is not
-/// always nothing.
-fn partition_bytes(bytes: u64) -> u64 {
-    (bytes + 1).next_multiple_of(MIB)
 }
 
 /// What goes into a partition.
@@ -159,6 +159,9 @@ fn build(recipe: &Recipe, stage2: &guest::Stage2, folder: &Path) -> Result<Disk>
         verity = Some(protected.verity);
         own.extend(protected.tree.map(|file| (TREE, file)));
         own.extend(protected.fec.map(|file| (FEC, file)));
+    } else {
+        // As on real disks, where what follows a filesystem is not always nothing.
+        verity::resize(&data, filesystem_bytes + MIB)?;
     }
     let mut contents = neighbours(work.path())?;
     let usr = Content {
@@ -167,8 +170,7 @@ fn build(recipe: &Recipe, stage2: &guest::Stage2, folder: &Path) -> Result<Disk>
         file: data,
     };
     contents.insert(1, usr);
-    // An MBR has its fourth for those that follow.
-    let own = (5..).zip(own);
+    let own = recipe.table.more().zip(own);
     contents.extend(own.map(|(number, (name, file))| Content { number, name, file }));
 
     let root_hash = verity.as_ref().map(|verity| verity.root_hash.as_str());
@@ -225,8 +227,8 @@ fn neighbours(folder: &Path) -> Result<Vec<Content>> {
             Ok(Content { number, name, file })
         };
     Ok(vec![
-        neighbour(1, table::EFI, Filesystem::Vfat, 5 * MIB)?,
-        neighbour(3, "OEM", Filesystem::Ext2, 3 * MIB)?,
+        neighbour(1, table::EFI, Filesystem::Vfat, 6 * MIB)?,
+        neighbour(3, "OEM", Filesystem::Ext2, 4 * MIB)?,
     ])
 }
 
@@ -263,7 +265,7 @@ fn place(recipe: &Recipe, root_hash: Option<&str>, contents: &[Content]) -> Resu
             Table::Gpt => (content.name, guid.to_string()),
             Table::Mbr => ("", table::mbr_partuuid(content.number)),
         };
-        let bytes = partition_bytes(content.file.metadata()?.len());
+        let bytes = content.file.metadata()?.len().next_multiple_of(MIB);
         partitions.push(Partition {
             number: content.number,
             partuuid,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::RangeFrom;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -47,8 +48,17 @@ pub struct Partition {
 }
 
 impl Table {
-    /// Creates the disk `path` with these partitions, which are in the order of their places and begin and end at multiples
-    /// of 1 MiB; before each there is 1 MiB to spare. The disk's length is a power of two, as QEMU wants it of an SD card.
+    /// Numbers of the partitions behind the third: an MBR's fourth is the one that holds them.
+    pub fn more(self) -> RangeFrom<u32> {
+        match self {
+            Self::Gpt => 4..,
+            Self::Mbr => EXTENDED + 1..,
+        }
+    }
+
+    /// Creates the disk `path` with these partitions. They are in the order of their places, begin and end at multiples of
+    /// 1 MiB with 1 MiB to spare before each, and in a GPT leave out no number. The disk's length is a power of two, as QEMU
+    /// wants it of an SD card.
     pub fn write(self, path: &Path, sector: u64, partitions: &[Partition]) -> Result<()> {
         let end = partitions
             .last()

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::table::Partition;
-use super::{BLOCK, partition_bytes};
+use super::{BLOCK, MIB};
 use crate::tools;
 
 /// How a filesystem is to be protected.
@@ -104,8 +104,8 @@ pub struct Protected {
     pub fec: Option<PathBuf>,
 }
 
-/// Protects the file `data`, whose first `bytes` are a filesystem; what follows it there, and the other files in `folder`,
-/// get the lengths of partitions where that matters.
+/// Protects the file `data`, whose first `bytes` are a filesystem. Error correction on a partition of its own covers all of the
+/// tree's, which has therefore got its length in whole MiB by then.
 pub fn protect(tree: &Tree, data: &Path, bytes: u64, folder: &Path) -> Result<Protected> {
     ensure!(
         tree.superblock || bytes.is_multiple_of(tree.hash_block_size),
@@ -152,7 +152,7 @@ pub fn protect(tree: &Tree, data: &Path, bytes: u64, folder: &Path) -> Result<Pr
         own_fec = (recipe.place == Place::Partition).then(|| folder.join("fec.img"));
         let (file, offset) = match &own_fec {
             Some(file) => {
-                resize(hash, partition_bytes(end))?;
+                resize(hash, end.next_multiple_of(MIB))?;
                 (file.as_path(), 0)
             }
             None => (hash, end),
