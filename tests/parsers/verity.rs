@@ -4,63 +4,88 @@
 use std::fs;
 
 use sha2::{Digest, Sha256, Sha512};
-use toehold::format::verity::{Superblock, Target, is_root_hash};
-use toehold::text::Line;
+use toehold::format::verity::{Target, is_root_hash};
 
 use crate::samples::superblock;
+use crate::target::{HASH, table};
 use crate::tools::{field, run};
 
-/// Whether it is one that the kernel could use.
-fn is_good(bytes: [u8; 512]) -> bool {
-    let superblock = Superblock(bytes);
-    superblock.is_one() && superblock.is_good()
-}
-
-/// The fields of a superblock as text, in the order of [`toehold::format::verity::Parameter`].
-fn texts(superblock: &Superblock) -> [String; 7] {
-    let mut field = 0;
-    [(); 7].map(|()| {
-        let mut text = Line::new();
-        superblock.push(field, &mut text);
-        field += 1;
-        String::from_utf8(text.to_vec()).unwrap()
-    })
+fn target(superblock: [u8; 512]) -> Target<'static> {
+    Target {
+        superblock,
+        root_hash: Some(HASH.as_bytes()),
+        ..Target::NONE
+    }
 }
 
 #[test]
-fn refused() {
+fn signatures() {
     let good = superblock(1, "sha256", (4096, 4096), 8, b"salt");
-    assert!(is_good(good));
-    let u32s = |value: u32| value.to_le_bytes().to_vec();
-    for (what, offset, bytes) in [
-        ("signature", 0, b"Verity".to_vec()),
-        ("signature", 7, vec![1]),
-        ("version", 8, u32s(2)),
-        ("version", 8, u32s(0x0001_0001)),
-        ("hash type", 12, u32s(2)),
-        ("algorithm", 32, vec![0]),
-        ("algorithm", 32, b"sha 256".to_vec()),
-        ("algorithm", 32, b"sha\n".to_vec()),
-        ("algorithm", 32, vec![0xC3, 0xA0]),
-        ("data block size", 64, u32s(0)),
-        ("data block size", 64, u32s(256)),
-        ("data block size", 64, u32s(4097)),
-        ("data block size", 64, u32s(131_072)),
-        ("hash block size", 68, u32s(0)),
-        ("hash block size", 68, u32s(3072)),
-        ("data blocks", 72, vec![0; 8]),
-        ("data blocks", 72, (1u64 << 52).to_le_bytes().to_vec()),
-        ("salt size", 80, vec![1, 1]),
-    ] {
+    assert!(target(good).is_superblock());
+    for (offset, byte) in [(0, b'V'), (5, 0), (7, 1), (8, 2), (8, 0), (9, 1), (11, 1)] {
         let mut bad = good;
-        bad[offset..offset + bytes.len()].copy_from_slice(&bytes);
-        assert!(!is_good(bad), "{what} {bytes:?}");
+        bad[offset] = byte;
+        assert!(!target(bad).is_superblock(), "{offset}");
     }
-    // An algorithm that fills its field has no NUL.
+    assert!(!Target::NONE.is_superblock());
+}
+
+/// Whatever a superblock says, the kernel gets one word for each of its fields, and refuses those that make no sense.
+#[test]
+fn nothing_slips_into_the_table() {
+    let u32s = |value: u32| value.to_le_bytes().to_vec();
     let full = "a".repeat(32);
-    let bytes = superblock(1, &full, (4096, 4096), 8, b"");
-    assert!(is_good(bytes));
-    assert_eq!(texts(&Superblock(bytes))[4], full);
+    for (offset, bytes, place, want) in [
+        (12, u32s(2), 0, "2"),
+        (12, u32s(u32::MAX), 0, "4294967295"),
+        (32, b"sha 256\0".to_vec(), 7, "sha"),
+        (32, b"sha\n1 2\0".to_vec(), 7, "sha"),
+        (32, vec![b'x', 0xC3, 0xA0, b' '], 7, "x"),
+        // An algorithm that fills its field has no NUL.
+        (32, full.clone().into_bytes(), 7, full.as_str()),
+        (64, u32s(0), 3, "0"),
+        (64, u32s(131_072), 3, "131072"),
+        (68, u32s(0), 4, "0"),
+        (68, u32s(3072), 4, "3072"),
+        // A salt longer than its field ends with it.
+        (
+            80,
+            vec![1, 1],
+            9,
+            &("73616c74".to_owned() + &"00".repeat(252)),
+        ),
+        (
+            80,
+            vec![255, 255],
+            9,
+            &("73616c74".to_owned() + &"00".repeat(252)),
+        ),
+    ] {
+        let mut bytes_of = superblock(1, "sha256", (4096, 4096), 8, b"salt");
+        bytes_of[offset..offset + bytes.len()].copy_from_slice(&bytes);
+        let text = table(&target(bytes_of), true);
+        let words: Vec<&str> = text.split(' ').collect();
+        assert_eq!(words.len(), 10, "{text}");
+        assert_eq!(words[place], want, "{text}");
+    }
+}
+
+/// Not more data than there is room for.
+#[test]
+fn lengths() {
+    for (size, blocks, room, want) in [
+        (4096, 8, 32_768, Some(64)),
+        (4096, 8, 40_000, Some(64)),
+        (4096, 8, 32_767, None),
+        (512, 8, 4096, Some(8)),
+        (4096, 1 << 52, 1 << 40, None),
+        (65536, u64::MAX, u64::MAX, None),
+        (0, 8, 32_768, None),
+    ] {
+        let mut target = target(superblock(1, "sha256", (size, 4096), blocks, b""));
+        let found = target.measure(room).then(|| target.sectors());
+        assert_eq!(found, want, "{blocks} blocks of {size} in {room}");
+    }
 }
 
 #[test]
@@ -139,40 +164,25 @@ fn check(image: &std::path::Path, case: &Case) {
 
     let file = fs::read(image).unwrap();
     let bytes = file[case.hash_offset as usize..].first_chunk().unwrap();
-    assert!(is_good(*bytes));
-    let superblock = Superblock(*bytes);
-    let names = [
-        "Hash type:",
-        "Data block size:",
-        "Hash block size:",
-        "Data blocks:",
-        "Hash algorithm:",
-        "Salt:",
-        "UUID:",
-    ];
-    assert_eq!(texts(&superblock), names.map(|name| field(&dumped, name)));
-    assert_eq!(field(&dumped, "Salt:"), case.salt);
-    assert_eq!(superblock.data_blocks(), case.data_blocks);
-
     // The table's own words lead to the root of the tree: where it begins, it hashes to the root hash.
     let root_hash = field(&formatted, "Root hash:");
-    let target = Target {
-        superblock,
+    let mut target = Target {
+        superblock: *bytes,
         root_hash: Some(root_hash.as_bytes()),
         hash_offset: case.hash_offset,
         ..Target::NONE
     };
-    let mut text = Line::new();
-    target.push_table(&mut text, false);
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    let words: Vec<&str> = text.trim_end().split(' ').collect();
+    assert!(target.is_superblock());
+    assert!(target.measure(case.hash_offset));
+    let text = table(&target, false);
+    let words: Vec<&str> = text.split(' ').collect();
     let [
         hash_type,
         _,
         _,
-        _,
-        block_size,
-        _,
+        data_size,
+        hash_size,
+        blocks,
         start,
         algorithm,
         digest,
@@ -181,16 +191,27 @@ fn check(image: &std::path::Path, case: &Case) {
     else {
         panic!("{text}");
     };
-    let block_size: usize = block_size.parse().unwrap();
-    let start = start.parse::<usize>().unwrap() * block_size;
-    let block = &file[start..start + block_size];
+    for (word, name) in [
+        (hash_type, "Hash type:"),
+        (data_size, "Data block size:"),
+        (hash_size, "Hash block size:"),
+        (blocks, "Data blocks:"),
+        (algorithm, "Hash algorithm:"),
+        (salt, "Salt:"),
+    ] {
+        assert_eq!(word, field(&dumped, name), "{name}");
+    }
+    assert_eq!((salt, algorithm), (case.salt, case.algorithm));
+    let hash_size: usize = hash_size.parse().unwrap();
+    let start = start.parse::<usize>().unwrap() * hash_size;
+    let block = &file[start..start + hash_size];
     let salt = match salt {
-        "-" => Vec::new(),
-        digits => bytes[88..88 + digits.len() / 2].to_vec(),
+        "-" => &[],
+        digits => &bytes[88..88 + digits.len() / 2],
     };
     let message = match hash_type {
-        "1" => [&salt, block].concat(),
-        _ => [block, &salt].concat(),
+        "1" => [salt, block].concat(),
+        _ => [block, salt].concat(),
     };
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
     let root = match algorithm {
