@@ -1,5 +1,6 @@
 //! Naming a block device, compared exactly.
 
+use crate::format::glob::matches;
 use crate::format::uevent::{Key, is, value};
 use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 
@@ -74,8 +75,12 @@ impl Spec {
             rest = after;
         }
         let good = match self.key {
-            Key::MAJOR => is_number(text),
-            Key::PARTUUID => is_partuuid(&self.value),
+            Key::MAJOR => matches(b"[0-9]*:[0-9]*", text),
+            // A GPT's, or an MBR's.
+            Key::PARTUUID => {
+                matches(b"????????-????-????-????-????????????", &self.value)
+                    || matches(b"????????-??", &self.value)
+            }
             // Other links that udev would make.
             Key::DEVNAME if self.value.starts_with(b"disk/") => false,
             _ => !self.value.is_empty(),
@@ -111,22 +116,6 @@ impl Spec {
             _ => found == self.value,
         }
     }
-}
-
-/// Whether this is `MAJOR:MINOR`.
-fn is_number(text: &[u8]) -> bool {
-    let mut parts = text.split(|byte| *byte == b':');
-    let mut number = || parts.next().and_then(decimal);
-    number().is_some() && number().is_some() && parts.next().is_none()
-}
-
-/// Whether this can be a GPT's (`8-4-4-4-12` digits) or an MBR's (`8-2`).
-fn is_partuuid(text: &[u8]) -> bool {
-    matches!(text.len(), 11 | 36)
-        && text.iter().enumerate().all(|(place, byte)| match place {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 #[cfg(test)]

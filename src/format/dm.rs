@@ -2,7 +2,6 @@
 //!
 //! Source: the kernel's include/uapi/linux/dm-ioctl.h, interface version 4.
 
-use super::{u32_at, u64_at};
 use crate::text::{Line, push};
 use static_assertions::const_assert;
 
@@ -79,22 +78,13 @@ fn pad(request: &mut Line, len: usize) {
 
 /// The device's number in the kernel's answer (a dev_t).
 pub fn device_number(answer: &[u8]) -> u64 {
-    answer
-        .first_chunk::<HEADER>()
-        .map_or(0, |header| u64_at(header, 40))
+    let field = answer.get(40..).and_then(<[u8]>::first_chunk);
+    field.map_or(0, |number| u64::from_le_bytes(*number))
 }
 
-/// How many targets the live table has.
-pub fn target_count(answer: &[u8]) -> u32 {
-    answer
-        .first_chunk::<HEADER>()
-        .map_or(0, |header| u32_at(header, 20))
-}
-
-/// The first character of the first target's status: behind the target's head, where the kernel says that it wrote.
-pub fn status(answer: &[u8]) -> Option<u8> {
-    let start = u32_at(answer.first_chunk::<HEADER>()?, 16) as usize;
-    answer.get(start..)?.get(TARGET).copied()
+/// Whether the status of the first target begins with `V`: nothing has failed verification so far.
+pub fn is_valid(answer: &[u8]) -> bool {
+    answer.get(HEADER + TARGET) == Some(&b'V')
 }
 
 /// The version of the verity target among those that the kernel listed: the major in the upper half, the minor in the lower one;

@@ -4,7 +4,7 @@
 //! fs/xfs/libxfs/xfs_format.h, include/uapi/linux/msdos_fs.h; cryptsetup's verity on-disk format. What is called how is as
 //! blkid(8) has it.
 
-use super::{IN_ORDER, ReadAt, push_uuid, u16_at, u32_at, u64_at};
+use super::{IN_ORDER, ReadAt, push_uuid, u32_at, u64_at};
 use crate::text::{Line, push, push_line, word};
 
 /// What can lie on a device, for mount(2).
@@ -28,7 +28,8 @@ const SECOND_OFFSET: u64 = 65536;
 
 /// Offsets in [`Blocks`]; zero where there is no such field.
 struct Format {
-    magic: &'static [u8],
+    /// Its first four bytes.
+    magic: u32,
     magic_at: u16,
     uuid_at: u16,
     label_at: u16,
@@ -39,17 +40,18 @@ struct Format {
 const FORMATS: [Format; 8] = [
     format(b"hsqs", 0, 0, (0, 0)),
     format(b"\xE2\xE1\xF5\xE0", 1024, 1024 + 48, (1024 + 64, 16)),
-    format(b"\x53\xEF", 1024 + 56, 1024 + 104, (1024 + 120, 16)),
+    // Of two bytes.
+    format(b"\x53\xEF\0\0", 1024 + 56, 1024 + 104, (1024 + 120, 16)),
     format(b"XFSB", 0, 32, (108, 12)),
-    format(b"_BHRfS_M", 2048 + 64, 2048 + 32, (2048 + 299, 256)),
-    format(b"verity\0\0", 0, 16, (0, 0)),
-    format(b"FAT32   ", 82, 67, (71, 11)),
-    format(b"FAT", 54, 39, (43, 11)),
+    format(b"_BHR", 2048 + 64, 2048 + 32, (2048 + 299, 256)),
+    format(b"veri", 0, 16, (0, 0)),
+    format(b"FAT3", 82, 67, (71, 11)),
+    format(b"FAT1", 54, 39, (43, 11)),
 ];
 
-const fn format(magic: &'static [u8], magic_at: u16, uuid_at: u16, label: (u16, u16)) -> Format {
+const fn format(magic: &[u8; 4], magic_at: u16, uuid_at: u16, label: (u16, u16)) -> Format {
     Format {
-        magic,
+        magic: u32::from_le_bytes(*magic),
         magic_at,
         uuid_at,
         label_at: label.0,
@@ -67,11 +69,12 @@ fn read<R: ReadAt + ?Sized>(device: &R, blocks: &mut Blocks) -> Option<usize> {
     if device.read_at(SECOND_OFFSET, second).is_none() {
         second.fill(0);
     }
-    let is_bootable = u16_at(blocks, 510) == 0xAA55;
     FORMATS.iter().enumerate().find_map(|(kind, format)| {
-        let there = blocks.get(format.magic_at.into()..)?;
-        let good = kind < VFAT32 || is_bootable;
-        (good && there.starts_with(format.magic)).then_some(kind)
+        let mut magic = u32_at(blocks, format.magic_at.into());
+        if kind == EXT4 {
+            magic &= 0xFFFF;
+        }
+        (magic == format.magic).then_some(kind)
     })
 }
 
@@ -100,9 +103,8 @@ pub fn size<R: ReadAt + ?Sized>(device: &R) -> Option<u64> {
         }
         _ => return None,
     };
-    units
-        .checked_mul(1u64.checked_shl(shift as u32)?)?
-        .checked_next_multiple_of(4096)
+    let bytes = units.checked_mul(1u64.checked_shl(shift as u32)?)?;
+    Some(bytes.checked_add(4095)? & !4095)
 }
 
 /// Appends what blkid(8) says of a device: `UUID=…`, `LABEL=…` and `TYPE=…`, each with a newline before it, where there is such a

@@ -6,7 +6,7 @@
 use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
 use crate::text::{
-    Line, decimal, fill, hex_digit, is_same, position, push, push_hex, push_number, word,
+    Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, word,
 };
 
 /// Bytes of a superblock.
@@ -94,15 +94,16 @@ impl<'a> Parameters<'a> {
     }
 
     fn read_one(&mut self, option: &'a [u8]) -> Option<()> {
-        let mut parts = option.splitn(2, |byte| *byte == b'=');
-        let place = position(OPTIONS, parts.next()?);
-        let parameter = usize::from(*SETS.get(place)?);
-        let value = parts.next();
-        if value.is_some() != (parameter < OnCorruption as usize) {
-            return None;
+        for (place, parameter) in SETS.iter().enumerate() {
+            let value = match after(option, word(OPTIONS, place)) {
+                Some([]) if *parameter >= OnCorruption as u8 => option,
+                Some([b'=', value @ ..]) if *parameter < OnCorruption as u8 => value,
+                _ => continue,
+            };
+            *self.0.get_mut(usize::from(*parameter))? = Some(value);
+            return Some(());
         }
-        *self.0.get_mut(parameter)? = value.or(Some(option));
-        Some(())
+        None
     }
 
     /// What is said of a parameter, as text.
@@ -265,10 +266,11 @@ impl Target<'_> {
 
     /// Whether the kernel is to do something about corruption or errors.
     pub fn has_policy(&self) -> bool {
-        let policies = [OnCorruption, OnError];
-        policies
-            .iter()
-            .any(|policy| self.parameters.get(*policy).is_some())
+        let policies = self
+            .parameters
+            .0
+            .get(OnCorruption as usize..ZeroBlocks as usize);
+        policies != Some(&[None, None])
     }
 
     /// The block of its device that the tree begins with: the first whole one behind the superblock.
@@ -290,8 +292,8 @@ impl Target<'_> {
         push_device(text, tree);
         self.push_word(DataBlockSize, text);
         self.push_word(HashBlockSize, text);
-        push_count(text, self.data_blocks);
-        push_count(text, self.hash_start());
+        push_count(text, b"", self.data_blocks);
+        push_count(text, b"", self.hash_start());
         self.push_word(Hash, text);
         push(text, self.root_hash.unwrap_or_default());
         push(text, b" ");
@@ -312,12 +314,11 @@ impl Target<'_> {
             }
             push(&mut options, b"use_fec_from_device ");
             push_device(&mut options, correction);
-            push(&mut options, b"fec_start ");
-            push_count(&mut options, offset / size);
-            push(&mut options, b"fec_blocks ");
-            push_count(&mut options, blocks.wrapping_add(self.data_blocks));
-            push(&mut options, b"fec_roots ");
-            push_count(&mut options, self.parameters.number(FecRoots).unwrap_or(2));
+            push_count(&mut options, b"fec_start ", offset / size);
+            let covered = blocks.wrapping_add(self.data_blocks);
+            push_count(&mut options, b"fec_blocks ", covered);
+            let roots = self.parameters.number(FecRoots).unwrap_or(2);
+            push_count(&mut options, b"fec_roots ", roots);
             count = 8;
         }
         if let Some(key) = self.key {
@@ -336,7 +337,7 @@ impl Target<'_> {
             count += 1;
         }
         if count != 0 {
-            push_count(text, count);
+            push_count(text, b"", count);
             push(text, &options);
         }
         // The last blank.
@@ -355,8 +356,9 @@ fn push_device(text: &mut Line, event: &Line) {
     fill(text, b"%:% ", &numbers);
 }
 
-/// Appends a number and a blank.
-fn push_count(text: &mut Line, number: u64) {
+/// Appends what a number is called, the number, and a blank.
+fn push_count(text: &mut Line, name: &[u8], number: u64) {
+    push(text, name);
     push_number(text, number);
     push(text, b" ");
 }

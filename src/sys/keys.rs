@@ -10,8 +10,8 @@ const THREAD_KEYRING: usize = usize::MAX;
 /// Puts a key of type `user` into this thread's keyring.
 pub fn add(description: &CStr, content: &[u8]) -> Result {
     // SAFETY: type and description are NUL-terminated, the content is as long as it says.
-    check(unsafe {
-        value5(
+    unsafe {
+        done5(
             __NR_add_key,
             c"user".as_ptr() as usize,
             description.as_ptr() as usize,
@@ -19,6 +19,5 @@ pub fn add(description: &CStr, content: &[u8]) -> Result {
             content.len(),
             THREAD_KEYRING,
         )
-    })
-    .map(drop)
+    }
 }
