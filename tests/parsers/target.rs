@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use toehold::format::verity::{Parameters, Target};
-use toehold::text::Line;
+use toehold::text::{Line, push};
 
 use crate::samples::superblock;
 use crate::tools::run;
@@ -20,9 +20,18 @@ const DEVICES: [&[u8]; 3] = [
 ];
 const NUMBERS: [&str; 3] = ["254:2", "8:17", "259:1048575"];
 
+/// Text in the library's buffer.
+pub fn line(text: &[u8]) -> Line {
+    let mut line = Line::new();
+    push(&mut line, text);
+    line
+}
+
 /// Has the target use these devices.
-fn set<'a>(target: &mut Target<'a>, devices: [Option<&'a [u8]>; 3]) {
-    target.devices = devices;
+fn set(target: &mut Target, devices: [Option<&[u8]>; 3]) {
+    for (place, device) in devices.into_iter().enumerate() {
+        target.set_device(place, &line(device.unwrap_or_default()));
+    }
 }
 
 /// The table of a target.

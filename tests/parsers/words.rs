@@ -10,6 +10,7 @@ use toehold::spec::Spec;
 use toehold::text::Line;
 
 use crate::samples::plan;
+use crate::target::line;
 
 fn spec(text: &[u8]) -> Option<Spec> {
     let mut spec = Spec::NONE;
@@ -17,7 +18,9 @@ fn spec(text: &[u8]) -> Option<Spec> {
 }
 
 fn is(text: &str, fields: &str) -> bool {
-    spec(text.as_bytes()).expect(text).is(fields.as_bytes())
+    spec(text.as_bytes())
+        .expect(text)
+        .is(&line(fields.as_bytes()))
 }
 
 proptest! {
@@ -110,10 +113,10 @@ fn partnroff() {
 fn nodes_match_whole() {
     let spec = spec(b"/dev/block/by-x/y").unwrap();
     assert_eq!(spec.text, b"/dev/block/by-x/y");
-    assert!(spec.is(b"DEVNAME=block/by-x/y\0"));
-    assert!(!spec.is(b"DEVNAME=block/by-x\0"));
-    assert!(!spec.is(b"XDEVNAME=block/by-x/y\0"));
-    assert!(!spec.is(b""));
+    assert!(spec.is(&line(b"DEVNAME=block/by-x/y\0")));
+    assert!(!spec.is(&line(b"DEVNAME=block/by-x\0")));
+    assert!(!spec.is(&line(b"XDEVNAME=block/by-x/y\0")));
+    assert!(!spec.is(&line(b"")));
     // Links of udev's that say where a disk hangs: refused at once instead of awaited in vain.
     assert!(self::spec(b"/dev/disk/by-path/pci-0000:00:03.0").is_none());
 }
@@ -253,12 +256,14 @@ fn every_mount_flag() {
 
 #[test]
 fn uevent_fields_are_exact() {
-    let event =
-        b"add@/devices/x\0ACTION=add\0DEVNAME=vda\0DEVNAME=vdb\0MAJOR=\0MINOR=07\0PARTN=-1\0";
-    assert_eq!(uevent::value(event, b"DEVNAME"), b"vda");
-    assert_eq!(uevent::value(event, b"NAME"), b"");
-    assert_eq!(uevent::value(event, b""), b"");
-    assert_eq!(uevent::number(event, b"MINOR"), 7);
-    assert_eq!(uevent::number(event, b"MAJOR"), uevent::NONE);
-    assert_eq!(uevent::number(event, b"PARTN"), uevent::NONE);
+    use uevent::Key;
+    let event = line(
+        b"add@/devices/x\0ACTION=add\0DEVNAME=vda\0DEVNAME=vdb\0MAJOR=\0MINOR=07\0PARTN=-1\0PARTUUIDX=1\0XLABEL=2\0",
+    );
+    assert_eq!(uevent::value(&event, Key::Devname), b"vda");
+    assert_eq!(uevent::value(&event, Key::Partuuid), b"");
+    assert_eq!(uevent::value(&event, Key::Label), b"");
+    assert_eq!(uevent::number(&event, Key::Minor), 7);
+    assert_eq!(uevent::number(&event, Key::Major), uevent::NONE);
+    assert_eq!(uevent::number(&event, Key::Partn), uevent::NONE);
 }
