@@ -144,6 +144,8 @@ impl Filesystem {
                 let mut make = tools::MKFS_XFS.command()?;
                 make.args(["-q", "-f", "-L", label]);
                 make.args(["-m", &format!("uuid={uuid}")]);
+                // A verity device's sectors are as large as its blocks, and the filesystem's must not be smaller.
+                make.args(["-s", &format!("size={BLOCK}")]);
                 if let Some(folder) = folder {
                     let description = image.with_extension("proto");
                     fs::write(
