@@ -10,6 +10,8 @@ mod dm;
 mod filesystem;
 #[path = "parsers/gpt.rs"]
 mod gpt;
+#[path = "parsers/matrix.rs"]
+mod matrix;
 #[path = "parsers/samples.rs"]
 mod samples;
 #[path = "parsers/tables.rs"]
