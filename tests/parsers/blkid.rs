@@ -197,6 +197,27 @@ fn verity() {
     }
 }
 
+/// A label that would be another field if its newline stayed one.
+#[test]
+fn labels_are_one_line() {
+    let (_room, _, image) = room();
+    for (magic_at, magic, label_at) in [
+        (1024 + 56, &b"\x53\xEF"[..], 1024 + 120),
+        (1024, b"\xE2\xE1\xF5\xE0", 1024 + 64),
+        (0, b"XFSB", 108),
+        (65536 + 64, b"_BHRfS_M", 65536 + 299),
+    ] {
+        blank(&image, 1);
+        let file = File::options().write(true).open(&image).unwrap();
+        file.write_all_at(magic, magic_at).unwrap();
+        file.write_all_at(b"\nUUID=1\t\x1b", label_at).unwrap();
+        let text = told(&image);
+        let label = text.lines().nth(1);
+        assert_eq!(label, Some("LABEL=?UUID=1??"), "{text:?}");
+        assert_eq!(text.lines().count(), 3, "{text:?}");
+    }
+}
+
 /// An image that has nothing, or nothing known.
 #[test]
 fn nothing() {

@@ -260,10 +260,10 @@ fn uevent_fields_are_exact() {
     let event = line(
         b"add@/devices/x\0ACTION=add\0DEVNAME=vda\0DEVNAME=vdb\0MAJOR=\0MINOR=07\0PARTN=-1\0PARTUUIDX=1\0XLABEL=2\0",
     );
-    assert_eq!(uevent::value(&event, Key::Devname), b"vda");
-    assert_eq!(uevent::value(&event, Key::Partuuid), b"");
-    assert_eq!(uevent::value(&event, Key::Label), b"");
-    assert_eq!(uevent::number(&event, Key::Minor), 7);
-    assert_eq!(uevent::number(&event, Key::Major), uevent::NONE);
-    assert_eq!(uevent::number(&event, Key::Partn), uevent::NONE);
+    assert_eq!(uevent::value(&event, Key::DEVNAME), b"vda");
+    assert_eq!(uevent::value(&event, Key::PARTUUID), b"");
+    assert_eq!(uevent::value(&event, Key::LABEL), b"");
+    assert_eq!(uevent::number(&event, Key::MINOR), 7);
+    assert_eq!(uevent::number(&event, Key::MAJOR), uevent::NONE);
+    assert_eq!(uevent::number(&event, Key::PARTN), uevent::NONE);
 }
