@@ -209,6 +209,11 @@ fn refused_parameters_of_verity() {
             "verity.fec_device = \"PARTLABEL=a,b\"",
         ),
         (
+            "fec_device = \"PARTUUID=1\"",
+            "verity.fec_device = \"PARTUUID=1\" names no device",
+        ),
+        ("fec_device = \"sda1\"", "verity.fec_device = \"sda1\""),
+        (
             "fec_roots = 2",
             "verity.fec_roots has no meaning without verity.fec_device",
         ),
