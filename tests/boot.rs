@@ -36,10 +36,18 @@ mod drivers;
 mod expect;
 #[path = "boot/failures.rs"]
 mod failures;
+#[path = "boot/faults.rs"]
+mod faults;
+#[path = "boot/firmware.rs"]
+mod firmware;
 #[path = "boot/harness.rs"]
 mod harness;
+#[path = "boot/identity.rs"]
+mod identity;
 #[path = "boot/initrds.rs"]
 mod initrds;
+#[path = "boot/locked.rs"]
+mod locked;
 #[path = "boot/memory.rs"]
 mod memory;
 #[path = "boot/misbehaving.rs"]
@@ -50,6 +58,10 @@ mod modprobe;
 mod modules;
 #[path = "boot/oracle.rs"]
 mod oracle;
+#[path = "boot/others.rs"]
+mod others;
+#[path = "boot/specs.rs"]
+mod specs;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";

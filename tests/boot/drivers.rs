@@ -8,8 +8,9 @@ use xtask::initrd::catalogue::{Catalogue, Found};
 use xtask::kernels::{self, Series};
 use xtask::qemu::Interface;
 
-use crate::harness::{Boot, Booted, Other};
+use crate::harness::{Boot, Booted};
 use crate::initrds::Wanted;
+use crate::others::{Content, Other};
 use crate::{IMAGE, expect};
 
 /// Interfaces that a kernel has no drivers for: Debian's cloud kernels are for virtual machines.
@@ -123,7 +124,10 @@ fn wanted_disk_on_the_slower_controller(kernel: Series) {
         kernel,
         initrd: all_drivers(kernel),
         interface: slow,
-        others: Some((1, fast, Other::Partitions(3))),
+        before: vec![Other {
+            interface: fast,
+            ..Other::new(Content::Partitions(3))
+        }],
         ..Boot::default()
     }
     .stage2();
@@ -145,7 +149,7 @@ pub fn late(boot: Boot, seconds: u64) -> Booted {
         "the modules stage was not reached"
     );
     std::thread::sleep(Duration::from_secs(seconds));
-    running.plug().expect("a disk plugged in");
+    running.plug(ready.number).expect("a disk plugged in");
     let booted = ready.stage2(running);
     let waited = booted.stage("device") - booted.stage("modules");
     assert!(
@@ -168,7 +172,13 @@ fn many_disks_of_many_partitions(kernel: Series) {
     let booted = Boot {
         kernel,
         interface: Interface::VirtioScsi,
-        others: Some((64, Interface::VirtioScsi, Other::Partitions(8))),
+        before: vec![
+            Other {
+                interface: Interface::VirtioScsi,
+                ..Other::new(Content::Partitions(8))
+            };
+            64
+        ],
         ..Boot::default()
     }
     .stage2();
@@ -183,10 +193,7 @@ fn many_disks_at_once(kernel: Series) {
         initrd: Wanted {
             names: &["scsi_debug"],
             always: &["scsi_debug"],
-            options: Some((
-                "scsi_debug",
-                "num_tgts=16 max_luns=8 num_parts=4 dev_size_mb=8",
-            )),
+            settings: r#"modules.options.scsi_debug = "num_tgts=16 max_luns=8 num_parts=4 dev_size_mb=8""#,
             ..Wanted::DEMO
         },
         interface: Interface::VirtioScsi,

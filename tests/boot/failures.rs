@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use xtask::disk::{Disk, Recipe};
-use xtask::qemu::Interface;
 
-use crate::harness::{Boot, Other};
+use crate::harness::Boot;
 use crate::initrds::Wanted;
+use crate::others::{Content, Other};
 
 /// Block 0 of /usr cannot be read through verity.
 const PROBE: &str = "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2";
@@ -113,7 +113,7 @@ fn no_such_partition() {
 #[test]
 fn two_disks_with_the_same_identifiers() {
     let outcome = Boot {
-        others: Some((1, Interface::VirtioBlk, Other::Twin)),
+        before: vec![Other::new(Content::Twin)],
         ..Boot::default()
     }
     .fails("FAILED stage=device step=ambiguous errno=- subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");

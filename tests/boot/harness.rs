@@ -1,7 +1,7 @@
 //! One boot of a real kernel: what goes in, and what must have come out.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use xtask::kernels::{self, Series};
 use xtask::qemu::{Drive, Interface, Machine, Outcome, Running};
 use xtask::{paths, tools};
 
-use crate::initrds::{Initrd, Wanted};
+use crate::firmware;
+use crate::initrds::{Files, Initrd, Wanted};
+use crate::others::Other;
 
 /// A boot to try. The default is the demo, but for a shorter time between a failure and the reboot.
 #[derive(Clone)]
@@ -22,25 +24,23 @@ pub struct Boot {
     pub recipe: Recipe,
     /// Done to a copy of the disk.
     pub damage: Option<fn(&Disk)>,
+    /// Files that the initrd gets in addition, by path.
+    pub files: fn(&Disk) -> Files,
     pub interface: Interface,
     /// The disk comes only when it is plugged in.
     pub unplugged: bool,
-    /// More disks: how many, on which interface, and what they show.
-    pub others: Option<(usize, Interface, Other)>,
+    /// What of the disk cannot be read.
+    pub unreadable: fn(&Disk) -> Option<Range<u64>>,
+    /// More disks, which the kernel meets before this one and after it.
+    pub before: Vec<Other>,
+    pub after: Vec<Other>,
+    /// The machine has UEFI, whose boot loader left that it was started from the partition with this PARTUUID.
+    pub loader: Option<&'static str>,
     /// Everything on the command line that is about the disk.
     pub words: fn(&Disk) -> String,
     pub append: &'static str,
     pub cpus: u32,
     pub memory: u32,
-}
-
-/// What is on a disk that the boot is not about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Other {
-    /// The same, identifiers included.
-    Twin,
-    /// So many empty partitions with identifiers of their own.
-    Partitions(u32),
 }
 
 impl Default for Boot {
@@ -50,9 +50,13 @@ impl Default for Boot {
             initrd: Wanted::DEMO,
             recipe: Recipe::default(),
             damage: None,
+            files: |_| Vec::new(),
             interface: Interface::VirtioBlk,
             unplugged: false,
-            others: None,
+            unreadable: |_| None,
+            before: Vec::new(),
+            after: Vec::new(),
+            loader: None,
             words: Disk::words,
             append: "",
             cpus: 2,
@@ -65,8 +69,10 @@ impl Default for Boot {
 pub struct Ready {
     pub machine: Machine,
     pub disk: Disk,
+    /// Its number among the machine's drives.
+    pub number: usize,
     pub initrd: Initrd,
-    // Holds the damaged disk.
+    // Holds what is made for this boot only.
     _room: tempfile::TempDir,
 }
 
@@ -84,29 +90,36 @@ impl Boot {
         static TOOLS: OnceLock<()> = OnceLock::new();
         TOOLS.get_or_init(|| tools::require(&tools::all()).expect("the tools"));
         let kernel = kernels::fetch(self.kernel).expect("a kernel");
-        let initrd = self.initrd.build(self.kernel);
-        let mut disk = disk::make(&self.recipe).expect("a disk");
+        let made = disk::make(&self.recipe).expect("a disk");
         let room = tempfile::tempdir_in(paths::output()).expect("a folder");
-        if let Some(damage) = self.damage {
-            disk = disk.copy(&room.path().join("disk.img")).expect("a copy");
-            damage(&disk);
-        }
-        let mut drives = Vec::new();
-        if let Some((count, interface, other)) = self.others {
-            let file = match other {
-                Other::Twin => disk.path.clone(),
-                Other::Partitions(count) => partitions(count, room.path()),
-            };
-            drives.resize(count, Drive::new(file, interface));
-        }
+        let disk = match self.damage {
+            Some(damage) => damaged(&made, damage, &room.path().join("disk.img")),
+            None => made.clone(),
+        };
+        let initrd = self.initrd.build(self.kernel, &(self.files)(&disk));
+        let more = |others: &[Other], first: usize| -> Vec<Drive> {
+            let numbered = others.iter().zip(first..);
+            numbered
+                .map(|(other, number)| other.drive(&made, room.path(), number))
+                .collect()
+        };
+        let number = self.before.len();
+        let mut drives = more(&self.before, 0);
         drives.push(Drive {
             unplugged: self.unplugged,
+            sector: disk.sector,
+            unreadable: (self.unreadable)(&disk),
             ..Drive::new(disk.path.clone(), self.interface)
         });
+        drives.extend(more(&self.after, number + 1));
+        let firmware = self
+            .loader
+            .map(|partuuid| firmware::started_from(partuuid, &room.path().join("variables")));
         let words = (self.words)(&disk);
         let append = format!("{words} rd.earlytimeout=30 {}", self.append);
         let machine = Machine {
             drives,
+            firmware,
             cpus: self.cpus,
             memory: self.memory,
             ..Machine::new(
@@ -119,6 +132,7 @@ impl Boot {
         Ready {
             machine,
             disk,
+            number,
             initrd,
             _room: room,
         }
@@ -133,7 +147,16 @@ impl Boot {
 
     /// Boots, and expects this failure line (from `FAILED` on) and then a reboot.
     pub fn fails(&self, line: &str) -> Outcome {
-        let outcome = self.ready().start().finish().expect("QEMU");
+        let ready = self.ready();
+        let running = ready.start();
+        ready.fails(running, line)
+    }
+}
+
+impl Ready {
+    /// Waits for the end of a machine that was started, and expects this failure line (from `FAILED` on) and a reboot.
+    pub fn fails(self, running: Running, line: &str) -> Outcome {
+        let outcome = running.finish().expect("QEMU");
         assert_eq!(
             outcome.log.failed(),
             Some(line),
@@ -153,9 +176,7 @@ impl Boot {
         );
         outcome
     }
-}
 
-impl Ready {
     /// Starts the machine, and waits until the kernel starts the init. Up to there nothing is tested: the emulator, which does
     /// not always see in time that a kernel has rewritten its own code, gets another try.
     pub fn start(&self) -> Running {
@@ -200,16 +221,9 @@ impl Booted {
     }
 }
 
-/// A disk that the boot is not about, in `folder`.
-fn partitions(count: u32, folder: &Path) -> PathBuf {
-    let path = folder.join("other.img");
-    let file = File::create(&path).expect("a disk");
-    file.set_len(64 << 20).expect("a disk");
-    let mut sgdisk = tools::SGDISK.command().expect("sgdisk");
-    for number in 1..=count {
-        sgdisk.arg(format!("--new={number}:0:+4M"));
-        sgdisk.arg(format!("--change-name={number}:OTHER-{number}"));
-    }
-    tools::run(sgdisk.arg(&path)).expect("a table");
-    path
+/// A copy of a disk at `path`, with something done to it.
+pub fn damaged(disk: &Disk, damage: fn(&Disk), path: &Path) -> Disk {
+    let copy = disk.copy(path).expect("a copy");
+    damage(&copy);
+    copy
 }

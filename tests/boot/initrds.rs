@@ -1,7 +1,8 @@
 //! The initrds of the tests: made from a ready profile with what a test changes in it, each once.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -22,18 +23,21 @@ pub struct Wanted {
     pub names: &'static [&'static str],
     /// Modules that are loaded in addition, whatever the hardware.
     pub always: &'static [&'static str],
-    /// A module's options.
-    pub options: Option<(&'static str, &'static str)>,
+    /// Settings in TOML, each put in the place of the profile's own.
+    pub settings: &'static str,
     pub prompt_seconds: u32,
     /// The kernel whose modules it gets; absent for the one that is booted.
     pub built_for: Option<Series>,
-    /// The kernel has the modules of [`misbehaving`], too.
-    pub misbehaving: bool,
+    /// Those of [`misbehaving`] that the kernel has, too.
+    pub misbehaving: &'static [&'static str],
     /// The module whose file is left out of the archive although the plan has it.
     pub without: &'static str,
     /// Length of an incompressible file that the initrd gets in addition.
     pub ballast: usize,
 }
+
+/// Files by their paths in the initrd; all of them may be executed.
+pub type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// An initrd of the tests.
 #[derive(Clone)]
@@ -49,54 +53,66 @@ impl Wanted {
         profile: "qemu.toml",
         names: &[],
         always: &[],
-        options: None,
+        settings: "",
         prompt_seconds: 1,
         built_for: None,
-        misbehaving: false,
+        misbehaving: &[],
         without: "",
         ballast: 0,
     };
 
-    /// Makes the initrd for a kernel, or finds the one that an earlier test of this run has made.
-    pub fn build(&self, kernel: Series) -> Initrd {
+    /// Makes the initrd for a kernel, with `files` in it, or finds the one that an earlier test of this run has made.
+    pub fn build(&self, kernel: Series, files: &Files) -> Initrd {
         static BUILT: Mutex<Option<HashMap<String, Initrd>>> = Mutex::new(None);
         let series = self.built_for.unwrap_or(kernel);
         let profile = self.profile();
-        let key = cache::key(&[
+        let (ballast, misbehaving) = (self.ballast.to_le_bytes(), self.misbehaving.join(" "));
+        let mut parts = vec![
             series.name().as_bytes(),
             profile.as_bytes(),
+            misbehaving.as_bytes(),
             self.without.as_bytes(),
-            &self.ballast.to_le_bytes(),
-        ]);
+            &ballast,
+        ];
+        for (path, bytes) in files {
+            parts.extend([path.as_bytes(), bytes]);
+        }
+        let key = cache::key(&parts);
         let mut built = BUILT
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let built = built.get_or_insert_default();
         let found = built.entry(key.clone());
         found
-            .or_insert_with(|| self.make(series, &profile, &key))
+            .or_insert_with(|| self.make(series, &profile, files, &key))
             .clone()
     }
 
-    fn make(&self, series: Series, profile: &str, key: &str) -> Initrd {
+    fn make(&self, series: Series, profile: &str, files: &Files, key: &str) -> Initrd {
         let folder = paths::output().join("tests");
         fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(format!("{key}.img"));
         let profile_path = path.with_extension("toml");
         fs::write(&profile_path, profile).expect("a profile");
         let modules_dir = match self.misbehaving {
-            true => misbehaving::modules_dir(series).expect("modules"),
-            false => kernels::fetch(series).expect("a kernel").modules_dir,
+            [] => kernels::fetch(series).expect("a kernel").modules_dir,
+            names => misbehaving::modules_dir(series, names).expect("modules"),
         };
         let init = build::init("x86_64", &[]).expect("the init");
         let mut request = Request::new(&modules_dir, profile_path, init);
         // Since Linux 6.5 a module that crashes leaves a trap for later ones in a table of finit_module's: the init can go round
         // it with plain modules only.
-        request.module_compress = self.misbehaving.then_some(Compression::None);
+        request.module_compress = (!self.misbehaving.is_empty()).then_some(Compression::None);
         if self.ballast > 0 {
             let ballast = path.with_extension("ballast");
             fs::write(&ballast, noise(self.ballast)).expect("ballast");
             request.extra.push(("/ballast".to_owned(), ballast));
+        }
+        for (number, (inside, bytes)) in files.iter().enumerate() {
+            let file = path.with_extension(number.to_string());
+            fs::write(&file, bytes).expect("a file");
+            fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a program");
+            request.extra.push(((*inside).to_owned(), file));
         }
         let mut contents = Contents::gather(&request).expect("an initrd");
         if !self.without.is_empty() {
@@ -125,16 +141,23 @@ impl Wanted {
             let list = modules[key].as_array_mut().expect("a list");
             list.extend(more.iter().map(|name| toml::Value::from(*name)));
         }
-        if let Some((name, options)) = self.options {
-            let options = toml::Table::from_iter([(name.to_owned(), options.into())]);
-            modules.insert("options".to_owned(), options.into());
-        }
         let emergency = profile["emergency"].as_table_mut().expect("emergency");
         emergency.insert(
             "prompt_seconds".to_owned(),
             i64::from(self.prompt_seconds).into(),
         );
+        merge(&mut profile, self.settings.parse().expect("settings"));
         profile.to_string()
+    }
+}
+
+/// Puts settings in the place of those of the same name, and beside the others.
+fn merge(into: &mut toml::Table, settings: toml::Table) {
+    for (key, value) in settings {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(into)), toml::Value::Table(settings)) => merge(into, settings),
+            (_, value) => drop(into.insert(key, value)),
+        }
     }
 }
 

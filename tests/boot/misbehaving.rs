@@ -1,4 +1,4 @@
-//! Drivers that hang and crash, built against Debian's kernel headers and put beside a kernel's own modules.
+//! Modules that hang, crash and take their time, built against Debian's kernel headers and put beside a kernel's own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,34 +9,38 @@ use xtask::initrd::config::Config;
 use xtask::kernels::{self, Series, headers};
 use xtask::{cache, paths};
 
-/// Name and text of each source file.
-const SOURCES: [(&str, &str); 3] = [
-    ("Kbuild", include_str!("kbuild/Kbuild")),
-    (
-        "toehold_crashes.c",
-        include_str!("kbuild/toehold_crashes.c"),
-    ),
-    ("toehold_hangs.c", include_str!("kbuild/toehold_hangs.c")),
-];
-
-/// The modules, each of which serves a device that every machine of the tests has.
+/// Drivers of a device that every machine of the tests has.
 pub const HANGS: &str = "toehold_hangs";
 pub const CRASHES: &str = "toehold_crashes";
+/// One more module that answers to `crypto-sha256`, whose init function takes four seconds: as long as verity has to wait, and
+/// something can happen.
+pub const WAITS: &str = "toehold_waits";
 
-/// A folder like a kernel's own `lib/kbuild/<release>` with both modules in it.
-pub fn modules_dir(series: Series) -> Result<PathBuf> {
+/// Name and text of each.
+const SOURCES: [(&str, &str); 3] = [
+    (CRASHES, include_str!("kbuild/toehold_crashes.c")),
+    (HANGS, include_str!("kbuild/toehold_hangs.c")),
+    (WAITS, include_str!("kbuild/toehold_waits.c")),
+];
+
+/// A folder like a kernel's own `lib/modules/<release>` with these modules in it, too.
+pub fn modules_dir(series: Series, names: &[&str]) -> Result<PathBuf> {
     let kernel = kernels::fetch(series)?;
-    let texts = SOURCES.map(|(_, text)| text.as_bytes());
-    let key = cache::key(&[&texts.concat(), kernel.release.as_bytes()]);
+    let mut sources = SOURCES.to_vec();
+    sources.retain(|(name, _)| names.contains(name));
+    let texts: String = sources.iter().map(|(_, text)| *text).collect();
+    let key = cache::key(&[texts.as_bytes(), kernel.release.as_bytes()]);
     let folder = paths::output().join("tests/misbehaving").join(key);
     let inside = |root: PathBuf| root.join("lib/modules").join(&kernel.release);
     let folder = cache::folder(&folder, |folder| {
-        let sources = folder.join("sources");
-        fs::create_dir(&sources)?;
-        for (name, text) in SOURCES {
-            fs::write(sources.join(name), text)?;
+        let build = folder.join("sources");
+        fs::create_dir(&build)?;
+        let objects: String = names.iter().map(|name| format!(" {name}.o")).collect();
+        fs::write(build.join("Kbuild"), format!("obj-m :={objects}\n"))?;
+        for (name, text) in &sources {
+            fs::write(build.join(name).with_extension("c"), text)?;
         }
-        headers::fetch(series)?.build(&sources)?;
+        headers::fetch(series)?.build(&build)?;
 
         let modules_dir = inside(folder.to_owned());
         for entry in WalkDir::new(&kernel.modules_dir) {
@@ -55,9 +59,9 @@ pub fn modules_dir(series: Series) -> Result<PathBuf> {
         }
         let updates = modules_dir.join("updates");
         fs::create_dir_all(&updates)?;
-        for name in [HANGS, CRASHES] {
+        for name in names {
             let file = format!("{name}.ko");
-            fs::copy(sources.join(&file), updates.join(&file)).context(file)?;
+            fs::copy(build.join(&file), updates.join(&file)).context(file)?;
         }
         Ok(())
     })?;

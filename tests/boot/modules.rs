@@ -27,7 +27,7 @@ fn standing<'a>(booted: &'a Booted, module: &str) -> &'a str {
 
 const BOTH: Wanted = Wanted {
     names: &[HANGS, CRASHES],
-    misbehaving: true,
+    misbehaving: &[HANGS, CRASHES],
     ..Wanted::DEMO
 };
 

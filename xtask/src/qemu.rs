@@ -11,10 +11,12 @@ use crate::console::Log;
 use crate::tools;
 
 mod drives;
+pub mod firmware;
 mod qmp;
 mod running;
 
-pub use drives::{Drive, Interface};
+pub use drives::{ALL, Drive, Interface};
+use firmware::Variables;
 pub use running::{Outcome, Running};
 
 /// A machine to start. Disks are never written: what the guest writes is thrown away.
@@ -25,6 +27,8 @@ pub struct Machine {
     /// Kernel command line; the console's words are added before it.
     pub append: String,
     pub drives: Vec<Drive>,
+    /// Boots through UEFI, with these variables, which it may change; absent for QEMU's BIOS.
+    pub firmware: Option<Variables>,
     pub cpus: u32,
     /// In MiB.
     pub memory: u32,
@@ -43,6 +47,7 @@ impl Machine {
             initrd,
             append,
             drives: vec![Drive::new(disk, Interface::VirtioBlk)],
+            firmware: None,
             cpus: 2,
             memory: 1024,
             timeout: Duration::from_secs(180),
@@ -77,6 +82,9 @@ impl Machine {
             "console=ttyS0 printk.time=1 panic=-1 {}",
             self.append
         ));
+        if let Some(variables) = &self.firmware {
+            qemu.args(variables.arguments()?);
+        }
         qemu.args(drives::arguments(&self.drives)?);
         Ok(qemu)
     }
@@ -136,7 +144,7 @@ impl Machine {
             child,
             log: Log::default(),
             deadline: Instant::now() + self.timeout,
-            unplugged: drives::unplugged(&self.drives),
+            drives: self.drives.clone(),
             room,
         })
     }

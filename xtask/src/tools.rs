@@ -9,9 +9,10 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-/// A program that xtask runs, and the Debian and Ubuntu package that has it.
+/// A program that xtask runs, or a file that such a program reads, and the Debian and Ubuntu package that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tool {
+    /// A program's name, or a file's absolute path.
     pub binary: &'static str,
     pub package: &'static str,
 }
@@ -36,6 +37,10 @@ pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const MAKE: Tool = tool("make", "make");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
+pub const OPENSSL: Tool = tool("openssl", "openssl");
+/// UEFI firmware for QEMU, and the variables of a machine that is new.
+pub const OVMF: Tool = tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf");
+pub const OVMF_VARIABLES: Tool = tool("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf");
 
 /// What a demo disk is made with, whichever filesystems it has.
 pub const DISK: &[Tool] = &[
@@ -51,7 +56,18 @@ pub const DISK: &[Tool] = &[
 ];
 
 /// What tests and comparisons need besides.
-const OTHERS: &[Tool] = &[QEMU, SGDISK, DEPMOD, MODPROBE, MAKE, GCC, DPKG_DEB];
+const OTHERS: &[Tool] = &[
+    QEMU,
+    OVMF,
+    OVMF_VARIABLES,
+    SGDISK,
+    OPENSSL,
+    DEPMOD,
+    MODPROBE,
+    MAKE,
+    GCC,
+    DPKG_DEB,
+];
 
 /// Everything.
 pub fn all() -> Vec<Tool> {
@@ -59,7 +75,8 @@ pub fn all() -> Vec<Tool> {
 }
 
 impl Tool {
-    /// The program's path, searched in `PATH` and in the two folders for administrators that a user's `PATH` may lack.
+    /// The program's path, searched in `PATH` and in the two folders for administrators that a user's `PATH` may lack; the
+    /// file's, if it is there.
     pub fn find(&self) -> Option<PathBuf> {
         find(self.binary)
     }
@@ -82,8 +99,10 @@ fn find(binary: &str) -> Option<PathBuf> {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .map(|folder| folder.join(binary))
         .find(|file| {
-            file.metadata()
-                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+            file.metadata().is_ok_and(|found| {
+                let executable = found.permissions().mode() & 0o111 != 0;
+                found.is_file() && (executable || binary.starts_with('/'))
+            })
         })
 }
 
@@ -101,7 +120,7 @@ pub fn require(tools: &[Tool]) -> Result<()> {
     let mut words = vec!["apt-get", "install", "-y", "--no-install-recommends"];
     words.extend(&packages);
     let advice = format!(
-        "these programs are missing: {}; as root, install them with\n    {}",
+        "these are missing: {}; as root, install them with\n    {}",
         binaries.join(", "),
         words.join(" ")
     );

@@ -51,6 +51,8 @@ pub struct Report {
     pub read: Option<Read>,
     /// What `/sbin/modprobe -q --` was asked, in turn, and what it exited with.
     pub asked: Vec<(String, Option<i32>)>,
+    /// What became of the firmware's variable that was to be written; absent if none was.
+    pub efivar: Option<Result<(), String>>,
 }
 
 /// One line of /proc/self/mountinfo.

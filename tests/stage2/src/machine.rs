@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread::sleep;
@@ -137,6 +137,23 @@ pub fn mount_kernel_filesystems() -> rustix::io::Result<()> {
     Ok(())
 }
 
+/// Writes a variable of the UEFI firmware that is there in the next boot, too. `name` ends with its vendor's GUID.
+pub fn write_variable(name: &str, hex: &str) -> io::Result<()> {
+    use rustix::mount::{MountFlags, mount};
+    const VARIABLES: &str = "/sys/firmware/efi/efivars";
+    mount("efivarfs", VARIABLES, "efivarfs", MountFlags::empty(), None)?;
+    // Kept, and to be had while booting and afterwards.
+    let mut bytes = 7u32.to_le_bytes().to_vec();
+    for at in (0..hex.len()).step_by(2) {
+        let byte = hex.get(at..at + 2).map(|pair| u8::from_str_radix(pair, 16));
+        bytes.push(
+            byte.and_then(Result::ok)
+                .ok_or(io::ErrorKind::InvalidInput)?,
+        );
+    }
+    fs::write(format!("{VARIABLES}/{name}"), bytes)
+}
+
 /// Waits for the processes that the init left to finish its work: one that empties the initramfs, and those that load
 /// modules. They are children of this one, as of any other that goes on as PID 1. Those that sleep uninterruptibly and do not
 /// move are not waited for.
@@ -209,7 +226,7 @@ fn messages() -> Vec<String> {
                 }
             }
             // Records that were overwritten before they could be read.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(_) => break,
         }
     }

@@ -4,7 +4,7 @@
 //! `stage2.open=DATA,HASH,OPTION,…` has veritysetup open the device that the init opened (see [`oracle`]).
 //!
 //! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
-//! `stage2.mount=TYPE` the kernel, which asks modprobe.
+//! `stage2.mount=TYPE` the kernel, which asks modprobe. `stage2.efivar=NAME:HEX` gives a variable of the firmware this value.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -26,17 +26,18 @@ const DMSETUP: &str = "/usr/sbin/dmsetup";
 const USR: &str = "/sysusr/usr";
 
 fn main() {
-    let mut asked = Vec::new();
+    let (mut asked, mut efivar) = (Vec::new(), None);
     if !Path::new("/proc/self").exists() {
         if let Err(error) = machine::mount_kernel_filesystems() {
             panic!("cannot mount the kernel's filesystems: {error}");
         }
         asked = ask();
+        efivar = set_variable();
     }
     let _ = fs::write("/dev/kmsg", HELLO);
     machine::settle();
     let mut report = machine::state();
-    report.asked = asked;
+    (report.asked, report.efivar) = (asked, efivar);
     if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
     {
         std::thread::sleep(Duration::from_secs(seconds));
@@ -88,6 +89,13 @@ fn ask() -> Vec<(String, Option<i32>)> {
         );
     }
     asked
+}
+
+/// Gives a variable of the firmware the value that the command line has for it.
+fn set_variable() -> Option<Result<(), String>> {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let (name, hex) = word(&cmdline, "stage2.efivar")?.split_once(':')?;
+    Some(machine::write_variable(name, hex).map_err(|error| error.to_string()))
 }
 
 /// The value of a word of the kernel command line.

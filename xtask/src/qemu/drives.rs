@@ -1,5 +1,6 @@
-//! The disks of a machine: which controller each hangs on, and what QEMU has to be told for that.
+//! The disks of a machine: which controller each hangs on, what of it cannot be read, and what QEMU has to be told for that.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -29,6 +30,11 @@ pub struct Drive {
     pub interface: Interface,
     /// Left out until [`Running::plug`](super::Running::plug) puts it in.
     pub unplugged: bool,
+    /// Bytes of a logical sector; ATA disks and SD cards have 512 only.
+    pub sector: u64,
+    /// Bytes of the disk that cannot be read, in steps of 512: every request that touches them fails. Each step makes QEMU slower:
+    /// where it is about [`ALL`] of them, say so.
+    pub unreadable: Option<Range<u64>>,
 }
 
 impl Drive {
@@ -38,8 +44,68 @@ impl Drive {
             file,
             interface,
             unplugged: false,
+            sector: 512,
+            unreadable: None,
         }
     }
+
+    /// What `-drive` and the monitor's `drive_add` are told of the drive of this number.
+    pub(super) fn medium(&self, number: usize) -> Result<String> {
+        let file = self.file.to_str();
+        let file = file
+            .context("the disk's path is not UTF-8")?
+            .replace(',', ",,");
+        let mut text = format!("if=none,id=disk{number},format=raw,snapshot=on,");
+        let Some(unreadable) = &self.unreadable else {
+            text += &format!("file={file}");
+            return Ok(text);
+        };
+        text += &format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}");
+        // Without a sector, a rule is about all of them.
+        let sectors = match unreadable {
+            all if *all == ALL => vec![None],
+            some => (some.start / SECTOR..some.end.div_ceil(SECTOR))
+                .map(Some)
+                .collect(),
+        };
+        for (rule, sector) in sectors.into_iter().enumerate() {
+            let rule = format!(",file.inject-error.{rule}.");
+            // The event `none` is that the machine starts: from then on, and not only once.
+            text += &format!("{rule}event=none{rule}iotype=read{rule}once=off");
+            if let Some(sector) = sector {
+                text += &format!("{rule}sector={sector}");
+            }
+        }
+        Ok(text)
+    }
+
+    /// The device, as `-device` and `device_add` know it, for the drive of this number.
+    pub(super) fn device(&self, number: usize) -> String {
+        let device = match self.interface {
+            Interface::VirtioBlk => "virtio-blk-pci",
+            Interface::VirtioScsi => "scsi-hd,bus=scsi.0",
+            Interface::Ahci => &format!("ide-hd,bus=ide.{number}"),
+            Interface::Nvme => &format!("nvme,serial=toehold{number}"),
+            Interface::Usb => "usb-storage,bus=usb.0",
+            Interface::SdCard => "sd-card",
+        };
+        let sector = match self.sector {
+            512 => String::new(),
+            bytes => format!(",logical_block_size={bytes},physical_block_size={bytes}"),
+        };
+        format!("{device},id={},drive=disk{number}{sector}", name(number))
+    }
+}
+
+/// Every byte that there is.
+pub const ALL: Range<u64> = 0..u64::MAX;
+
+/// QEMU's unit of everything, whatever the guest sees.
+const SECTOR: u64 = 512;
+
+/// The name by which the device of this number can be pulled out.
+pub fn name(number: usize) -> String {
+    format!("device{number}")
 }
 
 impl Interface {
@@ -51,19 +117,6 @@ impl Interface {
             Self::Usb => Some("qemu-xhci,id=usb"),
             Self::SdCard => Some("sdhci-pci"),
         }
-    }
-
-    /// The device, as `-device` and `device_add` know it, for the drive of this number.
-    fn device(self, number: usize) -> String {
-        let device = match self {
-            Self::VirtioBlk => "virtio-blk-pci",
-            Self::VirtioScsi => "scsi-hd,bus=scsi.0",
-            Self::Ahci => &format!("ide-hd,bus=ide.{number}"),
-            Self::Nvme => &format!("nvme,serial=toehold{number}"),
-            Self::Usb => "usb-storage,bus=usb.0",
-            Self::SdCard => "sd-card",
-        };
-        format!("{device},drive=disk{number}")
     }
 
     /// The node of a partition in the guest, where this is its only disk.
@@ -85,14 +138,7 @@ pub fn arguments(drives: &[Drive]) -> Result<Vec<String>> {
     };
     let mut controllers = Vec::new();
     for (number, drive) in drives.iter().enumerate() {
-        let file = drive.file.to_str();
-        let file = file
-            .context("the disk's path is not UTF-8")?
-            .replace(',', ",,");
-        option(
-            "-drive",
-            format!("if=none,id=disk{number},format=raw,snapshot=on,file={file}"),
-        );
+        option("-drive", drive.medium(number)?);
         if let Some(controller) = drive.interface.controller()
             && !controllers.contains(&controller)
         {
@@ -100,20 +146,10 @@ pub fn arguments(drives: &[Drive]) -> Result<Vec<String>> {
             option("-device", controller.to_owned());
         }
         if !drive.unplugged {
-            option("-device", drive.interface.device(number));
+            option("-device", drive.device(number));
         }
     }
     Ok(arguments)
-}
-
-/// The devices that are left out.
-pub fn unplugged(drives: &[Drive]) -> Vec<String> {
-    drives
-        .iter()
-        .enumerate()
-        .filter(|(_, drive)| drive.unplugged)
-        .map(|(number, drive)| drive.interface.device(number))
-        .collect()
 }
 
 #[cfg(test)]
@@ -133,11 +169,39 @@ mod tests {
                 "-device",
                 "virtio-scsi-pci,id=scsi",
                 "-device",
-                "scsi-hd,bus=scsi.0,drive=disk0",
+                "scsi-hd,bus=scsi.0,id=device0,drive=disk0",
                 "-drive",
                 "if=none,id=disk1,format=raw,snapshot=on,file=a,,b.img",
             ]
         );
-        assert_eq!(unplugged(&drives), ["scsi-hd,bus=scsi.0,drive=disk1"]);
+        assert_eq!(
+            drives[1].device(1),
+            "scsi-hd,bus=scsi.0,id=device1,drive=disk1"
+        );
+    }
+
+    #[test]
+    fn sectors_that_are_large_or_cannot_be_read() {
+        let drive = Drive {
+            sector: 4096,
+            unreadable: Some(1024..2048),
+            ..Drive::new("a.img".into(), Interface::VirtioBlk)
+        };
+        assert_eq!(
+            drive.device(0),
+            "virtio-blk-pci,id=device0,drive=disk0,logical_block_size=4096,physical_block_size=4096"
+        );
+        let medium = drive.medium(0).unwrap();
+        let rules: Vec<&str> = medium
+            .split(',')
+            .filter(|option| option.contains(".sector="))
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                "file.inject-error.0.sector=2",
+                "file.inject-error.1.sector=3"
+            ]
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 /// A connection that has been greeted.
@@ -25,21 +25,43 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Runs one command to its answer; events that come between are passed over.
-    pub fn execute(&mut self, command: &str, arguments: Map<String, Value>) -> Result<()> {
+    /// Runs one command and returns its answer; events that come between are passed over.
+    pub fn execute(&mut self, command: &str, arguments: Map<String, Value>) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.stream.get_mut(), "{request}")?;
         loop {
-            let answer = self
+            let mut answer = self
                 .receive()
                 .with_context(|| format!("QEMU did not answer {command}"))?;
             if let Some(error) = answer.get("error") {
                 bail!("QEMU refused {request}: {error}");
             }
-            if answer.get("return").is_some() {
-                return Ok(());
+            if let Some(answer) = answer.get_mut("return") {
+                return Ok(answer.take());
             }
         }
+    }
+
+    /// The same for a device as `-device` has it, which becomes the arguments `driver` and its options.
+    pub fn add_device(&mut self, device: &str) -> Result<()> {
+        let (driver, options) = device.split_once(',').context("a device without options")?;
+        let options = options
+            .split(',')
+            .filter_map(|option| option.split_once('='))
+            .chain([("driver", driver)])
+            .map(|(key, value)| (key.to_owned(), value.into()));
+        self.execute("device_add", options.collect())?;
+        Ok(())
+    }
+
+    /// Adds a drive, as `-drive` has it: no command but the one for people takes its options.
+    pub fn add_drive(&mut self, drive: &str) -> Result<()> {
+        let line = format!("drive_add 0 {drive}");
+        let arguments = Map::from_iter([("command-line".to_owned(), line.into())]);
+        let answer = self.execute("human-monitor-command", arguments)?;
+        let said = answer.as_str().unwrap_or_default().trim();
+        ensure!(said == "OK", "QEMU refused the drive {drive}: {said}");
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<Value> {

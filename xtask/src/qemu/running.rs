@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Map;
 use tempfile::TempDir;
 use toehold_stage2::Report;
 
+use super::drives::{self, Drive};
 use super::qmp::Qmp;
 use crate::console::Log;
 
@@ -19,8 +21,7 @@ pub struct Running {
     pub(super) lines: Receiver<String>,
     pub(super) log: Log,
     pub(super) deadline: Instant,
-    /// Devices that [`Running::plug`] puts in, as `-device` has them.
-    pub(super) unplugged: Vec<String>,
+    pub(super) drives: Vec<Drive>,
     pub(super) room: TempDir,
 }
 
@@ -59,18 +60,26 @@ impl Running {
         self.lines.recv_timeout(left)
     }
 
-    /// Puts the disks in that are [`Drive::unplugged`](super::Drive::unplugged).
-    pub fn plug(&self) -> Result<()> {
+    /// Puts in the disk of this number in [`Machine::drives`](super::Machine::drives), which is
+    /// [`Drive::unplugged`] or was pulled out.
+    pub fn plug(&mut self, number: usize) -> Result<()> {
+        let drive = self.drives.get_mut(number).context("no such drive")?;
         let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
-        for device in &self.unplugged {
-            let (driver, options) = device.split_once(',').context("a device without options")?;
-            let options = options
-                .split(',')
-                .filter_map(|option| option.split_once('='))
-                .chain([("driver", driver)])
-                .map(|(key, value)| (key.to_owned(), value.into()));
-            qmp.execute("device_add", options.collect())?;
+        // A device that was pulled out took its drive with it.
+        if !std::mem::replace(&mut drive.unplugged, false) {
+            qmp.add_drive(&drive.medium(number)?)?;
         }
+        qmp.add_device(&drive.device(number))
+    }
+
+    /// Pulls out the disk of this number, which has to be on a controller that admits of it.
+    pub fn unplug(&self, number: usize) -> Result<()> {
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let name = drives::name(number);
+        qmp.execute(
+            "device_del",
+            Map::from_iter([("id".to_owned(), name.into())]),
+        )?;
         Ok(())
     }
 
@@ -92,16 +101,15 @@ impl Running {
             bail!("QEMU failed: {status}\n{}", errors.trim());
         }
         let report = fs::read_to_string(self.room.path().join("report")).unwrap_or_default();
-        let report = match report.trim() {
-            "" => None,
-            line => Some(
-                serde_json::from_str(line)
-                    .with_context(|| format!("stage 2's report is damaged: {line}"))?,
-            ),
-        };
+        // UEFI firmware writes to this serial line before the kernel does.
+        let report = report.lines().rfind(|line| line.starts_with('{'));
+        let report = report.map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("stage 2's report is damaged: {line}"))
+        });
         Ok(Outcome {
             log: std::mem::take(&mut self.log),
-            report,
+            report: report.transpose()?,
             timed_out,
         })
     }

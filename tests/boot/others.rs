@@ -1,0 +1,80 @@
+//! Disks that a machine has besides the one that a boot is about.
+
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use xtask::disk::Disk;
+use xtask::qemu::{Drive, Interface};
+use xtask::tools;
+
+use crate::harness::damaged;
+
+/// One more disk.
+#[derive(Clone)]
+pub struct Other {
+    pub content: Content,
+    pub interface: Interface,
+    /// It comes only when it is plugged in.
+    pub unplugged: bool,
+    /// What of it cannot be read.
+    pub unreadable: fn(&Disk) -> Option<Range<u64>>,
+}
+
+/// What is on it.
+#[derive(Clone, Copy)]
+pub enum Content {
+    /// The same as on the disk that the boot is about, identifiers included.
+    Twin,
+    /// The same, with something done to it.
+    Changed(fn(&Disk)),
+    /// So many empty partitions with identifiers of their own.
+    Partitions(u32),
+}
+
+impl Other {
+    /// A virtio disk that is there from the start.
+    pub fn new(content: Content) -> Self {
+        Self {
+            content,
+            interface: Interface::VirtioBlk,
+            unplugged: false,
+            unreadable: |_| None,
+        }
+    }
+
+    /// The drive, with what is on it below `folder`, under this number; `disk` is the one that the boot is about, before
+    /// anything was done to it.
+    pub fn drive(&self, disk: &Disk, folder: &Path, number: usize) -> Drive {
+        let own = folder.join(format!("other-{number}.img"));
+        let (file, sector) = match self.content {
+            Content::Twin => (disk.path.clone(), disk.sector),
+            Content::Changed(damage) => (damaged(disk, damage, &own).path, disk.sector),
+            Content::Partitions(count) => (partitions(count, folder), 512),
+        };
+        Drive {
+            sector,
+            unplugged: self.unplugged,
+            unreadable: (self.unreadable)(disk),
+            ..Drive::new(file, self.interface)
+        }
+    }
+}
+
+/// A disk with so many partitions in `folder`, made once.
+fn partitions(count: u32, folder: &Path) -> PathBuf {
+    let path = folder.join(format!("partitions-{count}.img"));
+    if fs::exists(&path).expect("a folder") {
+        return path;
+    }
+    let file = File::create(&path).expect("a disk");
+    file.set_len(u64::from(count + 2) << 20).expect("a disk");
+    let mut sgdisk = tools::SGDISK.command().expect("sgdisk");
+    sgdisk.arg(format!("--resize-table={}", count.next_multiple_of(128)));
+    for number in 1..=count {
+        sgdisk.arg(format!("--new={number}:0:+1M"));
+        sgdisk.arg(format!("--change-name={number}:OTHER-{number}"));
+    }
+    tools::run(sgdisk.arg(&path)).expect("a table");
+    path
+}

@@ -1,0 +1,46 @@
+//! UEFI firmware for a machine: OVMF, and the file that it keeps its variables in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::tools;
+
+/// The firmware's variables, in a file that a machine reads and writes.
+#[derive(Clone, Debug)]
+pub struct Variables {
+    path: PathBuf,
+}
+
+impl Variables {
+    /// A new file with nothing but what a new machine has.
+    pub fn create(path: &Path) -> Result<Self> {
+        let template = tools::OVMF_VARIABLES
+            .find()
+            .context("OVMF is not installed; Debian's package ovmf has it")?;
+        fs::copy(&template, path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self::at(path))
+    }
+
+    /// A file that a machine has written.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// QEMU's arguments: the firmware in one flash memory, its variables in another one.
+    pub(super) fn arguments(&self) -> Result<Vec<String>> {
+        let code = tools::OVMF
+            .find()
+            .context("OVMF is not installed; Debian's package ovmf has it")?;
+        let flash = |path: &Path, options: &str| -> Result<[String; 2]> {
+            let path = path.to_str().context("a path is not UTF-8")?;
+            let path = path.replace(',', ",,");
+            let drive = format!("if=pflash,format=raw,{options}file={path}");
+            Ok(["-drive".to_owned(), drive])
+        };
+        Ok([flash(&code, "readonly=on,")?, flash(&self.path, "")?].concat())
+    }
+}
