@@ -131,13 +131,22 @@ impl Options {
         if mount.is_some() && !mounts_verified {
             return Err(Word::Mount.name());
         }
+        if plan.setting(Key::Locked).is_some() {
+            // Options of a filesystem can bring other devices in (btrfs: `device=`), and some filesystems need none.
+            for (word, harmless) in [
+                (Word::Fstype, b"auto".as_slice()),
+                (Word::MountOptions, b"ro"),
+                (Word::VerityOptions, b""),
+            ] {
+                if self.value(word, harmless) != harmless {
+                    return Err(word.name());
+                }
+            }
+        }
         let target = &mut self.target;
         target.root_hash = Some(root_hash);
         target.parameters.read(plan.text(Key::VerityOptions))?;
         if let [.., Some(list)] = self.values {
-            if plan.setting(Key::Locked).is_some() {
-                return Err(Word::VerityOptions.name());
-            }
             target.parameters.read(list)?;
         }
         let correction = target.parameters.get(Parameter::FecDevice);

@@ -84,6 +84,7 @@ impl<'a> Parameters<'a> {
 
     /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is the first that is unknown, or has
     /// no value where there must be one. What the values mean shows where they are used.
+    #[inline(always)] // Measured: smaller so.
     pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
         for option in list.split(|byte| *byte == b',') {
             if !option.is_empty() {
@@ -100,6 +101,10 @@ impl<'a> Parameters<'a> {
                 Some([b'=', value @ ..]) if *parameter < OnCorruption as u8 => value,
                 _ => continue,
             };
+            // Each is one word of the table.
+            if value.is_empty() || !value.iter().all(u8::is_ascii_graphic) {
+                return None;
+            }
             *self.0.get_mut(usize::from(*parameter))? = Some(value);
             return Some(());
         }
@@ -284,6 +289,7 @@ impl Target<'_> {
     }
 
     /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`.
+    #[inline(always)] // Measured: smaller so.
     pub fn push_table(&self, text: &mut Line, armed: bool) {
         let [data, tree, correction, _] = &self.devices;
         let tree = if tree.is_empty() { data } else { tree };

@@ -234,7 +234,7 @@ fn plan(settings: &[(Setting, &[u8])]) -> Plan<'static> {
         extra.extend(*value);
     }
     let file = samples::plan(b"", b"", &extra).leak();
-    Plan::parse(file).ok().expect("a plan")
+    Plan::parse(file).unwrap_or_else(|why| panic!("{why:?}"))
 }
 
 static OPEN: LazyLock<Plan> = LazyLock::new(|| plan(&[]));

@@ -134,7 +134,6 @@ fn verity() -> Result<()> {
     send(&control, Dm::TableLoad, &mut request)?;
     dm::start(&mut request, b"usr", 0);
     send(&control, Dm::Suspend, &mut request)?;
-    ensure!(dm::target_count(&request) == 1, "the device has no table");
     // For veritysetup in stage 2, which looks there.
     std::os::unix::fs::symlink("../dm-0", "/dev/mapper/usr")?;
     Ok(())
