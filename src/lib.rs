@@ -6,6 +6,9 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+/// Whether everything is built in: see the feature in Cargo.toml.
+pub const FULL: bool = cfg!(feature = "full");
+
 pub mod failure;
 pub mod format;
 pub mod options;

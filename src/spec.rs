@@ -1,5 +1,6 @@
 //! Naming a block device, compared exactly.
 
+use crate::FULL;
 use crate::format::glob::matches;
 use crate::format::uevent::{Key, is, value};
 use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
@@ -76,6 +77,7 @@ impl Spec {
         }
         let good = match self.key {
             Key::MAJOR => matches(b"[0-9]*:[0-9]*", text),
+            Key::UUID | Key::LABEL if !FULL => false,
             // A GPT's, or an MBR's.
             Key::PARTUUID => {
                 matches(b"????????-????-????-????-????????????", &self.value)
@@ -92,7 +94,7 @@ impl Spec {
     pub fn source(&self) -> Source {
         match self.key {
             Key::PARTUUID | Key::PARTLABEL => Source::Table,
-            Key::UUID | Key::LABEL => Source::Superblock,
+            Key::UUID | Key::LABEL if FULL => Source::Superblock,
             _ => Source::Kernel,
         }
     }

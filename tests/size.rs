@@ -33,7 +33,9 @@ fn within_the_budget() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let bytes = |value: &serde_json::Value| value.as_u64().unwrap();
     let total = &report["init"]["total"];
-    let ships = fs::metadata(xtask::paths::init("x86_64")).unwrap().len();
+    let ships = fs::metadata(xtask::paths::init("x86_64", &[]))
+        .unwrap()
+        .len();
     assert_eq!(bytes(&total["raw"]), ships);
     assert!(bytes(&total["zstd"]) < ships);
     let sections = report["init"]["sections"].as_array().unwrap();
@@ -53,7 +55,9 @@ fn over_the_budget() {
     let output = size(1000, 1 << 20, &[]);
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let ships = fs::metadata(xtask::paths::init("x86_64")).unwrap().len() as usize;
+    let ships = fs::metadata(xtask::paths::init("x86_64", &[]))
+        .unwrap()
+        .len() as usize;
     let grouped = xtask::size::report::grouped;
     let first = format!(
         "over budget: init (raw) takes {} bytes, {} more than its limit of 1,000\n  the limit: a reason\n",

@@ -5,6 +5,7 @@
 
 use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
+use crate::FULL;
 use crate::text::{
     Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, word,
 };
@@ -101,6 +102,11 @@ impl<'a> Parameters<'a> {
                 Some([b'=', value @ ..]) if *parameter < OnCorruption as u8 => value,
                 _ => continue,
             };
+            let is_extra = *parameter == OnError as u8
+                || (FecOffset as u8..=Signature as u8).contains(parameter);
+            if is_extra && !FULL {
+                return None;
+            }
             // Each is one word of the table.
             if value.is_empty() || !value.iter().all(u8::is_ascii_graphic) {
                 return None;
@@ -306,7 +312,7 @@ impl Target<'_> {
         self.push_word(Salt, text);
 
         let (mut options, mut count) = (Line::new(), 0);
-        if !correction.is_empty() {
+        if FULL && !correction.is_empty() {
             // The two block sizes have to be the same.
             let size = self.number(DataBlockSize).max(1);
             let offset = self.parameters.number(FecOffset).unwrap_or(0);
@@ -327,7 +333,7 @@ impl Target<'_> {
             push_count(&mut options, b"fec_roots ", roots);
             count = 8;
         }
-        if let Some(key) = self.key {
+        if FULL && let Some(key) = self.key {
             push(&mut options, b"root_hash_sig_key_desc ");
             push(&mut options, key);
             push(&mut options, b" ");

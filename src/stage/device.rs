@@ -9,6 +9,7 @@ use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use toehold::FULL;
 use toehold::failure::{Problem, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
@@ -98,7 +99,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 /// Refuses to go on when another device has come up that answers, too, and nothing can tell which is the right one.
 pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
     drain(boot);
-    if boot.search.ambiguous && boot.options.target.root_hash.is_none() {
+    if boot.search.ambiguous && (boot.options.target.root_hash.is_none() || !FULL) {
         return fail(boot, Role::Data, Step::Ambiguous.refused());
     }
     Ok(())
@@ -208,7 +209,7 @@ fn answers(boot: &mut Boot, role: Role, event: &Line) -> bool {
 
 /// Appends what a device's superblock says.
 pub fn describe(event: &Line, facts: &mut Line) {
-    if let Ok(device) = open_device(event) {
+    if FULL && let Ok(device) = open_device(event) {
         filesystem::describe(&device, facts);
         device.close();
     }

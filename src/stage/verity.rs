@@ -10,6 +10,7 @@ use crate::sys::memory::{keep, keep_numbered, keep_one};
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use rustix::io::Errno;
+use toehold::FULL;
 use toehold::failure::{At, Problem, Stage, Step};
 use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
@@ -32,6 +33,9 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     }
     boot.require(b"dm-verity")?;
     boot.mapper = open(c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
+    if !FULL {
+        return try_one(boot);
+    }
     check_error_policy(boot);
     loop {
         let answers = boot.search.answers;
@@ -149,7 +153,7 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
         return Err(Step::Superblock.refused());
     }
     target.hash_device_size = disk.geometry().1;
-    if let Some(path) = target.parameters.get(Parameter::Signature) {
+    if FULL && let Some(path) = target.parameters.get(Parameter::Signature) {
         let (mut name, mut signature) = (Line::new(), Line::new());
         target.push_uuid(&mut name, boot.plan.text(Key::VerityName));
         let name = keep_one(&name);

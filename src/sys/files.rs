@@ -46,7 +46,12 @@ pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
 /// Opens an absolute path.
 #[inline(always)]
 pub fn open(path: &CStr, flags: OFlags) -> Result<File> {
-    open_thin(CWD, path.as_ptr(), flags)
+    open_here(path.as_ptr(), flags)
+}
+
+#[inline(never)]
+fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
+    open_thin(CWD, path, flags)
 }
 
 // A `&CStr` is two words, of which the kernel wants one: the functions that are called from many places take just that.

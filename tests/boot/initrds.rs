@@ -19,6 +19,8 @@ use crate::misbehaving;
 pub struct Wanted {
     /// File name in xtask/profiles.
     pub profile: &'static str,
+    /// Cargo features of the init.
+    pub features: &'static [&'static str],
     /// Modules that the profile gets in addition.
     pub names: &'static [&'static str],
     /// Modules that are loaded in addition, whatever the hardware.
@@ -51,6 +53,7 @@ impl Wanted {
     /// The demo's, but for a shorter time between a failure and the reboot.
     pub const DEMO: Self = Self {
         profile: "qemu.toml",
+        features: &["full"],
         names: &[],
         always: &[],
         settings: "",
@@ -66,10 +69,12 @@ impl Wanted {
         static BUILT: Mutex<Option<HashMap<String, Initrd>>> = Mutex::new(None);
         let series = self.built_for.unwrap_or(kernel);
         let profile = self.profile();
+        let features = self.features.join(" ");
         let (ballast, misbehaving) = (self.ballast.to_le_bytes(), self.misbehaving.join(" "));
         let mut parts = vec![
             series.name().as_bytes(),
             profile.as_bytes(),
+            features.as_bytes(),
             misbehaving.as_bytes(),
             self.without.as_bytes(),
             &ballast,
@@ -98,7 +103,7 @@ impl Wanted {
             [] => kernels::fetch(series).expect("a kernel").modules_dir,
             names => misbehaving::modules_dir(series, names).expect("modules"),
         };
-        let init = build::init("x86_64", &[]).expect("the init");
+        let init = build::init("x86_64", self.features).expect("the init");
         let mut request = Request::new(&modules_dir, profile_path, init);
         // Since Linux 6.5 a module that crashes leaves a trap for later ones in a table of finit_module's: the init can go round
         // it with plain modules only.

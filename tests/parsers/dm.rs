@@ -93,18 +93,19 @@ fn names_too_long_do_not_move_what_follows() {
 
 /// The kernel's answer to a question about a table's status.
 fn answer(state: &[u8]) -> Vec<u8> {
-    let mut bytes = expected(&[
-        (20, &[1]),
-        (40, &0x0012_34FDu64.to_le_bytes()),
-        (48, NAME),
-    ]);
+    let mut bytes = expected(&[(20, &[1]), (40, &0x0012_34FDu64.to_le_bytes()), (48, NAME)]);
     bytes[352..352 + state.len()].copy_from_slice(state);
     bytes
 }
 
 #[test]
 fn answers() {
-    for (state, valid) in [(b"V\0", true), (b"V ", true), (b"C\0", false), (b"\0\0", false)] {
+    for (state, valid) in [
+        (b"V\0", true),
+        (b"V ", true),
+        (b"C\0", false),
+        (b"\0\0", false),
+    ] {
         let good = answer(state);
         assert_eq!(dm::is_valid(&good), valid);
         assert_eq!(dm::device_number(&good), 0x0012_34FD);

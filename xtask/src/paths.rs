@@ -14,7 +14,9 @@ pub fn output() -> PathBuf {
     root().join("target/toehold")
 }
 
-/// The stripped init of an architecture.
-pub fn init(arch: &str) -> PathBuf {
-    output().join(arch).join("init")
+/// The stripped init of an architecture, with these cargo features.
+pub fn init(arch: &str, features: &[&str]) -> PathBuf {
+    output()
+        .join(arch)
+        .join([&["init"], features].concat().join("-"))
 }

@@ -23,7 +23,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
-    let path = init(&args.arch, &args.features)?;
+    let features: Vec<&str> = args.features.iter().map(String::as_str).collect();
+    let path = init(&args.arch, &features)?;
     println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
     Ok(Verdict::Pass)
 }
@@ -48,11 +49,12 @@ const CODE_GENERATION: [&str; 8] = [
 ];
 
 /// Builds and strips the init of `arch`; returns its path. Beside it lies `init.debug`, the same with symbols.
-pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
+pub fn init(arch: &str, features: &[&str]) -> Result<PathBuf> {
     if arch != "x86_64" {
         bail!("architecture {arch}: not supported, only x86_64 is");
     }
-    let target = paths::root().join("target");
+    // Each has its own: those of two tests that run side by side do not get into each other's way.
+    let target = paths::root().join("target").join(features.join("-"));
     let status = Command::new(env!("CARGO"))
         .current_dir(paths::root())
         .args([
@@ -66,7 +68,8 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
             "init",
         ])
         .arg("--features")
-        .arg([&["freestanding".to_owned()], features].concat().join(","))
+        .arg([&["freestanding"], features].concat().join(","))
+        .arg("--no-default-features")
         .arg("--target-dir")
         .arg(&target)
         .arg("--")
@@ -82,7 +85,7 @@ pub fn init(arch: &str, features: &[String]) -> Result<PathBuf> {
     let stripped = elf::strip(&code)
         .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
 
-    let path = paths::init(arch);
+    let path = paths::init(arch, features);
     let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
     replace(&debug, &code)?;
