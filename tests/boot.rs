@@ -60,8 +60,19 @@ mod modules;
 mod oracle;
 #[path = "boot/others.rs"]
 mod others;
+#[path = "boot/parameters.rs"]
+mod parameters;
+#[allow(dead_code, reason = "there is a test that needs all of it")]
+#[path = "parsers/samples.rs"]
+mod samples;
 #[path = "boot/specs.rs"]
 mod specs;
+#[allow(dead_code, reason = "there is a test that needs all of it")]
+#[path = "hostile/tables.rs"]
+mod tables;
+#[allow(dead_code, reason = "there is a test that needs all of it")]
+#[path = "hostile/target.rs"]
+mod target;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";

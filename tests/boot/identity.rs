@@ -89,6 +89,23 @@ fn tampered_in_every_way_and_one_good() {
     booted_from(&booted, "/dev/vdf2");
 }
 
+/// A dozen disks with tables that make little sense, most of which say that they have the wanted partition: it is the one that
+/// is verified.
+#[test]
+fn among_hostile_tables() {
+    for seed in [100, 200, 300u64] {
+        let hostile = |number| Other::new(Content::Hostile(seed + number));
+        let booted = Boot {
+            before: (0..12).map(hostile).collect(),
+            ..in_order()
+        }
+        .stage2();
+        booted_from(&booted, "/dev/vdm2");
+        let tried = booted.log.contains("toehold: not taken: ");
+        assert!(tried, "no other disk had it: {}", booted.log.tail(60));
+    }
+}
+
 /// An initrd whose verity is not ready before four seconds are over.
 fn slow_verity() -> Wanted {
     Wanted {

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
 use xtask::disk::Disk;
 use xtask::qemu::{Drive, Interface};
 use xtask::tools;
 
 use crate::harness::damaged;
+use crate::tables::{GPT, MBR};
+use crate::target::Random;
 
 /// One more disk.
 #[derive(Clone)]
@@ -30,6 +33,9 @@ pub enum Content {
     Changed(fn(&Disk)),
     /// So many empty partitions with identifiers of their own.
     Partitions(u32),
+    /// A partition table, changed in a few places, of which one partition answers to the name of the wanted one. The number says
+    /// which changes.
+    Hostile(u64),
 }
 
 impl Other {
@@ -51,6 +57,10 @@ impl Other {
             Content::Twin => (disk.path.clone(), disk.sector),
             Content::Changed(damage) => (damaged(disk, damage, &own).path, disk.sector),
             Content::Partitions(count) => (partitions(count, folder), 512),
+            Content::Hostile(seed) => {
+                fs::write(&own, hostile(seed, &disk.partuuid)).expect("a disk");
+                (own, 512)
+            }
         };
         Drive {
             sector,
@@ -59,6 +69,24 @@ impl Other {
             ..Drive::new(file, self.interface)
         }
     }
+}
+
+/// A small disk with a GPT or, every third one, an MBR.
+fn hostile(seed: u64, partuuid: &str) -> Vec<u8> {
+    let mut random = Random(seed);
+    let target = if seed.is_multiple_of(3) { MBR } else { GPT };
+    let seeds = (target.seeds)();
+    let mut disk = seeds[random.below(seeds.len())].clone();
+    if target.name == GPT.name {
+        // The GUIDs of the second entries, behind their types.
+        let guid = Uuid::parse_str(partuuid).expect("a GPT's").to_bytes_le();
+        for entries in [2 * 512, disk.len() - 2 * 512] {
+            disk[entries + 128 + 16..][..16].copy_from_slice(&guid);
+        }
+        (target.seal)(&mut disk);
+    }
+    target.mutate(&mut random, &mut disk);
+    disk
 }
 
 /// A disk with so many partitions in `folder`, made once.
