@@ -135,6 +135,11 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     }
     let told = boot.options.target.parameters.number(Parameter::HashOffset);
     let fixed = told.or(room.map(|_| 0));
+    if fixed.is_none() {
+        // What cannot be read is not what holds no filesystem.
+        let first = &mut boot.options.target.superblock;
+        disk.read_exact_at(0, first).at(Step::Data)?;
+    }
     let mut result = Err(Step::Detect.refused());
     if let Some(offset) = fixed.or_else(|| filesystem::size(&disk)) {
         result = read_superblock(boot, disk, offset);
