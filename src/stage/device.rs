@@ -143,8 +143,9 @@ pub fn drain(boot: &mut Boot) {
 fn handle(boot: &mut Boot, event: &Line) {
     if is(event, Key::ACTION, b"remove") {
         // What was found may be gone, or no longer the only one: all is looked at again.
+        // (Others than block devices have no name, and neither has a device that nobody looks for.)
         let mut found = boot.options.target.devices.iter();
-        if found.any(|found| is_same_device(found, event)) {
+        if is(event, Key::SUBSYSTEM, b"block") && found.any(|found| is_same_device(found, event)) {
             forget(boot);
             boot.search.lost = true;
         }
