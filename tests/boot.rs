@@ -65,6 +65,8 @@ mod parameters;
 #[allow(dead_code, reason = "there is a test that needs all of it")]
 #[path = "parsers/samples.rs"]
 mod samples;
+#[path = "boot/signed.rs"]
+mod signed;
 #[path = "boot/specs.rs"]
 mod specs;
 #[allow(dead_code, reason = "there is a test that needs all of it")]

@@ -149,9 +149,13 @@ fn verity(booted: &Booted) {
     assert_eq!(report.veritysetup.code, Some(0), "{:?}", report.veritysetup);
     let fields = report.verity();
     assert_eq!(fields[""], "/dev/mapper/usr is active and is in use.");
+    let status = match report.cmdline.contains("root-hash-signature=") {
+        true => "verified (with signature)",
+        false => "verified",
+    };
     for (field, expected) in [
         ("type", "VERITY"),
-        ("status", "verified"),
+        ("status", status),
         ("mode", "readonly"),
         ("root hash", &verity.root_hash),
         ("flags", "panic_on_corruption"),

@@ -41,6 +41,10 @@ pub const OPENSSL: Tool = tool("openssl", "openssl");
 /// UEFI firmware for QEMU, and the variables of a machine that is new.
 pub const OVMF: Tool = tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf");
 pub const OVMF_VARIABLES: Tool = tool("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf");
+/// The variables of one that trusts a key for tests, that key (its passphrase is `snakeoil`), and its certificate.
+pub const OVMF_TRUSTING: Tool = tool("/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", "ovmf");
+pub const OVMF_KEY: Tool = tool("/usr/share/ovmf/PkKek-1-snakeoil.key", "ovmf");
+pub const OVMF_CERTIFICATE: Tool = tool("/usr/share/ovmf/PkKek-1-snakeoil.pem", "ovmf");
 
 /// What a demo disk is made with, whichever filesystems it has.
 pub const DISK: &[Tool] = &[
@@ -60,6 +64,9 @@ const OTHERS: &[Tool] = &[
     QEMU,
     OVMF,
     OVMF_VARIABLES,
+    OVMF_TRUSTING,
+    OVMF_KEY,
+    OVMF_CERTIFICATE,
     SGDISK,
     OPENSSL,
     DEPMOD,

@@ -146,7 +146,9 @@ fn run(program: &str, arguments: &[&str]) -> Output {
 }
 
 fn send(report: &Report) -> io::Result<()> {
-    let mut line = serde_json::to_vec(report)?;
+    // Firmware may have written there before, and not to the end of a line.
+    let mut line = vec![b'\n'];
+    serde_json::to_writer(&mut line, report)?;
     line.push(b'\n');
     let mut serial = OpenOptions::new().write(true).open(REPORT)?;
     serial.write_all(&line)?;
