@@ -170,9 +170,8 @@ fn nothing_known() {
         (1025, b"\xE2\xE1\xF5\xE0"),
         (1024 + 57, b"\x53\xEF"),
         (65536 + 65, b"_BHRfS_M"),
-        // No boot sector.
-        (54, b"FAT16   "),
-        (82, b"FAT32   "),
+        (55, b"FAT16   "),
+        (83, b"FAT32   "),
     ] {
         let mut image = image.clone();
         image[offset..offset + magic.len()].copy_from_slice(magic);
