@@ -176,7 +176,7 @@ fn both_valid() {
     }
     .stage2();
     booted_from(&booted, "/dev/vda2");
-    let line = "toehold: several devices answer: /dev/vda2 taken, its disk is the first of those that verify";
+    let line = "toehold: several devices answer: /dev/vda2 taken (first to verify)";
     assert!(booted.log.contains(line), "{}", booted.log.tail(40));
 }
 
@@ -193,7 +193,7 @@ fn both_valid_and_the_loader_came_from_the_second() {
     }
     .stage2();
     booted_from(&booted, "/dev/vdb2");
-    let line = "toehold: several devices answer: /dev/vdb2 taken, it is on the boot loader's disk";
+    let line = "toehold: several devices answer: /dev/vdb2 taken (boot loader's disk)";
     assert!(booted.log.contains(line), "{}", booted.log.tail(40));
 }
 
@@ -245,7 +245,9 @@ fn disappearing(append: &'static str) -> (crate::harness::Ready, xtask::qemu::Ru
 fn disk_disappears_and_comes_back() {
     let (ready, mut running) = disappearing("");
     std::thread::sleep(Duration::from_secs(6));
-    running.plug(ready.number).expect("a disk plugged in");
+    if let Err(error) = running.plug(ready.number) {
+        panic!("{error}:\n{}", running.finish().expect("QEMU").log.tail(60));
+    }
     expect::everything(&ready.stage2(running), IMAGE);
 }
 
