@@ -3,12 +3,17 @@
 //! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
 //! Documentation/admin-guide/device-mapper/verity.rst.
 
+use core::ffi::CStr;
+
 use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
 use crate::FULL;
 use crate::text::{
     Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, word,
 };
+
+/// What the key is called that holds the root hash's signature.
+pub const SIGNATURE_KEY: &CStr = c"toehold";
 
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
@@ -161,8 +166,8 @@ pub struct Target<'a> {
     pub hash_offset: u64,
     /// Bytes of the device that has the tree.
     pub hash_device_size: u64,
-    /// Description of the key that is the root hash's signature.
-    pub key: Option<&'a [u8]>,
+    /// The key called [`SIGNATURE_KEY`] is the root hash's signature.
+    pub is_signed: bool,
 }
 
 impl Target<'_> {
@@ -175,7 +180,7 @@ impl Target<'_> {
         data_blocks: 0,
         hash_offset: 0,
         hash_device_size: 0,
-        key: None,
+        is_signed: false,
     };
 
     /// Takes another device.
@@ -333,9 +338,9 @@ impl Target<'_> {
             push_count(&mut options, b"fec_roots ", roots);
             count = 8;
         }
-        if FULL && let Some(key) = self.key {
+        if FULL && self.is_signed {
             push(&mut options, b"root_hash_sig_key_desc ");
-            push(&mut options, key);
+            push(&mut options, SIGNATURE_KEY.to_bytes());
             push(&mut options, b" ");
             count += 2;
         }

@@ -6,7 +6,7 @@ use crate::sys::call::Result as Call;
 use crate::sys::dm::send;
 use crate::sys::files::{self, File, make_directory, open, symlink, write_file};
 use crate::sys::keys;
-use crate::sys::memory::{keep, keep_numbered, keep_one};
+use crate::sys::memory::{keep, keep_numbered};
 use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use rustix::io::Errno;
@@ -159,13 +159,11 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     }
     target.hash_device_size = disk.geometry().1;
     if FULL && let Some(path) = target.parameters.get(Parameter::Signature) {
-        let (mut name, mut signature) = (Line::new(), Line::new());
-        target.push_uuid(&mut name, boot.plan.text(Key::VerityName));
-        let name = keep_one(&name);
+        let mut signature = Line::new();
         files::read(&mut signature, path, &[])
-            .and_then(|()| keys::add(name, &signature))
+            .and_then(|()| keys::add(&signature))
             .at(Step::Key)?;
-        target.key = Some(name.to_bytes());
+        target.is_signed = true;
     }
     Ok(())
 }
@@ -214,7 +212,7 @@ fn set_table(boot: &mut Boot, armed: bool) -> Result<(), Problem> {
     if let Err(error) = send(boot.mapper, Command::TableLoad, text) {
         let step = if error.is(Errno::NOENT) {
             Step::Algorithm
-        } else if target.key.is_some() {
+        } else if target.is_signed {
             Step::Key
         } else {
             Step::Load
