@@ -67,13 +67,13 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let path = b"/proc/cmdline";
     boot.subject = Some(path);
     files::read(&mut line, path, &[]).at(Step::Read)?;
-    let line = keep_one(&line).to_bytes();
+    let words = keep_one(&line).to_bytes();
 
     read_plan(boot)?;
-    check_release(boot);
+    check_release(boot, &mut line);
 
     boot.options
-        .read(line, &boot.plan, &mut boot.stage)
+        .read(words, &boot.plan, &mut boot.stage)
         .map_err(|word| {
             boot.subject = Some(word);
             Step::Options.refused()
@@ -81,9 +81,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
 }
 
 /// A kernel takes its own modules only.
-fn check_release(boot: &Boot) {
-    let mut text = Line::new();
-    let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
+fn check_release(boot: &Boot, text: &mut Line) {
+    let running = contents(text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = boot.plan.text(Key::Release);
     if running != planned {
         boot.journal.log.error(
