@@ -62,7 +62,7 @@ impl Boot {
     }
 
     /// A role for which no device has been found.
-    fn lacks(&self) -> Option<Role> {
+    pub fn lacks(&self) -> Option<Role> {
         let lacks = |role: &&Role| {
             let found = self.options.target.devices.get(**role as usize);
             found.is_some_and(|found| found.is_empty())

@@ -38,19 +38,20 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     }
     check_error_policy(boot);
     loop {
+        // What was found may have gone in the meantime, and come back.
+        device::run(boot)?;
+        boot.stage = Stage::Verity;
         let answers = boot.search.answers;
         let Err(problem) = try_all(boot) else {
             return Ok(());
         };
-        // Another device may answer as soon as its driver is there, and one that went away may come back.
+        // Another device may answer as soon as its driver is there.
         boot.finish();
         device::forget(boot);
         device::scan(boot);
-        if boot.search.answers == answers {
+        if boot.search.answers == answers && boot.lacks().is_none() {
             return Err(problem);
         }
-        device::run(boot)?;
-        boot.stage = Stage::Verity;
     }
 }
 
