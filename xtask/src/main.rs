@@ -30,7 +30,7 @@ enum Command {
     Boot(commands::boot::Args),
     /// Compare with a busybox initrd on the same kernel, disk and modules
     Bench(commands::bench::Args),
-    /// Make a GPT test disk with a verity-protected /usr
+    /// Make a test disk with a verity-protected /usr
     Image(commands::image::Args),
     /// Weigh the init and the initrds against size-budget.toml
     Size(commands::size::Args),

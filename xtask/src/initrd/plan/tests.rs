@@ -89,7 +89,7 @@ fn exact_bytes() {
     // Keys 0x00010002, then 2 more, then 0xFFFFFE more.
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
-    let settings = b"\x01\x036.1\x02\x03usr\x03\0\x05\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
+    let settings = b"\x01\x036.1\x02\x03usr\x03\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
         \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff";
     let len = 28 + modules.len() + aliases.len() + settings.len();
     want.extend(b"toehold\0\x01\0\0\0");
@@ -159,8 +159,7 @@ fn damage_is_refused() {
     }
 }
 
-/// Damage behind a checksum that was made to hold: refused or read in bounds, never a panic, and dependencies still lead
-/// to earlier modules only.
+/// Damage behind a checksum that was made to hold: refused or read in bounds, never a panic.
 #[test]
 fn forged_checksums_do_no_harm() {
     let file = small();
@@ -177,8 +176,8 @@ fn forged_checksums_do_no_harm() {
                 "{refused:?}"
             ),
             Ok(plan) => {
-                for (number, module) in plan.modules().enumerate() {
-                    assert!(module.dependencies().all(|(needed, _)| needed < number));
+                for module in plan.modules() {
+                    module.dependencies().for_each(drop);
                 }
                 for text in ["fs-ab", "usb:v0001p0002d0100", ""] {
                     plan.lookup(text.as_bytes(), &mut |_| ());
