@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use rustix::io::Errno;
 use toehold::FULL;
-use toehold::failure::{At, Problem, Stage, Step};
+use toehold::failure::{At, Problem, Step};
 use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
@@ -33,14 +33,15 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     }
     boot.require(b"dm-verity")?;
     boot.mapper = open(c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
-    if !FULL {
-        return try_one(boot);
+    if FULL {
+        check_error_policy(boot);
     }
-    check_error_policy(boot);
     loop {
         // What was found may have gone in the meantime, and come back.
         device::run(boot)?;
-        boot.stage = Stage::Verity;
+        if !FULL {
+            return try_one(boot);
+        }
         let answers = boot.search.answers;
         let Err(problem) = try_all(boot) else {
             return Ok(());

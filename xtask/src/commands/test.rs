@@ -33,7 +33,9 @@ pub fn run(args: Args) -> Result<Verdict> {
     for series in Series::value_variants() {
         kernels::fetch(*series)?;
     }
-    build::init("x86_64", &[])?;
+    for features in [&[][..], &["full"]] {
+        build::init("x86_64", features)?;
+    }
     let sizes = match args.names.as_slice() {
         [] => {
             println!("\n== sizes");
