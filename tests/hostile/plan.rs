@@ -152,9 +152,8 @@ fn damaged_plans_are_refused() {
             cut[12..16].copy_from_slice(&(len as u32).to_le_bytes());
         }
         seal(&mut cut);
-        // Only what a boot can do without may be gone.
+        // It is the builder's word then, and read in bounds.
         if let Ok(plan) = Plan::parse(&cut) {
-            assert_eq!(plan.text(Key::Init), b"/init", "{len} bytes");
             walk(&plan);
         }
     }
