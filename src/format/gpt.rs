@@ -32,8 +32,8 @@ pub struct Table {
     entry_size: u32,
     /// Number of entries, used or not.
     count: u32,
-    /// The primary table was bad.
-    from_backup: bool,
+    /// Of a GPT: the primary table was bad.
+    pub from_backup: bool,
     /// Where the entries begin, in bytes.
     entries: u64,
     /// Bytes of a logical sector.

@@ -196,17 +196,18 @@ impl Target<'_> {
         self.superblock.starts_with(b"verity\0\0\x01\0\0\0")
     }
 
-    /// The first field of the superblock that contradicts what is said. `has` and `wanted` are its values.
-    pub fn contradiction(&self, has: &mut Line, wanted: &mut Line) -> Option<&'static [u8]> {
-        let mut fields = self.parameters.0.iter().take(FIELDS.len()).enumerate();
-        let (field, _) = fields.find(|(field, value)| {
+    /// The first field of the superblock that contradicts what is said: what it is called and what was said; in `has`, what it has.
+    pub fn contradiction(&self, has: &mut Line) -> Option<(&'static [u8], &[u8])> {
+        for (field, value) in self.parameters.0.iter().take(FIELDS.len()).enumerate() {
             has.clear();
-            wanted.clear();
-            self.push_field(*field, has);
-            push(wanted, value.unwrap_or(has));
-            !is_same(has, wanted)
-        })?;
-        Some(word(OPTIONS, field))
+            self.push_field(field, has);
+            if let Some(value) = value
+                && !is_same(has, value)
+            {
+                return Some((word(OPTIONS, field), value));
+            }
+        }
+        None
     }
 
     /// Appends a field of the superblock, or what is said in its place. What makes no sense, the kernel refuses.

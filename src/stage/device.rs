@@ -255,20 +255,19 @@ fn reveal(boot: &mut Boot, event: &Line) {
         return;
     };
     let table = &mut boot.search.table;
-    let mut revealed = false;
     if table.is_hidden() {
         for number in 1..MAX_PARTITIONS {
             if let Some((start, length)) = table.partition(&disk, number) {
                 // Fails where the kernel did so by itself (its option `gpt`).
-                revealed |= partitions::add(disk, number, start, length).is_ok();
+                let _ = partitions::add(disk, number, start, length);
             }
+        }
+        if table.from_backup {
+            boot.journal.log.error(
+                b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
+                &[value(event, Key::DEVNAME)],
+            );
         }
     }
     disk.close();
-    if revealed {
-        boot.journal.log.error(
-            b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
-            &[value(event, Key::DEVNAME)],
-        );
-    }
 }

@@ -179,14 +179,14 @@ fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Result<(), Probl
     }
     disk.read_exact_at(offset, &mut target.superblock)
         .at(Step::Superblock)?;
-    let (mut has, mut wanted) = (Line::new(), Line::new());
+    let mut has = Line::new();
     if !target.is_superblock() {
         return Err(Step::Superblock.refused());
     }
-    if let Some(field) = target.contradiction(&mut has, &mut wanted) {
+    if let Some((field, wanted)) = target.contradiction(&mut has) {
         boot.journal
             .log
-            .error(b"%: % in the superblock, % wanted", &[field, &has, &wanted]);
+            .error(b"%: % in the superblock, % wanted", &[field, &has, wanted]);
         return Err(Step::Superblock.refused());
     }
     Ok(())

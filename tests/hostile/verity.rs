@@ -145,8 +145,8 @@ fn check_device(superblock: [u8; SUPERBLOCK], parameters: Parameters) {
     if parameters.has_superblock() && !device.is_superblock() {
         return;
     }
-    let (mut has, mut wanted) = (Line::new(), Line::new());
-    if let Some(field) = device.contradiction(&mut has, &mut wanted) {
+    let mut has = Line::new();
+    if let Some((field, wanted)) = device.contradiction(&mut has) {
         assert_ne!(has, wanted);
         assert!(KNOWN.iter().any(|known| known.as_bytes() == field));
         return;

@@ -36,10 +36,10 @@ pub fn table(target: &Target, armed: bool) -> String {
 
 /// The option that a superblock contradicts, and both values.
 pub fn contradiction(target: &Target) -> Option<(String, String, String)> {
-    let (mut has, mut wanted) = (Line::new(), Line::new());
+    let mut has = Line::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let option = target.contradiction(&mut has, &mut wanted)?;
-    Some((text(option), text(&has), text(&wanted)))
+    let (option, wanted) = target.contradiction(&mut has)?;
+    Some((text(option), text(&has), text(wanted)))
 }
 
 #[test]
