@@ -21,6 +21,7 @@ pub struct Spec {
 const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
+
 /// Who knows what names a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
