@@ -91,6 +91,17 @@ pub enum Key {
     RootHash = 16,
 }
 
+/// Settings without which there is no boot.
+const REQUIRED: [Key; 7] = [
+    Key::Release,
+    Key::VerityName,
+    Key::Mountpoint,
+    Key::Image,
+    Key::OverlayOptions,
+    Key::Init,
+    Key::Suffix,
+];
+
 /// Why a plan was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -100,11 +111,11 @@ pub enum Refused {
     Magic,
     /// The checksum does not hold.
     Checksum,
-    /// The sections do not add up.
+    /// A section that does not add up, or a setting that is missing.
     Structure,
 }
 
-/// A plan whose header and checksum have been checked: what it says is what the builder wrote.
+/// A plan whose header, checksum and module section have been checked.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     modules: Option<&'a [u8]>,
@@ -170,6 +181,25 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
     ))
 }
 
+/// Every module parses and depends only on earlier ones: loading it, dependencies first, always ends.
+fn are_ordered(modules: &[u8]) -> bool {
+    let (mut rest, mut index) = (modules, 0);
+    while !rest.is_empty() {
+        match module(rest) {
+            Some((module, after))
+                if module
+                    .dependencies()
+                    .all(|(dependency, _)| dependency < index) =>
+            {
+                rest = after
+            }
+            _ => return false,
+        }
+        index += 1;
+    }
+    index <= MAX_MODULES
+}
+
 impl<'a> Plan<'a> {
     /// The plan of an init that has not read one.
     pub const NONE: Self = Self {
@@ -195,11 +225,17 @@ impl<'a> Plan<'a> {
         };
         let (modules, rest) = section(file.get(HEADER..).ok_or(Refused::Truncated)?, 20)?;
         let (aliases, settings) = section(rest, 24)?;
-        Ok(Self {
+        let plan = Self {
             modules: Some(modules),
             aliases: Some(aliases),
             settings: Some(settings),
-        })
+        };
+        let complete = REQUIRED.iter().all(|key| plan.setting(*key).is_some());
+        if complete && are_ordered(modules) {
+            Ok(plan)
+        } else {
+            Err(Refused::Structure)
+        }
     }
 
     /// All modules in dependency order; a module's number is its place here.

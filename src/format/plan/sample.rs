@@ -1,18 +1,7 @@
 //! Plans for the unit tests of those who read them.
 
-use super::{Key, MAGIC, Plan, VERSION};
+use super::{Key, MAGIC, Plan, REQUIRED, VERSION};
 use crate::format::crc32::crc32;
-
-/// What every plan has.
-const REQUIRED: [Key; 7] = [
-    Key::Release,
-    Key::VerityName,
-    Key::Mountpoint,
-    Key::Image,
-    Key::OverlayOptions,
-    Key::Init,
-    Key::Suffix,
-];
 
 /// A plan with this module section, no aliases, what every plan has (the verity device is called `usr`) and the settings `extra`.
 pub fn plan(modules: &[u8], extra: &[u8]) -> Plan<'static> {
