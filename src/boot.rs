@@ -3,11 +3,12 @@
 use crate::journal::Journal;
 use crate::stage::device::{self, Search};
 use crate::stage::{Run, modules};
+use crate::sys::call::Result as Call;
 use crate::sys::clock;
 use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
-use toehold::failure::{Problem, Stage, Step};
+use toehold::failure::{Error, Stage, Step, describe};
 use toehold::format::plan::{Key, Plan};
 use toehold::options::Options;
 use toehold::schedule::Schedule;
@@ -20,6 +21,8 @@ pub struct Boot {
     pub plan: Plan<'static>,
     /// The stage that is being worked on.
     pub stage: Stage,
+    /// What is being done: the step of a failure.
+    pub step: Step,
     /// Something came of what is waited for, since the clock was last read.
     pub moved: bool,
     /// The init function of a module has crashed.
@@ -48,6 +51,7 @@ impl Boot {
         plan: Plan::NONE,
         options: Options::none(),
         stage: Stage::KernelFs,
+        step: Step::Mount,
         subject: None,
         search: Search::NONE,
         schedule: Schedule::none(),
@@ -69,12 +73,19 @@ impl Boot {
     }
 
     /// Runs a stage, and logs its end.
-    pub fn perform(&mut self, stage: Stage, run: Run) -> Result<(), Problem> {
+    pub fn perform(&mut self, stage: Stage, run: Run) -> Call {
         device::check_alone(self)?;
         self.stage = stage;
         run(self)?;
         self.journal.done(stage);
         Ok(())
+    }
+
+    /// Says no to what no call has refused.
+    #[inline(always)]
+    pub fn refuse<T>(&mut self, step: Step) -> Call<T> {
+        self.step = step;
+        Err(Error::REFUSED)
     }
 
     /// What is being worked on.
@@ -89,27 +100,29 @@ impl Boot {
     }
 
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
-    pub fn execute(&mut self, arguments: Arguments) -> Problem {
+    pub fn execute(&mut self, arguments: Arguments) -> Error {
         let program = keep_one(self.setting(Key::Init));
         self.subject = Some(program.to_bytes());
         self.leave_report();
         self.journal.hand_over(program.to_bytes());
         process::forget_children();
-        Step::Exec.failed(arguments.execute(program))
+        self.step = Step::Exec;
+        arguments.execute(program)
     }
 
     /// Says what failed and what was seen, waits, and restarts the machine.
-    pub fn give_up(&mut self, problem: Problem) -> ! {
+    pub fn give_up(&mut self, error: Error) -> ! {
         let (mut line, mut seconds) = (Line::new(), Line::new());
-        problem.describe(self.subject(), &mut line);
+        let step = self.step;
+        describe(step, error, self.subject(), &mut line);
         let failed = b"FAILED stage=% %";
         self.journal.log.error(failed, &[self.stage.name(), &line]);
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);
         self.finish();
         self.report(&self.journal.log, false);
-        if !problem.advice().is_empty() {
-            self.journal.log.error(b"%", &[problem.advice()]);
+        if !step.advice().is_empty() {
+            self.journal.log.error(b"%", &[step.advice()]);
         }
         let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         push_number(&mut seconds, wait);

@@ -1,4 +1,4 @@
-//! What went wrong, small enough for a register, and the lines that say it.
+//! What went wrong, and the lines that say it.
 
 use crate::text::{Line, item, push, push_number, word};
 use core::num::NonZeroUsize;
@@ -60,6 +60,14 @@ probe data tree arm node detect loop overlay move chroot exec";
 pub struct Error(NonZeroUsize);
 
 impl Error {
+    /// No call failed, the init itself says no. Linux has no error with this number.
+    pub const REFUSED: Self = Self(NonZeroUsize::new(41).unwrap());
+
+    /// As errno(3) numbers them; 0: [`Error::REFUSED`].
+    pub fn from_number(number: usize) -> Self {
+        NonZeroUsize::new(number).map_or(Self::REFUSED, Self)
+    }
+
     /// What a system call returned, if it is an error (one of the last 4095 values).
     #[inline(never)] // Measured: smaller so.
     pub fn in_answer(answer: usize) -> Option<Self> {
@@ -102,36 +110,6 @@ impl From<Errno> for Error {
     }
 }
 
-/// A step that failed, and the kernel's reason if it gave one: the step's number from bit 16 on, the error's below.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Problem(NonZeroUsize);
-
-impl Step {
-    /// A problem that the init found by itself.
-    #[inline(always)]
-    pub fn refused(self) -> Problem {
-        Problem(NonZeroUsize::new((self as usize + 1) << 16).unwrap_or(NonZeroUsize::MIN))
-    }
-
-    /// A problem that the kernel reported.
-    #[inline(always)]
-    pub fn failed(self, error: impl Into<Error>) -> Problem {
-        Problem(self.refused().0 | error.into().0)
-    }
-}
-
-/// Says at which step a system call failed.
-pub trait At<T> {
-    fn at(self, step: Step) -> Result<T, Problem>;
-}
-
-impl<T> At<T> for Result<T, Error> {
-    #[inline(always)]
-    fn at(self, step: Step) -> Result<T, Problem> {
-        self.map_err(|error| step.failed(error))
-    }
-}
-
 impl Stage {
     /// As the log spells it.
     pub fn name(self) -> &'static [u8] {
@@ -139,24 +117,20 @@ impl Stage {
     }
 }
 
-impl Problem {
-    /// Appends `step=… errno=… subject=…`.
-    pub fn describe(self, subject: &[u8], line: &mut Line) {
-        push(line, b"step=");
-        push(line, word(STEPS, self.step()));
-        push(line, b" errno=");
-        push_errno(line, self.0.get() & 0xFFFF);
-        push(line, b" subject=");
-        push(line, subject);
-    }
+/// Appends `step=… errno=… subject=…`.
+pub fn describe(step: Step, error: Error, subject: &[u8], line: &mut Line) {
+    push(line, b"step=");
+    push(line, word(STEPS, step as usize));
+    push(line, b" errno=");
+    error.push(line);
+    push(line, b" subject=");
+    push(line, subject);
+}
 
-    fn step(self) -> usize {
-        (self.0.get() >> 16).wrapping_sub(1)
-    }
-
-    /// What to do about it; empty where the kernel's own messages say more.
+impl Step {
+    /// What to do when it failed; empty where the kernel's own messages say more.
     pub fn advice(self) -> &'static [u8] {
-        item(ADVICE, b'\n', self.step())
+        item(ADVICE, b'\n', self as usize)
     }
 }
 
@@ -189,10 +163,10 @@ no known filesystem there: name usrfstype or hash-offset
 
 not in the stage-2 image: check usr.init";
 
-/// Error names 0 (none) to 40, as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
+/// Error names 0 (none) to 40, then [`Error::REFUSED`], as errno(3) has them; 35 and above that a boot can meet follow as `number` byte + name.
 const ERRNO_NAMES: &[u8] = b"- EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT \
 ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \
-EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP";
+EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP -";
 const HIGH_ERRNO_NAMES: &[u8] =
     b"JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
@@ -222,31 +196,31 @@ mod tests {
     use super::*;
     use crate::text::Line;
 
-    fn line(problem: Problem, subject: &str) -> String {
+    fn line(step: Step, error: impl Into<Error>, subject: &str) -> String {
         let mut text = Line::new();
-        problem.describe(subject.as_bytes(), &mut text);
+        describe(step, error.into(), subject.as_bytes(), &mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
     #[test]
     fn the_line_of_the_contract() {
         assert_eq!(
-            line(Step::Probe.failed(Errno::IO), "/dev/vda2"),
+            line(Step::Probe, Errno::IO, "/dev/vda2"),
             "step=probe errno=EIO subject=/dev/vda2"
         );
         assert_eq!(
-            line(Step::Exec.refused(), "/init"),
+            line(Step::Exec, Error::REFUSED, "/init"),
             "step=exec errno=- subject=/init"
         );
         assert_eq!(
-            line(Step::Wait.failed(Errno::TIMEDOUT), "PARTUUID=x"),
+            line(Step::Wait, Errno::TIMEDOUT, "PARTUUID=x"),
             "step=wait errno=ETIMEDOUT subject=PARTUUID=x"
         );
     }
 
     #[test]
     fn advice_stands_with_its_step() {
-        let advice = |step: Step| std::str::from_utf8(step.refused().advice()).unwrap();
+        let advice = |step: Step| std::str::from_utf8(step.advice()).unwrap();
         assert!(advice(Step::Plan).contains("plan"));
         assert!(advice(Step::Options).contains("contradicts"));
         assert!(advice(Step::Load).contains("length"));

@@ -2,11 +2,12 @@
 
 use crate::boot::Boot;
 use crate::stage::device;
+use crate::sys::call::Result as Call;
 use crate::sys::files::{contents, each_entry, poll};
 use crate::sys::memory::keep;
 use crate::sys::{clock, modules, process};
 use rustix::io::Errno;
-use toehold::failure::{At, Error, Problem, Step};
+use toehold::failure::{Error, Step};
 use toehold::format::plan::Key;
 use toehold::schedule::State;
 use toehold::text::Line;
@@ -38,14 +39,14 @@ impl Boot {
     }
 
     /// Waits for something to happen, until `deadline` at most.
-    pub fn wait(&mut self, deadline: u64) -> Result<(), Problem> {
+    pub fn wait(&mut self, deadline: u64) -> Call {
         let now = clock::now();
         if self.moved {
             self.moved = false;
             self.stall = now.saturating_add(STALL);
         }
         if now >= deadline {
-            return Err(Step::Wait.failed(Errno::TIMEDOUT));
+            return Err(Errno::TIMEDOUT.into());
         }
         if now < self.stall && !self.search.lost {
             let files = [self.search.uevents.0, self.children];
@@ -65,7 +66,7 @@ impl Boot {
 
     /// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask modprobe for it. What the
     /// plan does not have is built into the kernel, or will be missed by who asked.
-    pub fn require(&mut self, name: &'static [u8]) -> Result<(), Problem> {
+    pub fn require(&mut self, name: &'static [u8]) -> Call {
         let subject = self.subject;
         let deadline = self.deadline();
         self.subject = Some(name);
@@ -84,9 +85,10 @@ impl Boot {
                 return Ok(());
             }
             if !waiting {
-                Error::in_number(worst.error()).at(Step::Module)?;
-                return Err(Step::Module.refused());
+                self.step = Step::Module;
+                return Err(Error::from_number(worst.error()));
             }
+            self.step = Step::Wait;
             self.wait(deadline)?;
         }
     }
@@ -102,7 +104,7 @@ impl Boot {
     }
 
     /// Loads the module of a filesystem.
-    pub fn require_filesystem(&mut self, name: &[u8]) -> Result<(), Problem> {
+    pub fn require_filesystem(&mut self, name: &[u8]) -> Call {
         self.require(keep(b"fs-%", &[name]).to_bytes())
     }
 

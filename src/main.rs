@@ -16,7 +16,7 @@ use boot::Boot;
 use core::convert::Infallible;
 use stage::{Run, device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
-use toehold::failure::{Problem, Stage};
+use toehold::failure::{Error, Stage};
 
 /// Called by the entry point: the boot, or the kernel's helper for modules.
 fn main(boot: &mut Boot, arguments: Arguments) -> ! {
@@ -32,13 +32,13 @@ fn main(boot: &mut Boot, arguments: Arguments) -> ! {
         );
         process::exit(2);
     }
-    let Err(problem) = run(boot, arguments);
-    boot.give_up(problem)
+    let Err(error) = run(boot, arguments);
+    boot.give_up(error)
 }
 
 /// The stages, and what they lead to.
 #[inline(always)] // Measured: smaller so.
-fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Problem> {
+fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Error> {
     for (stage, run) in &STAGES {
         boot.perform(*stage, *run)?;
     }

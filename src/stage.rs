@@ -1,10 +1,10 @@
 //! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`].
 
 use crate::boot::Boot;
-use toehold::failure::Problem;
+use crate::sys::call::Result as Call;
 
 /// What a stage is: it does its part of the boot, or says why it cannot.
-pub type Run = fn(&mut Boot) -> Result<(), Problem>;
+pub type Run = fn(&mut Boot) -> Call;
 
 pub mod device;
 pub mod kernel_fs;

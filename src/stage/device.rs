@@ -10,7 +10,7 @@ use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::FULL;
-use toehold::failure::{Problem, Stage, Step};
+use toehold::failure::{Error, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
 use toehold::format::uevent::{Key, NONE, is, is_same_device, number, value};
@@ -82,7 +82,7 @@ pub fn forget(boot: &mut Boot) {
 }
 
 /// Waits for the devices.
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     let deadline = boot.deadline();
     loop {
         boot.advance();
@@ -90,26 +90,27 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         let Some(role) = boot.lacks() else {
             return Ok(());
         };
-        if let Err(problem) = boot.wait(deadline) {
-            return fail(boot, role, problem);
+        if let Err(error) = boot.wait(deadline) {
+            return fail(boot, role, Step::Wait, error);
         }
     }
 }
 
 /// Refuses to go on when another device has come up that answers, too, and nothing can tell which is the right one.
-pub fn check_alone(boot: &mut Boot) -> Result<(), Problem> {
+pub fn check_alone(boot: &mut Boot) -> Call {
     drain(boot);
     if boot.search.ambiguous && (boot.options.target.root_hash.is_none() || !FULL) {
-        return fail(boot, Role::Data, Step::Ambiguous.refused());
+        return fail(boot, Role::Data, Step::Ambiguous, Error::REFUSED);
     }
     Ok(())
 }
 
 /// A failure that is about what was looked for.
-fn fail(boot: &mut Boot, role: Role, problem: Problem) -> Result<(), Problem> {
+fn fail(boot: &mut Boot, role: Role, step: Step, error: Error) -> Call {
     boot.stage = Stage::Device;
+    boot.step = step;
     boot.subject = Some(keep_one(&boot.options.spec(role).text).to_bytes());
-    Err(problem)
+    Err(error)
 }
 
 /// Calls `visit` with what the kernel says of each block device that is there.

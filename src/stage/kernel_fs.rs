@@ -1,6 +1,7 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
 use crate::boot::Boot;
+use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
@@ -8,7 +9,7 @@ use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
-use toehold::failure::{At, Problem, Step};
+use toehold::failure::{Error, Step};
 use toehold::format::plan::{self, Key, Plan};
 use toehold::text::Line;
 
@@ -46,7 +47,7 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
 ];
 
 /// Mounts what is not mounted yet, and reads what we are told.
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     let mut result = Ok(());
     for (fstype, target, flags, data) in &MOUNTS {
         let _ = make_directory(target);
@@ -54,7 +55,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             // Busy: it is mounted there already.
             Err(error) if !error.is(Errno::BUSY) => {
                 boot.subject = Some(target.to_bytes());
-                result = Err(Step::Mount.failed(error));
+                result = Err(error);
             }
             _ => {}
         }
@@ -66,17 +67,19 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     let mut line = Line::new();
     let path = b"/proc/cmdline";
     boot.subject = Some(path);
-    files::read(&mut line, path, &[]).at(Step::Read)?;
+    boot.step = Step::Read;
+    files::read(&mut line, path, &[])?;
     let words = keep_one(&line).to_bytes();
 
     read_plan(boot)?;
     check_release(boot, &mut line);
 
+    boot.step = Step::Options;
     boot.options
         .read(words, &boot.plan, &mut boot.stage)
         .map_err(|word| {
             boot.subject = Some(word);
-            Step::Options.refused()
+            Error::REFUSED
         })
 }
 
@@ -93,11 +96,12 @@ fn check_release(boot: &Boot, text: &mut Line) {
 }
 
 /// Reads the initrd's plan, and checks it.
-pub fn read_plan(boot: &mut Boot) -> Result<(), Problem> {
+pub fn read_plan(boot: &mut Boot) -> Call {
     boot.subject = Some(plan::PATH.to_bytes());
-    let file = open(plan::PATH, OFlags::RDONLY).at(Step::Plan)?;
-    let size = file.status().at(Step::Plan)?.size;
-    let plan = memory::map(file, size).at(Step::Plan)?;
-    boot.plan = Plan::parse(plan).map_err(|_| Step::Plan.refused())?;
+    boot.step = Step::Plan;
+    let file = open(plan::PATH, OFlags::RDONLY)?;
+    let size = file.status()?.size;
+    let plan = memory::map(file, size)?;
+    boot.plan = Plan::parse(plan).map_err(|_| Error::REFUSED)?;
     Ok(())
 }

@@ -1,21 +1,23 @@
 //! Stage 2: kernel modules asked for: those always needed, and those that the hardware wants. They load from here on.
 
 use crate::boot::Boot;
+use crate::sys::call::Result as Call;
 use crate::sys::files::contents;
 use crate::sys::memory::keep;
 use crate::sys::netlink::Uevents;
 use crate::sys::process;
-use toehold::failure::{At, Problem, Step};
+use toehold::failure::Step;
 use toehold::format::plan::{ALWAYS, Key};
 use toehold::options::Word;
 use toehold::schedule::State;
 use toehold::text::{Line, decimal};
 
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     // From now on nothing comes up unnoticed.
     boot.subject = Some(b"uevents");
-    boot.search.uevents = Uevents::listen().at(Step::Socket)?;
-    boot.children = process::watch_children().at(Step::Socket)?;
+    boot.step = Step::Socket;
+    boot.search.uevents = Uevents::listen()?;
+    boot.children = process::watch_children()?;
     boot.schedule.slots = match boot.plan.number(Key::Jobs) {
         Some(jobs) => jobs as usize,
         None => processors(),

@@ -10,7 +10,7 @@ use crate::sys::process;
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
-use toehold::failure::{At, Problem, Step};
+use toehold::failure::Step;
 use toehold::format::plan::Key;
 use toehold::text::word;
 
@@ -19,25 +19,27 @@ const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
 #[inline(never)]
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     let program = boot.setting(Key::Init);
     boot.subject = Some(program);
+    boot.step = Step::Exec;
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
     open(
         keep(b"/stage2/root%", &[program]),
         OFlags::PATH | OFlags::NOFOLLOW,
-    )
-    .at(Step::Exec)?;
+    )?;
 
+    boot.step = Step::Move;
     for index in 0..4 {
-        move_over(boot, word(b"/dev /proc /sys /run", index)).at(Step::Move)?;
+        move_over(boot, word(b"/dev /proc /sys /run", index))?;
     }
-    move_over(boot, boot.setting(Key::Mountpoint)).at(Step::Move)?;
+    move_over(boot, boot.setting(Key::Mountpoint))?;
     boot.subject = Some(ROOT.to_bytes());
     let old = initramfs();
-    change_directory(ROOT).at(Step::Chroot)?;
-    change_root_here().at(Step::Chroot)?;
-    change_directory(c"/").at(Step::Chroot)?;
+    boot.step = Step::Chroot;
+    change_directory(ROOT)?;
+    change_root_here()?;
+    change_directory(c"/")?;
     if let Some((root, device)) = old {
         // Beside the boot, not before it. That it cannot be done costs memory only.
         let _ = process::spawn(|| {

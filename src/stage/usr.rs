@@ -1,23 +1,26 @@
 //! Stage 5: /usr, mounted.
 
 use crate::boot::Boot;
+use crate::sys::call::Result as Call;
 use crate::sys::files::open;
 use crate::sys::memory::keep_one;
 use crate::sys::mounts::mount;
 use rustix::fs::OFlags;
 use rustix::mount::MountFlags;
-use toehold::failure::{At, Problem, Step};
+use toehold::failure::{Error, Step};
 use toehold::format::plan::Key;
 use toehold::format::{filesystem, mount_options};
 use toehold::options::Word;
 use toehold::text::Line;
 
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     let node = boot.device();
     let mut fstype = boot.options.value(Word::Fstype, b"auto");
     if fstype == b"auto" {
-        let device = open(node, OFlags::RDONLY).at(Step::Open)?;
-        fstype = filesystem::name(&device).ok_or(Step::Detect.refused())?;
+        boot.step = Step::Open;
+        let device = open(node, OFlags::RDONLY)?;
+        boot.step = Step::Detect;
+        fstype = filesystem::name(&device).ok_or(Error::REFUSED)?;
     }
     boot.require_filesystem(fstype)?;
     let mut data = Line::new();
@@ -28,5 +31,6 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
     }
     let target = keep_one(boot.setting(Key::Mountpoint));
     let fstype = keep_one(fstype);
-    mount(node, target, fstype, flags, keep_one(&data)).at(Step::Mount)
+    boot.step = Step::Mount;
+    mount(node, target, fstype, flags, keep_one(&data))
 }

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use rustix::fs::{OFlags, minor};
 use rustix::io::Errno;
 use toehold::FULL;
-use toehold::failure::{At, Problem, Step};
+use toehold::failure::{Error, Step, describe};
 use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
 use toehold::format::plan::Key;
@@ -23,7 +23,7 @@ use toehold::text::{Line, fill};
 /// The version of the kernel's target since which it can act on I/O errors.
 const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 
-pub fn run(boot: &mut Boot) -> Result<(), Problem> {
+pub fn run(boot: &mut Boot) -> Call {
     if boot.options.target.root_hash.is_none() {
         let device = boot.device();
         boot.journal
@@ -32,7 +32,8 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         return Ok(());
     }
     boot.require(b"dm-verity")?;
-    boot.mapper = open(c"/dev/mapper/control", OFlags::RDWR).at(Step::Control)?;
+    boot.step = Step::Control;
+    boot.mapper = open(c"/dev/mapper/control", OFlags::RDWR)?;
     if FULL {
         check_error_policy(boot);
     }
@@ -43,7 +44,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
             return try_one(boot);
         }
         let answers = boot.search.answers;
-        let Err(problem) = try_all(boot) else {
+        let Err(error) = try_all(boot) else {
             return Ok(());
         };
         // Another device may answer as soon as its driver is there.
@@ -51,7 +52,7 @@ pub fn run(boot: &mut Boot) -> Result<(), Problem> {
         device::forget(boot);
         device::scan(boot);
         if boot.search.answers == answers && boot.lacks().is_none() {
-            return Err(problem);
+            return Err(error);
         }
     }
 }
@@ -73,20 +74,21 @@ fn check_error_policy(boot: &mut Boot) {
 }
 
 /// Tries the devices that answer, one set after the other, until one is verified.
-fn try_all(boot: &mut Boot) -> Result<(), Problem> {
+fn try_all(boot: &mut Boot) -> Call {
     if !boot.search.ambiguous {
         return try_one(boot);
     }
     let has_tree = !boot.options.spec(Role::Tree).text.is_empty();
     let loader = candidates::loader_disk(boot);
-    let (mut last, mut data_rank) = (Step::Open.refused(), 0);
+    boot.step = Step::Open;
+    let (mut last, mut data_rank) = (Error::REFUSED, 0);
     while candidates::next(boot, Role::Data, loader, &mut data_rank) {
         let [data, ..] = &boot.options.target.devices;
         let disk = number(data, Field::DISKSEQ);
         candidates::next(boot, Role::Correction, disk, &mut 0);
         let mut tree_rank = 0;
         while candidates::next(boot, Role::Tree, disk, &mut tree_rank) || !has_tree {
-            let Err(problem) = try_one(boot) else {
+            let Err(error) = try_one(boot) else {
                 let why: &[u8] = if disk == loader {
                     b"boot loader's disk"
                 } else {
@@ -97,9 +99,9 @@ fn try_all(boot: &mut Boot) -> Result<(), Problem> {
                 return Ok(());
             };
             let mut line = Line::new();
-            problem.describe(boot.subject(), &mut line);
+            describe(boot.step, error, boot.subject(), &mut line);
             boot.journal.log.error(b"not taken: %", &[&line]);
-            last = problem;
+            last = error;
             if !has_tree {
                 break;
             }
@@ -109,13 +111,14 @@ fn try_all(boot: &mut Boot) -> Result<(), Problem> {
 }
 
 /// Makes the verity device of one set of devices.
-fn try_one(boot: &mut Boot) -> Result<(), Problem> {
+fn try_one(boot: &mut Boot) -> Call {
     let [data, tree, ..] = &boot.options.target.devices;
     let separate = !tree.is_empty();
     let tree = node(if separate { tree } else { data });
     let data = node(data);
     boot.subject = Some(data.to_bytes());
-    let disk = open(tree, OFlags::RDONLY).at(Step::Open)?;
+    boot.step = Step::Open;
+    let disk = open(tree, OFlags::RDONLY)?;
     let layout = lay_out(boot, disk, separate.then_some(data));
     disk.close();
     layout?;
@@ -128,10 +131,10 @@ fn try_one(boot: &mut Boot) -> Result<(), Problem> {
 }
 
 /// Finds out how data and tree lie: both on `disk`, or the tree on that and the data on `data`.
-fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Problem> {
+fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Call {
     let mut room = None;
     if let Some(data) = data {
-        let device = open(data, OFlags::RDONLY).at(Step::Open)?;
+        let device = open(data, OFlags::RDONLY)?;
         room = Some(device.geometry().1);
         device.close();
     }
@@ -140,9 +143,10 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     if fixed.is_none() {
         // What cannot be read is not what holds no filesystem.
         let first = &mut boot.options.target.superblock;
-        disk.read_exact_at(0, first).at(Step::Data)?;
+        boot.step = Step::Data;
+        disk.read_exact_at(0, first)?;
     }
-    let mut result = Err(Step::Detect.refused());
+    let mut result = boot.refuse(Step::Detect);
     if let Some(offset) = fixed.or_else(|| filesystem::size(&disk)) {
         result = read_superblock(boot, disk, offset);
     }
@@ -157,37 +161,37 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Result<(), Probl
     // What lies from the tree on is not data.
     let room = room.unwrap_or(target.hash_offset);
     if !target.measure(room) {
-        return Err(Step::Superblock.refused());
+        return boot.refuse(Step::Superblock);
     }
     target.hash_device_size = disk.geometry().1;
     if FULL && let Some(path) = target.parameters.get(Parameter::Signature) {
+        boot.step = Step::Key;
         let mut signature = Line::new();
-        files::read(&mut signature, path, &[])
-            .and_then(|()| keys::add(&signature))
-            .at(Step::Key)?;
+        files::read(&mut signature, path, &[])?;
+        keys::add(&signature)?;
         target.is_signed = true;
     }
     Ok(())
 }
 
 /// Reads the superblock, where there is one, and brings it together with what is pinned.
-fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Result<(), Problem> {
+fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Call {
     let target = &mut boot.options.target;
     target.hash_offset = offset;
     if !target.parameters.has_superblock() {
         return Ok(());
     }
-    disk.read_exact_at(offset, &mut target.superblock)
-        .at(Step::Superblock)?;
+    boot.step = Step::Superblock;
+    disk.read_exact_at(offset, &mut target.superblock)?;
     let mut has = Line::new();
     if !target.is_superblock() {
-        return Err(Step::Superblock.refused());
+        return Err(Error::REFUSED);
     }
     if let Some((field, wanted)) = target.contradiction(&mut has) {
         boot.journal
             .log
             .error(b"%: % in the superblock, % wanted", &[field, &has, wanted]);
-        return Err(Step::Superblock.refused());
+        return Err(Error::REFUSED);
     }
     Ok(())
 }
@@ -206,52 +210,55 @@ fn start(boot: &mut Boot, flags: u32) {
 }
 
 /// Loads the table and makes it the live one.
-fn set_table(boot: &mut Boot, armed: bool) -> Result<(), Problem> {
+fn set_table(boot: &mut Boot, armed: bool) -> Call {
     start(boot, dm::READ_ONLY);
     let (text, target) = (&mut boot.request, &boot.options.target);
     dm::add_target(text, target.sectors());
     target.push_table(text, armed);
     if let Err(error) = send(boot.mapper, Command::TableLoad, text) {
-        let step = if error.is(Errno::NOENT) {
+        boot.step = if error.is(Errno::NOENT) {
             Step::Algorithm
         } else if target.is_signed {
             Step::Key
         } else {
             Step::Load
         };
-        return Err(step.failed(error));
+        return Err(error);
     }
-    request(boot, Command::Suspend).at(Step::Resume)
+    boot.step = Step::Resume;
+    request(boot, Command::Suspend)
 }
 
 /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
 /// the policy, and makes the device known.
-fn activate(boot: &mut Boot, data: &CStr) -> Result<(), Problem> {
+fn activate(boot: &mut Boot, data: &CStr) -> Call {
     let name = boot.setting(Key::VerityName);
     start(boot, 0);
     boot.options.target.push_uuid(&mut boot.request, name);
     dm::end_header(&mut boot.request);
-    send(boot.mapper, Command::Create, &mut boot.request).at(Step::Create)?;
+    boot.step = Step::Create;
+    send(boot.mapper, Command::Create, &mut boot.request)?;
     let minor = minor(dm::device_number(&boot.request)) as usize;
 
     set_table(boot, false)?;
     let block = boot.options.target.number(Parameter::DataBlockSize) as usize;
     let read = files::probe(keep_numbered(b"/dev/dm-%", minor), block);
-    request(boot, Command::TableStatus).at(Step::Probe)?;
+    boot.step = Step::Probe;
+    request(boot, Command::TableStatus)?;
     let valid = dm::is_valid(&boot.request);
     if let Err(error) = read {
-        let step = if !valid {
-            Step::Probe
-        } else if files::probe(data, block).is_err() {
-            // It was not the hash that failed.
-            Step::Data
-        } else {
-            Step::Tree
-        };
-        return Err(step.failed(error));
+        if valid {
+            boot.step = if files::probe(data, block).is_err() {
+                // It was not the hash that failed.
+                Step::Data
+            } else {
+                Step::Tree
+            };
+        }
+        return Err(error);
     }
     if !valid {
-        return Err(Step::Probe.refused());
+        return Err(Error::REFUSED);
     }
     if boot.options.target.has_policy() {
         set_table(boot, true)?;
@@ -260,12 +267,12 @@ fn activate(boot: &mut Boot, data: &CStr) -> Result<(), Problem> {
     data.clear();
     fill(data, b"DEVNAME=mapper/%", &[name]);
     // As udev itself would make it.
+    boot.step = Step::Node;
     symlink(
         keep_numbered(b"../dm-%", minor),
         keep(b"/dev/mapper/%", &[name]),
-    )
-    .and_then(|()| tell_udev(name))
-    .at(Step::Node)
+    )?;
+    tell_udev(name)
 }
 
 /// udev in stage 2 ignores device-mapper devices that it did not see made; with this rule it takes ours.
