@@ -17,8 +17,6 @@ use toehold::text::{Line, push_number};
 // In this order: what is used most has the shortest addresses.
 #[repr(C)]
 pub struct Boot {
-    /// From the initrd: modules and settings.
-    pub plan: Plan<'static>,
     /// The stage that is being worked on.
     pub stage: Stage,
     /// What is being done: the step of a failure.
@@ -33,6 +31,8 @@ pub struct Boot {
     pub children: File,
     /// When it will have been too long that nothing happened, in microseconds.
     pub stall: u64,
+    /// From the initrd: modules and settings.
+    pub plan: Plan<'static>,
     pub search: Search,
     pub journal: Journal,
     /// From the kernel command line.

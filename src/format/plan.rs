@@ -91,6 +91,9 @@ pub enum Key {
     RootHash = 16,
 }
 
+/// More than any number of a [`Key`].
+const KEYS: usize = Key::RootHash as usize + 1;
+
 /// Settings without which there is no boot.
 const REQUIRED: [Key; 7] = [
     Key::Release,
@@ -101,6 +104,16 @@ const REQUIRED: [Key; 7] = [
     Key::Init,
     Key::Suffix,
 ];
+
+/// A bit for each of them.
+const MISSING: u32 = {
+    let (mut bits, mut place) = (0, 0);
+    while place < REQUIRED.len() {
+        bits |= 1 << REQUIRED[place] as u8;
+        place += 1;
+    }
+    bits
+};
 
 /// Why a plan was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +133,8 @@ pub enum Refused {
 pub struct Plan<'a> {
     modules: Option<&'a [u8]>,
     aliases: Option<&'a [u8]>,
-    settings: Option<&'a [u8]>,
+    /// By the numbers of their keys.
+    settings: [Option<&'a [u8]>; KEYS],
 }
 
 /// One module of the plan.
@@ -205,11 +219,19 @@ impl<'a> Plan<'a> {
     pub const NONE: Self = Self {
         modules: None,
         aliases: None,
-        settings: None,
+        settings: [None; KEYS],
     };
 
     /// Checks and opens a plan.
     pub fn parse(file: &'a [u8]) -> Result<Self, Refused> {
+        let mut plan = Self::NONE;
+        plan.open(file)?;
+        Ok(plan)
+    }
+
+    /// The same in place, once. A plan that is refused has no modules.
+    #[inline(always)]
+    pub fn open(&mut self, file: &'a [u8]) -> Result<(), Refused> {
         let header: &[u8; HEADER] = file.first_chunk().ok_or(Refused::Truncated)?;
         let field = |offset| u32_at(header, offset);
         if !header.starts_with(&MAGIC) || field(8) != VERSION {
@@ -219,23 +241,30 @@ impl<'a> Plan<'a> {
         if crc32(file.get(20..).ok_or(Refused::Truncated)?) != field(16) {
             return Err(Refused::Checksum);
         }
-        let section = |rest: &'a [u8], offset| {
-            rest.split_at_checked(field(offset) as usize)
-                .ok_or(Refused::Structure)
+        let rest = file.get(HEADER..).ok_or(Refused::Truncated)?;
+        let sections = rest
+            .split_at_checked(field(20) as usize)
+            .and_then(|(modules, rest)| {
+                Some((modules, rest.split_at_checked(field(24) as usize)?))
+            });
+        let Some((modules, (aliases, settings))) = sections else {
+            return Err(Refused::Structure);
         };
-        let (modules, rest) = section(file.get(HEADER..).ok_or(Refused::Truncated)?, 20)?;
-        let (aliases, settings) = section(rest, 24)?;
-        let plan = Self {
-            modules: Some(modules),
-            aliases: Some(aliases),
-            settings: Some(settings),
-        };
-        let complete = REQUIRED.iter().all(|key| plan.setting(*key).is_some());
-        if complete && are_ordered(modules) {
-            Ok(plan)
-        } else {
-            Err(Refused::Structure)
+        let (mut rest, mut missing) = (settings, MISSING);
+        while let Some((key, after)) = rest.split_first() {
+            let (value, after) = string(after).ok_or(Refused::Structure)?;
+            if let Some(place) = self.settings.get_mut(usize::from(*key)) {
+                *place = Some(value);
+                missing &= !(1 << key);
+            }
+            rest = after;
         }
+        if missing != 0 || !are_ordered(modules) {
+            return Err(Refused::Structure);
+        }
+        self.modules = Some(modules);
+        self.aliases = Some(aliases);
+        Ok(())
     }
 
     /// All modules in dependency order; a module's number is its place here.
@@ -249,22 +278,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The text of a setting that every plan has.
+    /// The text of a setting; empty if the plan does not have it.
     pub fn text(&self, key: Key) -> &'a [u8] {
         self.setting(key).unwrap_or_default()
     }
 
     /// The value of a setting, if the plan has it.
     pub fn setting(&self, key: Key) -> Option<&'a [u8]> {
-        let mut rest = self.settings?;
-        while let Some((found, after)) = rest.split_first() {
-            let (value, after) = string(after)?;
-            if *found == key as u8 {
-                return Some(value);
-            }
-            rest = after;
-        }
-        None
+        self.settings.get(key as usize).copied().flatten()
     }
 
     /// The number in a setting, if the plan has it.

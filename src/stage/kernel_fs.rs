@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{Error, Step};
-use toehold::format::plan::{self, Key, Plan};
+use toehold::format::plan::{self, Key};
 use toehold::text::Line;
 
 const HARDENED: MountFlags = MountFlags::NOSUID
@@ -102,6 +102,5 @@ pub fn read_plan(boot: &mut Boot) -> Call {
     let file = open(plan::PATH, OFlags::RDONLY)?;
     let size = file.status()?.size;
     let plan = memory::map(file, size)?;
-    boot.plan = Plan::parse(plan).map_err(|_| Error::REFUSED)?;
-    Ok(())
+    boot.plan.open(plan).map_err(|_| Error::REFUSED)
 }
