@@ -77,7 +77,12 @@ impl Spec {
             rest = after;
         }
         let good = match self.key {
-            Key::MAJOR => matches(b"[0-9]*:[0-9]*", text),
+            Key::MAJOR => {
+                matches(b"?*:?*", text)
+                    && text
+                        .iter()
+                        .all(|byte| byte.is_ascii_digit() || *byte == b':')
+            }
             Key::UUID | Key::LABEL if !FULL => false,
             // A GPT's, or an MBR's.
             Key::PARTUUID => {

@@ -1,6 +1,7 @@
 //! The builder: from a kernel's modules and a profile to an initrd with its plan and manifest.
 
 pub mod catalogue;
+pub mod classes;
 pub mod compress;
 pub mod config;
 pub mod coverage;

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::classes;
 use anyhow::{Context, Result, ensure};
-use toehold::format::glob;
 use walkdir::WalkDir;
 
 use super::{
@@ -150,7 +150,7 @@ impl Catalogue {
         if self.builtin_names.contains(&folded(text)) {
             return Found::Builtin;
         }
-        let matches = |alias: &String| glob::matches(alias.as_bytes(), text.as_bytes());
+        let matches = |alias: &String| classes::matches(alias, text);
         let found: Vec<usize> = (0..self.modules.len())
             .filter(|number| self.modules[*number].info.aliases.iter().any(matches))
             .collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use toehold::format::glob;
+use super::classes;
 
 use super::{
     catalogue::folded,
@@ -114,8 +114,9 @@ impl<'a> Served<'a> {
     fn covers(&self, alias: &str) -> bool {
         self.exact.contains(alias)
             || self.patterns.get(bus(alias)).is_some_and(|patterns| {
-                let matches = |pattern: &&str| glob::matches(pattern.as_bytes(), alias.as_bytes());
-                patterns.iter().any(matches)
+                patterns
+                    .iter()
+                    .any(|pattern| classes::matches(pattern, alias))
             })
     }
 }

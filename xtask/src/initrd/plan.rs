@@ -12,7 +12,7 @@ use toehold::format::{
     plan::{HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
 };
 
-use super::resolve::Chosen;
+use super::{classes::expand, resolve::Chosen};
 use shape::{Shape, Take};
 
 /// From so many aliases on, a shape is worth its bytes; below, more digits go into the key so that more aliases share one.
@@ -88,11 +88,15 @@ type Groups = BTreeMap<Vec<u8>, BTreeMap<usize, BTreeSet<u64>>>;
 fn aliases(modules: &[Chosen]) -> Result<Vec<u8>> {
     let mut shapes = Vec::new();
     for (number, chosen) in modules.iter().enumerate() {
+        let mut add = |alias: &str| -> Result<()> {
+            for alias in expand(alias)? {
+                let shape = |take| Shape::of(&alias, take);
+                shapes.push((number, shape(Take::Identity)?, shape(Take::All)?));
+            }
+            Ok(())
+        };
         for alias in &chosen.module.info.aliases {
-            let shape = |take| {
-                Shape::of(alias, take).with_context(|| format!("module {}", chosen.module.name))
-            };
-            shapes.push((number, shape(Take::Identity)?, shape(Take::All)?));
+            add(alias).with_context(|| format!("module {}", chosen.module.name))?;
         }
     }
     let mut users: HashMap<&[u8], usize> = HashMap::new();
