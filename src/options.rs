@@ -41,6 +41,11 @@ pub enum Word {
 }
 
 impl Word {
+    /// What it is where the command line does not have it.
+    fn default(self) -> Text {
+        word(b"- - - auto ro 300 - - ", self as usize)
+    }
+
     /// As it stands on the command line.
     pub fn name(self) -> Text {
         word(WORDS, self as usize)
@@ -113,7 +118,7 @@ impl Options {
             }
         }
         *stage = Stage::Device;
-        self.timeout = decimal(self.value(Word::Timeout, b"300")).ok_or(Word::Timeout.name())?;
+        self.timeout = decimal(self.value(Word::Timeout)).ok_or(Word::Timeout.name())?;
         // With verity, only the verified device can be mounted, and without it there is no such device.
         let mount = self.get(Word::Mount);
         let mounts_verified = mount
@@ -133,12 +138,8 @@ impl Options {
         }
         if plan.setting(Key::Locked).is_some() {
             // Options of a filesystem can bring other devices in (btrfs: `device=`), and some filesystems need none.
-            for (word, harmless) in [
-                (Word::Fstype, b"auto".as_slice()),
-                (Word::MountOptions, b"ro"),
-                (Word::VerityOptions, b""),
-            ] {
-                if self.value(word, harmless) != harmless {
+            for word in [Word::Fstype, Word::MountOptions, Word::VerityOptions] {
+                if self.value(word) != word.default() {
                     return Err(word.name());
                 }
             }
@@ -175,8 +176,8 @@ impl Options {
     }
 
     /// What the command line gives for a word, or else the default.
-    pub fn value(&self, word: Word, default: Text) -> Text {
-        self.get(word).unwrap_or(default)
+    pub fn value(&self, word: Word) -> Text {
+        self.get(word).unwrap_or(word.default())
     }
 
     /// The device for a role.

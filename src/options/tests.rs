@@ -87,8 +87,8 @@ fn unverified() {
     .unwrap();
     assert_eq!(text(&options, Role::Data), b"/dev/vda2");
     assert_eq!(options.target.root_hash.unwrap_or_default(), b"");
-    assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
-    assert_eq!(options.value(Word::MountOptions, b"ro"), b"ro,noatime");
+    assert_eq!(options.value(Word::Fstype), b"ext4");
+    assert_eq!(options.value(Word::MountOptions), b"ro,noatime");
     assert_eq!(options.timeout, 7);
     let options = read(
         "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",

@@ -28,7 +28,7 @@ pub fn run(boot: &mut Boot) -> Call {
         }
     }
     // Where nothing is said the plan's `always` has it, or it waits until the filesystem is seen.
-    let fstype = boot.options.value(Word::Fstype, b"auto");
+    let fstype = boot.options.value(Word::Fstype);
     boot.need(keep(b"fs-%", &[fstype]).to_bytes());
     boot.advance();
     boot.coldplug();

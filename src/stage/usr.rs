@@ -15,7 +15,7 @@ use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Call {
     let node = boot.device();
-    let mut fstype = boot.options.value(Word::Fstype, b"auto");
+    let mut fstype = boot.options.value(Word::Fstype);
     if fstype == b"auto" {
         boot.step = Step::Open;
         let device = open(node, OFlags::RDONLY)?;
@@ -24,7 +24,7 @@ pub fn run(boot: &mut Boot) -> Call {
     }
     boot.require_filesystem(fstype)?;
     let mut data = Line::new();
-    let flags = mount_options::split(boot.options.value(Word::MountOptions, b"ro"), &mut data);
+    let flags = mount_options::split(boot.options.value(Word::MountOptions), &mut data);
     // A log to be replayed would have to be written.
     if fstype == b"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");

@@ -293,8 +293,8 @@ fn check_line(bytes: &[u8]) {
             }
             // No filesystem's options, through which another device could come in.
             let mut data = Line::new();
-            mount_options::split(options.value(Word::MountOptions, b"ro"), &mut data);
-            assert!(data.is_empty() && options.value(Word::Fstype, b"auto") == b"auto");
+            mount_options::split(options.value(Word::MountOptions), &mut data);
+            assert!(data.is_empty() && options.value(Word::Fstype) == b"auto");
         }
     }
     if let Some(options) = options(bytes, &PINNED) {

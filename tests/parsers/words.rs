@@ -153,10 +153,10 @@ fn the_last_word_counts() {
                 Usr=/dev/d -- usr=/dev/e";
     let options = read(line, b"").ok().unwrap();
     assert_eq!(options.spec(Role::Data).text, b"/dev/b");
-    assert_eq!(options.value(Word::Mount, b""), b"/dev/b");
-    assert_eq!(options.value(Word::Fstype, b"auto"), b"ext4");
+    assert_eq!(options.value(Word::Mount), b"/dev/b");
+    assert_eq!(options.value(Word::Fstype), b"ext4");
     assert_eq!(
-        options.value(Word::MountOptions, b"ro"),
+        options.value(Word::MountOptions),
         b"noatime,context=a b"
     );
     assert_eq!(options.timeout, 0);
