@@ -68,14 +68,6 @@ impl Error {
         NonZeroUsize::new(number).map_or(Self::REFUSED, Self)
     }
 
-    /// What a system call returned, if it is an error (one of the last 4095 values).
-    #[inline(never)] // Measured: smaller so.
-    pub fn in_answer(answer: usize) -> Option<Self> {
-        NonZeroUsize::new(answer.wrapping_neg())
-            .filter(|number| number.get() < 4096)
-            .map(Self)
-    }
-
     /// What a system call left that returns nothing: the error's number, or zero.
     #[inline(always)]
     pub fn in_number(number: usize) -> Result<(), Self> {

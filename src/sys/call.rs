@@ -8,12 +8,3 @@ pub type Result<T = ()> = core::result::Result<T, Error>;
 
 // Success is zero, a failure is its number: one register.
 assert_eq_size!(Result, usize);
-
-/// Parts the kernel's answer into a value and an error.
-#[inline(always)]
-pub fn check(answer: usize) -> Result<usize> {
-    match Error::in_answer(answer) {
-        None => Ok(answer),
-        Some(error) => Err(error),
-    }
-}

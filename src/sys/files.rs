@@ -8,7 +8,6 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
-use toehold::failure::Error;
 use toehold::format::ReadAt;
 use toehold::text::Line;
 
@@ -58,15 +57,15 @@ fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
 fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::CLOEXEC;
     // SAFETY: the path comes from a CStr.
-    check(unsafe {
-        value4(
+    unsafe {
+        result4(
             __NR_openat,
             directory.number(),
             path as usize,
             flags.bits() as usize,
             0o644,
         )
-    })
+    }
     .map(File)
 }
 
@@ -111,14 +110,14 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
     let mut buffer = [0u8; 2048];
     loop {
         // SAFETY: the buffer is as long as it says.
-        let len = check(unsafe {
-            value3(
+        let len = unsafe {
+            result3(
                 __NR_getdents64,
                 directory.number(),
                 buffer.as_mut_ptr() as usize,
                 buffer.len(),
             )
-        });
+        };
         let mut rest = len
             .ok()
             .and_then(|len| buffer.get(..len))
@@ -234,7 +233,7 @@ impl File {
     pub fn read(self, text: &mut Line) -> Result {
         let (to, room) = (text.as_mut_ptr() as usize, text.capacity());
         // SAFETY: a text is as long as its capacity.
-        let len = check(unsafe { value3(__NR_read, self.number(), to, room) })?;
+        let len = unsafe { result3(__NR_read, self.number(), to, room) }?;
         // SAFETY: so many bytes were written, not more than there is room for.
         unsafe { text.set_len(len) };
         Ok(())
@@ -244,19 +243,19 @@ impl File {
     #[inline(always)] // Measured: smaller so.
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
-        let answer = unsafe {
-            value4(
+        let read = unsafe {
+            result4(
                 __NR_pread64,
                 self.number(),
                 buffer.as_mut_ptr() as usize,
                 buffer.len(),
                 offset as usize,
             )
-        };
-        if answer == buffer.len() {
+        }?;
+        if read == buffer.len() {
             Ok(())
         } else {
-            Err(Error::in_answer(answer).unwrap_or(Errno::IO.into()))
+            Err(Errno::IO.into())
         }
     }
 

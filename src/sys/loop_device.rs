@@ -25,8 +25,7 @@ pub fn attach(image: File) -> Result<&'static CStr> {
     let control = open(c"/dev/loop-control", OFlags::RDWR)?;
     loop {
         // SAFETY: takes no argument.
-        let number =
-            check(unsafe { value2(__NR_ioctl, control.number(), LOOP_CTL_GET_FREE as usize) })?;
+        let number = unsafe { result2(__NR_ioctl, control.number(), LOOP_CTL_GET_FREE as usize) }?;
         let node = keep_numbered(b"/dev/loop%", number);
         let device = open(node, OFlags::RDONLY)?;
         // SAFETY: reads a loop_config.

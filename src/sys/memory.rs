@@ -10,8 +10,8 @@ use toehold::text::{self, Line, push, push_number};
 /// Maps the first `len` bytes of a file, read only, until execve.
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     // SAFETY: a new mapping, at an address of the kernel's choice.
-    let address = check(unsafe {
-        value6(
+    let address = unsafe {
+        result6(
             __NR_mmap,
             0,
             len,
@@ -20,7 +20,7 @@ pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
             file.number(),
             0,
         )
-    })?;
+    }?;
     // SAFETY: mapped just now, `len` bytes, never unmapped, never written.
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len) })
 }

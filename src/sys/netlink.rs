@@ -28,14 +28,14 @@ impl Uevents {
     /// Starts listening.
     pub fn listen() -> Result<Self> {
         // SAFETY: numbers only.
-        let socket = check(unsafe {
-            value3(
+        let socket = unsafe {
+            result3(
                 __NR_socket,
                 AF_NETLINK.into(),
                 SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
                 NETLINK_KOBJECT_UEVENT as usize,
             )
-        })?;
+        }?;
         // SAFETY: reads a u32. Less than asked for is no reason to stop: lost messages are noticed.
         let _ = unsafe {
             value5(
@@ -78,8 +78,8 @@ impl Uevents {
             };
             let mut sender_len = size_of::<sockaddr_nl>() as u32;
             // SAFETY: a text is as long as its capacity, and the address as it says.
-            let len = check(unsafe {
-                value6(
+            let len = unsafe {
+                result6(
                     __NR_recvfrom,
                     self.0.number(),
                     to,
@@ -88,7 +88,7 @@ impl Uevents {
                     &raw mut sender as usize,
                     &raw mut sender_len as usize,
                 )
-            })?;
+            }?;
             if sender.nl_pid == 0 {
                 // SAFETY: so many bytes were written, not more than there is room for.
                 unsafe { text.set_len(len) };

@@ -66,14 +66,14 @@ impl Arguments {
     pub fn execute(self, path: &CStr) -> Error {
         // SAFETY: the path is NUL-terminated, both vectors are the kernel's own.
         let answer = unsafe {
-            value3(
+            done3(
                 __NR_execve,
                 path.as_ptr() as usize,
                 self.at(1) as usize,
                 self.at(self.count() + 2) as usize,
             )
         };
-        check(answer).err().unwrap_or(Errno::IO.into())
+        answer.err().unwrap_or(Errno::IO.into())
     }
 }
 
@@ -96,7 +96,7 @@ pub fn restart() {
 #[inline(always)]
 pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
     // SAFETY: a child with memory of its own; nothing else is shared, and no pointer is passed.
-    match check(unsafe { value5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) })? {
+    match unsafe { result5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) }? {
         0 => exit(work()),
         child => Ok(child),
     }
@@ -118,7 +118,7 @@ pub fn watch_children() -> Result<File> {
     set_mask(&CHILD);
     let (mask, len) = (&raw const CHILD as usize, size_of::<u64>());
     // SAFETY: reads a u64; makes a new descriptor.
-    check(unsafe { value4(__NR_signalfd4, !0, mask, len, CLOEXEC_NONBLOCK) }).map(File::new)
+    unsafe { result4(__NR_signalfd4, !0, mask, len, CLOEXEC_NONBLOCK) }.map(File::new)
 }
 
 /// Signals as we found them: they are inherited by what is executed.
@@ -130,15 +130,15 @@ pub fn forget_children() {
 pub fn ended() -> Option<(usize, Option<usize>)> {
     let mut status = 0u32;
     // SAFETY: writes a u32; the usage of resources is not wanted.
-    let child = check(unsafe {
-        value4(
+    let child = unsafe {
+        result4(
             __NR_wait4,
             !0,
             &raw mut status as usize,
             WNOHANG as usize,
             0,
         )
-    });
+    };
     let code = (status & 0x7F == 0).then_some((status >> 8 & 0xFF) as usize);
     child
         .ok()

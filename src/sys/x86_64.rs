@@ -25,14 +25,15 @@ unsafe extern "C" fn gate() {
     naked_asm!("syscall", "ret")
 }
 
-/// The same for calls that return nothing but success: leaves the error's number, or zero.
+/// The same for calls that can fail: leaves the error's number or zero in rax, and in rdx the value.
 ///
 /// # Safety
 /// Reached from the functions below only.
 #[unsafe(naked)]
-unsafe extern "C" fn gate_or_error() {
+unsafe extern "C" fn checked_gate() {
     naked_asm!(
         "call {gate}",
+        "mov rdx, rax",
         "neg rax",
         // The last 4095 values are errors.
         "cmp rax, 4096",
@@ -44,16 +45,16 @@ unsafe extern "C" fn gate_or_error() {
     )
 }
 
-/// A system call with a value, and one with none. Arguments beyond those that the call takes are not even set: pass fewer.
-macro_rules! define {
-    ($value:ident $nothing:ident $($argument:ident = $register:tt)*) => {
+/// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that the call takes are not even set: pass
+/// fewer.
+macro_rules! unchecked {
+    ($name:ident $($argument:ident = $register:tt)*) => {
         /// Returns what the kernel returned.
         ///
         /// # Safety
         /// The arguments must be what the system call `number` asks for; pointers must be valid for what it does with them.
         #[inline(always)]
-        #[allow(dead_code)]
-        pub unsafe fn $value(number: u32 $(, $argument: usize)*) -> usize {
+        pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
             let mut result = number as usize;
             // SAFETY: the gate keeps every register but rax, rcx and r11; the caller vouches for the arguments.
             unsafe {
@@ -62,6 +63,27 @@ macro_rules! define {
             }
             result
         }
+    };
+}
+
+/// A system call that can fail: one with a value, and one with none.
+macro_rules! checked {
+    ($result:ident $done:ident ($($argument:ident)*) $value:ident { $($rdx:tt)* } $($from:ident = $register:tt)*) => {
+        /// Returns what the kernel returned, or the error.
+        ///
+        /// # Safety
+        /// As above.
+        #[inline(always)]
+        pub unsafe fn $result(number: u32 $(, $argument: usize)*) -> Result<usize, Error> {
+            let mut error = number as usize;
+            let $value: usize;
+            // SAFETY: the gate keeps every register but rax, rcx, rdx and r11; the caller vouches for the arguments.
+            unsafe {
+                asm!("call {gate}", gate = sym checked_gate, inlateout("rax") error $(, in($register) $from)*,
+                    $($rdx)*, lateout("rcx") _, lateout("r11") _)
+            }
+            Error::in_number(error).map(|()| $value)
+        }
 
         /// Returns success, or the error.
         ///
@@ -69,25 +91,25 @@ macro_rules! define {
         /// As above.
         #[inline(always)]
         #[allow(dead_code)]
-        pub unsafe fn $nothing(number: u32 $(, $argument: usize)*) -> Result<(), Error> {
-            let mut result = number as usize;
+        pub unsafe fn $done(number: u32 $(, $argument: usize)*) -> Result<(), Error> {
             // SAFETY: as above.
-            unsafe {
-                asm!("call {gate}", gate = sym gate_or_error, inlateout("rax") result $(, in($register) $argument)*,
-                    lateout("rcx") _, lateout("r11") _)
-            }
-            Error::in_number(result)
+            unsafe { $result(number $(, $argument)*) }.map(|_| ())
         }
     };
 }
 
-define!(value0 done0);
-define!(value1 done1 a = "rdi");
-define!(value2 done2 a = "rdi" b = "rsi");
-define!(value3 done3 a = "rdi" b = "rsi" c = "rdx");
-define!(value4 done4 a = "rdi" b = "rsi" c = "rdx" d = "r10");
-define!(value5 done5 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8");
-define!(value6 done6 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8" f = "r9");
+unchecked!(value0);
+unchecked!(value1 a = "rdi");
+unchecked!(value2 a = "rdi" b = "rsi");
+unchecked!(value3 a = "rdi" b = "rsi" c = "rdx");
+unchecked!(value4 a = "rdi" b = "rsi" c = "rdx" d = "r10");
+unchecked!(value5 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8");
+checked!(result1 done1 (a) value { lateout("rdx") value } a = "rdi");
+checked!(result2 done2 (a b) value { lateout("rdx") value } a = "rdi" b = "rsi");
+checked!(result3 done3 (a b c) value { inlateout("rdx") c => value } a = "rdi" b = "rsi");
+checked!(result4 done4 (a b c d) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10");
+checked!(result5 done5 (a b c d e) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10" e = "r8");
+checked!(result6 done6 (a b c d e f) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10" e = "r8" f = "r9");
 
 /// `memcpy`: the string instructions are the smallest, and fast on anything that runs Linux today.
 ///

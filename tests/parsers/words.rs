@@ -155,10 +155,7 @@ fn the_last_word_counts() {
     assert_eq!(options.spec(Role::Data).text, b"/dev/b");
     assert_eq!(options.value(Word::Mount), b"/dev/b");
     assert_eq!(options.value(Word::Fstype), b"ext4");
-    assert_eq!(
-        options.value(Word::MountOptions),
-        b"noatime,context=a b"
-    );
+    assert_eq!(options.value(Word::MountOptions), b"noatime,context=a b");
     assert_eq!(options.timeout, 0);
 }
 
