@@ -1,6 +1,6 @@
 //! The state of the boot: what the stages hand to each other, and what a report can tell after a failure.
 
-use crate::journal::Journal;
+use crate::journal::{Journal, Log};
 use crate::stage::device::{self, Search};
 use crate::stage::{Run, modules};
 use crate::sys::call::Result as Call;
@@ -9,6 +9,7 @@ use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
 use toehold::failure::{Error, Stage, Step, describe};
+use toehold::format::gpt::Table;
 use toehold::format::plan::{Key, Plan};
 use toehold::options::Options;
 use toehold::schedule::Schedule;
@@ -31,15 +32,18 @@ pub struct Boot {
     pub children: File,
     /// When it will have been too long that nothing happened, in microseconds.
     pub stall: u64,
-    /// From the initrd: modules and settings.
-    pub plan: Plan<'static>,
-    pub search: Search,
-    pub journal: Journal,
-    /// From the kernel command line.
-    pub options: Options,
-    pub schedule: Schedule,
     /// /dev/mapper/control.
     pub mapper: File,
+    pub log: Log,
+    pub search: Search,
+    pub schedule: Schedule,
+    pub journal: Journal,
+    /// The partition table that was read last.
+    pub table: Table,
+    /// From the initrd: modules and settings.
+    pub plan: Plan<'static>,
+    /// From the kernel command line.
+    pub options: Options,
     /// What device-mapper is asked, and its answer.
     pub request: Line,
 }
@@ -48,6 +52,8 @@ impl Boot {
     /// Before [`Boot::start`]: nothing but zeros, which take no room in the file.
     pub const NONE: Self = Self {
         journal: Journal::NONE,
+        log: Log::NONE,
+        table: Table::NONE,
         plan: Plan::NONE,
         options: Options::none(),
         stage: Stage::KernelFs,
@@ -65,6 +71,7 @@ impl Boot {
 
     /// What does not start at zero.
     pub fn start(&mut self) {
+        self.log.file = files::STDERR;
         self.journal.start();
         self.children = files::NONE;
         self.search.uevents.0 = files::NONE;
@@ -77,7 +84,7 @@ impl Boot {
         device::check_alone(self)?;
         self.stage = stage;
         run(self)?;
-        self.journal.done(stage);
+        self.journal.done(&self.log, stage);
         Ok(())
     }
 
@@ -104,7 +111,7 @@ impl Boot {
         let program = keep_one(self.setting(Key::Init));
         self.subject = Some(program.to_bytes());
         self.leave_report();
-        self.journal.hand_over(program.to_bytes());
+        self.journal.hand_over(&self.log, program.to_bytes());
         process::forget_children();
         self.step = Step::Exec;
         arguments.execute(program)
@@ -116,17 +123,17 @@ impl Boot {
         let step = self.step;
         describe(step, error, self.subject(), &mut line);
         let failed = b"FAILED stage=% %";
-        self.journal.log.error(failed, &[self.stage.name(), &line]);
+        self.log.error(failed, &[self.stage.name(), &line]);
         // However early it was: a keyboard should work, and the report be complete.
         let _ = modules::run(self);
         self.finish();
-        self.report(&self.journal.log, false);
+        self.report(&self.log, false);
         if !step.advice().is_empty() {
-            self.journal.log.error(b"%", &[step.advice()]);
+            self.log.error(b"%", &[step.advice()]);
         }
         let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         push_number(&mut seconds, wait);
-        self.journal.log.error(b"restarting in % s", &[&seconds]);
+        self.log.error(b"restarting in % s", &[&seconds]);
         loop {
             clock::sleep(wait);
             // A kernel that cannot restart: PID 1 must not end.

@@ -1,7 +1,7 @@
 //! The log: each message one line and one write to /dev/kmsg, so that dmesg keeps it. And the timeline for stage 2.
 
 use crate::sys::clock;
-use crate::sys::files::{File, STDERR, STDIN, open, write_file};
+use crate::sys::files::{File, STDIN, open, write_file};
 use rustix::fs::OFlags;
 use toehold::failure::Stage;
 use toehold::text::{Line, fill, push, push_number};
@@ -17,6 +17,23 @@ pub struct Log {
 }
 
 impl Log {
+    /// Before [`Boot::start`](crate::boot::Boot::start).
+    pub const NONE: Self = Self {
+        file: STDIN,
+        prefix: None,
+    };
+
+    /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
+    #[inline(never)] // Measured: smaller so.
+    pub fn open(&mut self) {
+        if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
+            let prefix = Some(b"<%>toehold: ".as_slice());
+            *self = Self { file, prefix };
+        }
+        // Where the command line fixed it (printk.devkmsg=), it stays as it is.
+        let _ = write_file(c"/proc/sys/kernel/printk_devkmsg", b"on\n");
+    }
+
     pub fn info(&self, template: &[u8], parts: &[&[u8]]) {
         self.say(b"6", template, parts);
     }
@@ -38,7 +55,6 @@ impl Log {
 }
 
 pub struct Journal {
-    pub log: Log,
     start: u64,
     timeline: Line,
 }
@@ -46,48 +62,32 @@ pub struct Journal {
 impl Journal {
     /// Before [`Journal::start`].
     pub const NONE: Self = Self {
-        log: Log {
-            file: STDIN,
-            prefix: None,
-        },
         start: 0,
         timeline: Line::new(),
     };
 
-    /// Starts the clock. Until [`Journal::open`] messages go to standard error.
+    /// Starts the clock.
     pub fn start(&mut self) {
-        self.log.file = STDERR;
         self.start = clock::now();
     }
 
-    /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
-    #[inline(never)] // Measured: smaller so.
-    pub fn open(&mut self) {
-        if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
-            let prefix = Some(b"<%>toehold: ".as_slice());
-            self.log = Log { file, prefix };
-        }
-        // Where the command line fixed it (printk.devkmsg=), it stays as it is.
-        let _ = write_file(c"/proc/sys/kernel/printk_devkmsg", b"on\n");
-    }
-
     /// A message that ends with the time since the start, which it returns as text.
-    fn timed(&self, template: &[u8], name: &[u8]) -> Line {
+    fn timed(&self, log: &Log, template: &[u8], name: &[u8]) -> Line {
         let mut time = Line::new();
         push_number(&mut time, clock::now().wrapping_sub(self.start));
-        self.log.info(template, &[name, &time]);
+        log.info(template, &[name, &time]);
         time
     }
 
     /// Logs the end of a stage, and keeps its time.
-    pub fn done(&mut self, stage: Stage) {
-        let time = self.timed(b"stage=% done us=%", stage.name());
+    pub fn done(&mut self, log: &Log, stage: Stage) {
+        let time = self.timed(log, b"stage=% done us=%", stage.name());
         fill(&mut self.timeline, b"% %\n", &[&time, stage.name()]);
     }
 
     /// The last words: leaves the timeline in /run and names the program that comes now.
-    pub fn hand_over(&self, program: &[u8]) {
+    pub fn hand_over(&self, log: &Log, program: &[u8]) {
         let _ = write_file(c"/run/toehold/timeline", &self.timeline);
-        self.timed(b"stage2 exec=% us=%", program);
+        self.timed(log, b"stage2 exec=% us=%", program);
     }
 }

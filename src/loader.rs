@@ -168,7 +168,7 @@ impl Boot {
     /// Logs how a module stands that did not load as it should.
     fn tell_of(&self, index: usize) {
         if let Some(module) = self.plan.modules().nth(index) {
-            self.tell(&self.journal.log, &module);
+            self.tell(&self.log, &module);
         }
     }
 }

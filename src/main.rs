@@ -26,7 +26,7 @@ fn main(boot: &mut Boot, arguments: Arguments) -> ! {
         process::exit(usize::from(loaded.is_err()));
     }
     if process::id() != 1 {
-        boot.journal.log.error(
+        boot.log.error(
             b"this is the /init of an initramfs: it runs as PID 1 only",
             &[],
         );

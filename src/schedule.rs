@@ -62,6 +62,7 @@ its init function crashed,needs one that failed";
 /// A module's [`State`] in the lowest byte, above it the number of the process that loads it.
 type Entry = u32;
 
+#[repr(C)]
 pub struct Schedule {
     /// How many are [`State::LOADING`].
     loading: usize,

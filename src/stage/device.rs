@@ -29,6 +29,7 @@ pub fn node(device: &Line) -> &'static CStr {
 }
 
 /// The search for devices, fed by sysfs and by uevents.
+#[repr(C)]
 pub struct Search {
     pub uevents: Uevents,
     /// How many answer.
@@ -37,8 +38,6 @@ pub struct Search {
     pub ambiguous: bool,
     /// Messages were lost.
     pub lost: bool,
-    /// That of the disk that was looked at last.
-    pub table: Table,
 }
 
 impl Search {
@@ -48,7 +47,6 @@ impl Search {
         answers: 0,
         ambiguous: false,
         lost: false,
-        table: Table::NONE,
     };
 }
 
@@ -156,7 +154,7 @@ fn handle(boot: &mut Boot, event: &Line) {
     if is(event, Key::SUBSYSTEM, b"block") {
         // The disk may have got another table, or another medium.
         if is(event, Key::ACTION, b"change") {
-            boot.search.table.disk = 0;
+            boot.table.disk = 0;
         }
         consider(boot, event);
     } else {
@@ -185,7 +183,7 @@ fn consider(boot: &mut Boot, event: &Line) {
         }
         boot.search.answers += 1;
         let parts = [&boot.options.spec(role).text, value(event, Key::DEVNAME)];
-        boot.journal.log.info(b"% is /dev/%", &parts);
+        boot.log.info(b"% is /dev/%", &parts);
     }
     boot.schedule.only_needed |= boot.lacks().is_none();
 }
@@ -201,7 +199,7 @@ fn answers(boot: &mut Boot, role: Role, event: &Line) -> bool {
             fields = &facts;
         }
         Source::Table if spec.shift != 0 || !spec.is_told(event) => {
-            describe_partition(&mut boot.search.table, event, spec.shift, &mut facts);
+            describe_partition(&mut boot.table, event, spec.shift, &mut facts);
             fields = &facts;
         }
         _ => {}
@@ -252,10 +250,10 @@ fn open_disk(last: &mut Table, event: &Line) -> Option<File> {
 
 /// Tells the kernel of partitions that it does not show by itself: a disk whose primary table is damaged comes without.
 fn reveal(boot: &mut Boot, event: &Line) {
-    let Some(disk) = open_disk(&mut boot.search.table, event) else {
+    let Some(disk) = open_disk(&mut boot.table, event) else {
         return;
     };
-    let table = &mut boot.search.table;
+    let table = &mut boot.table;
     if table.is_hidden() {
         for number in 1..MAX_PARTITIONS {
             if let Some((start, length)) = table.partition(&disk, number) {
@@ -264,7 +262,7 @@ fn reveal(boot: &mut Boot, event: &Line) {
             }
         }
         if table.from_backup {
-            boot.journal.log.error(
+            boot.log.error(
                 b"/dev/%: primary GPT damaged, backup used: repair it with gdisk",
                 &[value(event, Key::DEVNAME)],
             );

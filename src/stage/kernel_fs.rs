@@ -61,7 +61,7 @@ pub fn run(boot: &mut Boot) -> Call {
         }
     }
     // After all of them: what failed should reach the log if there is one.
-    boot.journal.open();
+    boot.log.open();
     result?;
 
     let mut line = Line::new();
@@ -88,7 +88,7 @@ fn check_release(boot: &Boot, text: &mut Line) {
     let running = contents(text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = boot.plan.text(Key::Release);
     if running != planned {
-        boot.journal.log.error(
+        boot.log.error(
             b"this is Linux %, the modules are for %: build the initrd again",
             &[running, planned],
         );

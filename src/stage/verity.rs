@@ -26,8 +26,7 @@ const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 pub fn run(boot: &mut Boot) -> Call {
     if boot.options.target.root_hash.is_none() {
         let device = boot.device();
-        boot.journal
-            .log
+        boot.log
             .error(b"% is used without verification", &[device.to_bytes()]);
         return Ok(());
     }
@@ -69,7 +68,7 @@ fn check_error_policy(boot: &mut Boot) {
     if dm::verity_version(&request) < ACTS_ON_ERRORS {
         parameters.remove(Parameter::OnError);
         let text = b"%: not in this kernel, left out";
-        boot.journal.log.error(text, &[policy]);
+        boot.log.error(text, &[policy]);
     }
 }
 
@@ -95,12 +94,12 @@ fn try_all(boot: &mut Boot) -> Call {
                     b"first to verify"
                 };
                 let text = b"several devices answer: % taken (%)";
-                boot.journal.log.error(text, &[boot.subject(), why]);
+                boot.log.error(text, &[boot.subject(), why]);
                 return Ok(());
             };
             let mut line = Line::new();
             describe(boot.step, error, boot.subject(), &mut line);
-            boot.journal.log.error(b"not taken: %", &[&line]);
+            boot.log.error(b"not taken: %", &[&line]);
             last = error;
             if !has_tree {
                 break;
@@ -188,8 +187,7 @@ fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Call {
         return Err(Error::REFUSED);
     }
     if let Some((field, wanted)) = target.contradiction(&mut has) {
-        boot.journal
-            .log
+        boot.log
             .error(b"%: % in the superblock, % wanted", &[field, &has, wanted]);
         return Err(Error::REFUSED);
     }
