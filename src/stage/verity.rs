@@ -278,7 +278,7 @@ fn tell_udev(name: &[u8]) -> Call {
     make_directory(c"/run/udev")?;
     make_directory(c"/run/udev/rules.d")?;
     let rule = keep(
-        b"ACTION!=\"remove\", SUBSYSTEM==\"block\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
+        b"ACTION!=\"remove\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
 ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", OPTIONS+=\"db_persist\"\n",
         &[name],
     );

@@ -16,7 +16,7 @@ const STAGES: [&str; 7] = [
 
 /// From kernel-facts: makes udev in stage 2 accept the verity device.
 const RULE: &str = concat!(
-    r#"ACTION!="remove", SUBSYSTEM=="block", KERNEL=="dm-*", ATTR{dm/name}=="usr", "#,
+    r#"ACTION!="remove", KERNEL=="dm-*", ATTR{dm/name}=="usr", "#,
     r#"ATTR{dm/uuid}=="CRYPT-VERITY-*", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}="1", OPTIONS+="db_persist""#,
 );
 
