@@ -128,7 +128,7 @@ pub enum Refused {
     Structure,
 }
 
-/// A plan whose header, checksum and module section have been checked.
+/// A plan whose header, checksum and settings have been checked: what it says of modules is what the builder wrote.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     modules: Option<&'a [u8]>,
@@ -153,7 +153,7 @@ impl Module<'_> {
     pub fn dependencies(&self) -> impl Iterator<Item = (usize, bool)> + '_ {
         self.dependencies.iter().map(|raw| {
             let raw = u16::from_le_bytes(*raw);
-            (usize::from(raw & !SOFT), raw & SOFT != 0)
+            (usize::from(raw) % MAX_MODULES, raw & SOFT != 0)
         })
     }
 }
@@ -193,25 +193,6 @@ fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
         },
         rest,
     ))
-}
-
-/// Every module parses and depends only on earlier ones: loading it, dependencies first, always ends.
-fn are_ordered(modules: &[u8]) -> bool {
-    let (mut rest, mut index) = (modules, 0);
-    while !rest.is_empty() {
-        match module(rest) {
-            Some((module, after))
-                if module
-                    .dependencies()
-                    .all(|(dependency, _)| dependency < index) =>
-            {
-                rest = after
-            }
-            _ => return false,
-        }
-        index += 1;
-    }
-    index <= MAX_MODULES
 }
 
 impl<'a> Plan<'a> {
@@ -259,7 +240,7 @@ impl<'a> Plan<'a> {
             }
             rest = after;
         }
-        if missing != 0 || !are_ordered(modules) {
+        if missing != 0 {
             return Err(Refused::Structure);
         }
         self.modules = Some(modules);

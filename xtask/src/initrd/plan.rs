@@ -26,8 +26,8 @@ pub fn encode(modules: &[Chosen], settings: &[(Key, Vec<u8>)]) -> Result<Vec<u8>
         modules.len()
     );
     let mut module_section = Vec::new();
-    for chosen in modules {
-        write_module(&mut module_section, chosen)
+    for (number, chosen) in modules.iter().enumerate() {
+        write_module(&mut module_section, number, chosen)
             .with_context(|| format!("module {}", chosen.module.name))?;
     }
     let alias_section = aliases(modules)?;
@@ -70,12 +70,13 @@ fn write_string(into: &mut Vec<u8>, bytes: &[u8]) {
     into.extend(bytes);
 }
 
-fn write_module(into: &mut Vec<u8>, chosen: &Chosen) -> Result<()> {
+fn write_module(into: &mut Vec<u8>, place: usize, chosen: &Chosen) -> Result<()> {
     into.push(chosen.rank.flags());
     write_string(into, chosen.module.kernel_name().as_bytes());
     write_string(into, chosen.options.as_bytes());
     into.push(u8::try_from(chosen.dependencies.len()).context("more than 255 dependencies")?);
     for (number, soft) in &chosen.dependencies {
+        ensure!(*number < place, "it stands before what it depends on");
         let number = *number as u16 | if *soft { SOFT } else { 0 };
         into.extend(number.to_le_bytes());
     }
