@@ -58,15 +58,13 @@ pub fn run(boot: &mut Boot) -> Call {
 
 /// Drops what is to be done about I/O errors where this kernel would refuse it.
 fn check_error_policy(boot: &mut Boot) {
-    let parameters = &mut boot.options.target.parameters;
-    let Some(policy) = parameters.get(Parameter::OnError) else {
+    let Some(policy) = boot.options.target.parameters.get(Parameter::OnError) else {
         return;
     };
-    let mut request = Line::new();
-    dm::start(&mut request, b"", 0);
-    let _ = send(boot.mapper, Command::ListVersions, &mut request);
-    if dm::verity_version(&request) < ACTS_ON_ERRORS {
-        parameters.remove(Parameter::OnError);
+    start(boot, 0);
+    let _ = send(boot.mapper, Command::ListVersions, &mut boot.request);
+    if dm::verity_version(&boot.request) < ACTS_ON_ERRORS {
+        boot.options.target.parameters.remove(Parameter::OnError);
         let text = b"%: not in this kernel, left out";
         boot.log.error(text, &[policy]);
     }
