@@ -96,7 +96,6 @@ impl Error {
 }
 
 impl From<Errno> for Error {
-    #[inline(always)] // Measured: smaller so.
     fn from(errno: Errno) -> Self {
         Self(NonZeroUsize::new(errno.raw_os_error() as usize).unwrap_or(NonZeroUsize::MIN))
     }

@@ -8,6 +8,7 @@ use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
 use toehold::text::{self, Line, push, push_number};
 
 /// Maps the first `len` bytes of a file, read only, until execve.
+#[inline(always)] // Measured: smaller so.
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let address = unsafe {
