@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use xtask::commands::build;
 
@@ -37,7 +38,13 @@ fn one_system_call_instruction() {
     {
         let from = (symbol.address() - text.address()) as usize;
         let code = &bytes[from..from + symbol.size() as usize];
-        if code.windows(2).any(|pair| pair == [0x0F, 0x05]) {
+        let decoder = Decoder::with_ip(64, code, symbol.address(), DecoderOptions::NONE);
+        let is_gate = |mnemonic| {
+            assert_ne!(mnemonic, Mnemonic::INVALID, "{:?}", symbol.name());
+            use Mnemonic::{Int, Int1, Int3, Syscall, Sysenter};
+            matches!(mnemonic, Syscall | Sysenter | Int | Int1 | Int3)
+        };
+        if decoder.into_iter().any(|next| is_gate(next.mnemonic())) {
             callers.push(symbol.name().expect("a name").to_owned());
         }
     }
