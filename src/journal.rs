@@ -24,7 +24,6 @@ impl Log {
     };
 
     /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
-    #[inline(never)] // Measured: smaller so.
     pub fn open(&mut self) {
         if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
             let prefix = Some(b"<%>toehold: ".as_slice());

@@ -43,14 +43,14 @@ impl Boot {
         let now = clock::now();
         if self.moved {
             self.moved = false;
-            self.stall = now.saturating_add(STALL);
+            self.stall = now + STALL;
         }
         if now >= deadline {
             return Err(Errno::TIMEDOUT.into());
         }
         if now < self.stall && !self.search.lost {
             let files = [self.search.uevents.0, self.children];
-            poll(files, self.stall.min(deadline).saturating_sub(now));
+            poll(files, self.stall.min(deadline) - now);
             return Ok(());
         }
         if now >= self.stall {
@@ -116,7 +116,7 @@ impl Boot {
     /// Loads what is left to be loaded, drivers for people included: before any of them is asked something.
     pub fn finish(&mut self) {
         self.schedule.only_needed = false;
-        let deadline = clock::now().saturating_add(2 * STALL);
+        let deadline = clock::now() + 2 * STALL;
         loop {
             self.advance();
             if !self.schedule.is_busy() || self.wait(deadline).is_err() {

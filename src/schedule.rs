@@ -48,8 +48,7 @@ impl State {
 
     /// Appends what people are told of it.
     pub fn push(self, line: &mut Line) {
-        const NAMES: &[u8] =
-            b"not asked for,waiting,waiting,loading,takes long: not waited for,loaded,\
+        const NAMES: &[u8] = b",waiting,waiting,loading,takes long: not waited for,loaded,\
 its init function crashed,needs one that failed";
         if self.0 < Self::ERRORS {
             push(line, item(NAMES, b',', self.0.into()));
