@@ -128,26 +128,26 @@ impl Step {
 /// For each step of [`Step`], a line.
 const ADVICE: &[u8] = b"
 no /proc in this kernel
-plan missing or damaged: build the initrd again
+missing or damaged: rebuild the initrd
 
-missing, wrong, or contradicts another word or the profile
-not there in time: compare with the devices above, check driver and rd.earlytimeout
+missing, wrong, or against another word or the profile
+compare with the devices above, check driver and rd.earlytimeout
 several devices answer: name one by its /dev path
-not loaded, see above: build the initrd again
-not there, or not readable
-no dm-verity superblock, or not the one asked for: check hash-offset and the image
+see above, rebuild the initrd
+
+missing, or not the one asked for: check hash-offset and the image
 no signature by a key that this kernel trusts
-no device-mapper: are dm-mod and dm-verity in the initrd?
+are dm-mod and dm-verity in the initrd?
 
-refused by the kernel, see above: check options and length of the root hash
-no such hash algorithm: is its module in the initrd?
+see above, check options and length of the root hash
+is its module in the initrd?
 
-first block not verified: wrong root hash or salt, or the image was changed
-I/O error in the data: check the disk
-I/O error in the hash tree: check the disk
+wrong root hash or salt, or the image was changed
+data not readable: check the disk
+hash tree not readable: check the disk
 
 
-no known filesystem there: name usrfstype or hash-offset
+no known filesystem: name usrfstype or hash-offset
 
 
 
@@ -202,13 +202,13 @@ mod tests {
     #[test]
     fn advice_stands_with_its_step() {
         let advice = |step: Step| std::str::from_utf8(step.advice()).unwrap();
-        assert!(advice(Step::Plan).contains("plan"));
-        assert!(advice(Step::Options).contains("contradicts"));
+        assert!(advice(Step::Plan).contains("rebuild"));
+        assert!(advice(Step::Options).contains("against"));
         assert!(advice(Step::Load).contains("length"));
         assert!(advice(Step::Probe).contains("root hash"));
         assert!(advice(Step::Key).contains("signature"));
-        assert!(advice(Step::Algorithm).contains("algorithm"));
-        assert!(advice(Step::Data).contains("the data"));
+        assert!(advice(Step::Algorithm).contains("module"));
+        assert!(advice(Step::Data).contains("data"));
         assert!(advice(Step::Tree).contains("hash tree"));
         assert!(advice(Step::Detect).contains("filesystem"));
         assert!(advice(Step::Exec).contains("usr.init"));

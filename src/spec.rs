@@ -1,6 +1,5 @@
 //! Naming a block device, compared exactly.
 
-use crate::FULL;
 use crate::format::glob::matches;
 use crate::format::uevent::{Key, is, value};
 use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
@@ -83,7 +82,6 @@ impl Spec {
                         .iter()
                         .all(|byte| byte.is_ascii_digit() || *byte == b':')
             }
-            Key::UUID | Key::LABEL if !FULL => false,
             // A GPT's, or an MBR's.
             Key::PARTUUID => {
                 let mut digits = self.value.iter().filter(|byte| **byte != b'-');
@@ -102,7 +100,7 @@ impl Spec {
     pub fn source(&self) -> Source {
         match self.key {
             Key::PARTUUID | Key::PARTLABEL => Source::Table,
-            Key::UUID | Key::LABEL if FULL => Source::Superblock,
+            Key::UUID | Key::LABEL => Source::Superblock,
             _ => Source::Kernel,
         }
     }

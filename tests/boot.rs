@@ -30,8 +30,6 @@ macro_rules! on_three_kernels {
     )*};
 }
 
-#[path = "boot/default_build.rs"]
-mod default_build;
 #[path = "boot/drivers.rs"]
 mod drivers;
 #[path = "boot/expect.rs"]

@@ -9,7 +9,6 @@ use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::FULL;
 use toehold::failure::{Error, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
@@ -97,7 +96,7 @@ pub fn run(boot: &mut Boot) -> Call {
 /// Refuses to go on when another device has come up that answers, too, and nothing can tell which is the right one.
 pub fn check_alone(boot: &mut Boot) -> Call {
     drain(boot);
-    if boot.search.ambiguous && (boot.options.target.root_hash.is_none() || !FULL) {
+    if boot.search.ambiguous && boot.options.target.root_hash.is_none() {
         return fail(boot, Role::Data, Step::Ambiguous, Error::REFUSED);
     }
     Ok(())
@@ -209,7 +208,7 @@ fn answers(boot: &mut Boot, role: Role, event: &Line) -> bool {
 
 /// Appends what a device's superblock says.
 pub fn describe(event: &Line, facts: &mut Line) {
-    if FULL && let Ok(device) = open_device(event) {
+    if let Ok(device) = open_device(event) {
         filesystem::describe(&device, facts);
         device.close();
     }

@@ -89,7 +89,7 @@ fn check_release(boot: &Boot, text: &mut Line) {
     let planned = boot.plan.text(Key::Release);
     if running != planned {
         boot.log.error(
-            b"this is Linux %, the modules are for %: build the initrd again",
+            b"this is Linux %, the modules are for %: rebuild the initrd",
             &[running, planned],
         );
     }

@@ -39,9 +39,6 @@ pub fn run(boot: &mut Boot) -> Call {
     loop {
         // What was found may have gone in the meantime, and come back.
         device::run(boot)?;
-        if !FULL {
-            return try_one(boot);
-        }
         let answers = boot.search.answers;
         let Err(error) = try_all(boot) else {
             return Ok(());

@@ -53,7 +53,7 @@ impl Wanted {
     /// The demo's, but for a shorter time between a failure and the reboot.
     pub const DEMO: Self = Self {
         profile: "qemu.toml",
-        features: &["full"],
+        features: &[],
         names: &[],
         always: &[],
         settings: "",
@@ -62,6 +62,12 @@ impl Wanted {
         misbehaving: &[],
         without: "",
         ballast: 0,
+    };
+
+    /// The same with what the init lacks by default.
+    pub const FULL: Self = Self {
+        features: &["full"],
+        ..Self::DEMO
     };
 
     /// Makes the initrd for a kernel, with `files` in it, or finds the one that an earlier test of this run has made.

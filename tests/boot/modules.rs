@@ -94,7 +94,7 @@ fn initrd_for_another_kernel(kernel: Series) {
         [kernel, other].map(|series| kernels::fetch(series).expect("a kernel").release);
     for line in [
         format!(
-            "toehold: this is Linux {running}, the modules are for {planned}: build the initrd again"
+            "toehold: this is Linux {running}, the modules are for {planned}: rebuild the initrd"
         ),
         "toehold: module dm_mod: ENOEXEC".to_owned(),
     ] {

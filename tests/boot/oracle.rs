@@ -208,7 +208,10 @@ fn opened_as_by_veritysetup(case: Case, kernel: Series) {
         kernel,
         initrd: Wanted {
             names: algorithms,
-            ..Wanted::DEMO
+            ..match case.fec {
+                None => Wanted::DEMO,
+                Some(_) => Wanted::FULL,
+            }
         },
         recipe: Recipe {
             usr: case.usr,

@@ -57,10 +57,33 @@ fn unknown_option() {
     .fails("FAILED stage=verity step=options errno=- subject=ignore-everything");
 }
 
+#[test]
+fn options_that_the_default_lacks() {
+    for (append, option) in [
+        ("systemd.verity_usr_options=fec-roots=2", "fec-roots=2"),
+        (
+            "systemd.verity_usr_options=panic-on-error",
+            "panic-on-error",
+        ),
+        (
+            "systemd.verity_usr_options=root-hash-signature=/signature",
+            "root-hash-signature=/signature",
+        ),
+    ] {
+        Boot {
+            append,
+            ..Boot::default()
+        }
+        .fails(&format!(
+            "FAILED stage=verity step=options errno=- subject={option}"
+        ));
+    }
+}
+
 /// Where a profile has the signature of the root hash.
 const SIGNED: Wanted = Wanted {
     settings: "verity.root_hash_signature = '/usr.sig'",
-    ..Wanted::DEMO
+    ..Wanted::FULL
 };
 
 /// The root hash, signed with a key that was made for that: no kernel trusts it.
