@@ -155,8 +155,8 @@ no known filesystem: name usrfstype or hash-offset
 not in the stage-2 image: check usr.init";
 
 /// The names of errors that a boot can meet, as errno(3) has them, each behind its number; `-` is [`Error::REFUSED`].
-const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x09EBADF \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
-\x14ENOTDIR \x15EISDIR \x16EINVAL \x18EMFILE \x19ENOTTY \x1CENOSPC \x1EEROFS $ENAMETOOLONG &ENOSYS 'ENOTEMPTY (ELOOP )- \
+const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
+\x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
 JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
