@@ -112,8 +112,8 @@ impl<'a> Parameters<'a> {
             if is_extra && !FULL {
                 return None;
             }
-            // Each is one word of the table.
-            if value.is_empty() || !value.iter().all(u8::is_ascii_graphic) {
+            // Each is one word of the table, but for paths and the like.
+            if value.is_empty() || !(is_extra || value.iter().all(u8::is_ascii_graphic)) {
                 return None;
             }
             *self.0.get_mut(usize::from(*parameter))? = Some(value);

@@ -99,6 +99,30 @@ fn unverified() {
     assert_eq!(text(&options, Role::Data), b"/dev/vdc2");
 }
 
+/// A name that has a blank is no word of the table; in what becomes one, a blank would add words.
+#[test]
+fn blanks_in_options() {
+    let options = |value: &str| {
+        let line = format!("verity.usr=/dev/a {HASH} systemd.verity_usr_options=\"{value}\"");
+        read(line.leak(), false)
+    };
+    let named = options("fec-device=PARTLABEL=Größe 2,fec-roots=24")
+        .ok()
+        .unwrap();
+    assert_eq!(
+        text(&named, Role::Correction),
+        "PARTLABEL=Größe 2".as_bytes()
+    );
+    for option in [
+        "hash=sha256 x",
+        "salt=00 1 ignore_corruption",
+        "format=1\u{1}",
+    ] {
+        let refused = (Stage::Verity, option.to_owned());
+        assert_eq!(options(option).err().unwrap(), refused);
+    }
+}
+
 #[test]
 fn refused_words() {
     for (line, subject) in [

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::build;
 use crate::{
     Verdict,
-    initrd::{self, Request, compress::Compression},
+    initrd::{self, Request, compress::Compression, profile::Profile},
 };
 
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub struct Args {
     /// Architecture of the kernel
     #[arg(long, default_value = "x86_64")]
     arch: String,
-    /// The init to put in, instead of the one that `cargo xtask build` makes
+    /// The init to put in, instead of the one that `cargo xtask build` makes, with the features that the profile needs
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Compression of the archive
@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Verdict> {
     let init = match args.init {
         Some(init) => init,
-        None => build::init(&args.arch, &[])?,
+        None => build::init(&args.arch, Profile::read(&args.profile)?.features())?,
     };
     let built = initrd::build(&Request {
         modules_dir: args.modules_dir,

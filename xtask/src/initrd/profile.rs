@@ -115,6 +115,11 @@ fn slash_init() -> String {
 const PLANNED: [&str; 2] = ["netboot", "emergency.shell"];
 
 impl Profile {
+    /// The cargo features that an init has to have for this profile.
+    pub fn features(&self) -> &'static [&'static str] {
+        self.verity.features()
+    }
+
     /// Reads and checks a profile.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)

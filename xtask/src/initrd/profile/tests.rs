@@ -111,6 +111,19 @@ fn every_parameter_of_verity() {
 }
 
 #[test]
+fn features_of_the_init() {
+    for (text, want) in [
+        ("required = true\ndata_blocks = 200", &[][..]),
+        ("fec_device = \"/dev/vdb\"", &["full"]),
+        ("on_error = \"restart\"", &["full"]),
+        ("root_hash_signature = \"/usr.sig\"", &["full"]),
+    ] {
+        let profile = Profile::parse(&format!("{SMALL}[verity]\n{text}\n")).unwrap();
+        assert_eq!(profile.features(), want, "{text}");
+    }
+}
+
+#[test]
 fn options_of_verity() {
     for (text, want) in [
         ("", "panic-on-corruption"),

@@ -185,6 +185,16 @@ impl Verity {
         switches.chain(values).collect::<Vec<_>>().join(",")
     }
 
+    /// The cargo features that an init has to have for this.
+    pub fn features(&self) -> &'static [&'static str] {
+        let corrects = self.fec_device.is_some();
+        if corrects || self.root_hash_signature.is_some() || self.on_error != OnError::Eio {
+            &["full"]
+        } else {
+            &[]
+        }
+    }
+
     /// The settings that go into the plan.
     pub fn settings(&self) -> Vec<(Key, Vec<u8>)> {
         let mut settings = vec![(Key::VerityName, self.name.clone().into_bytes())];
