@@ -9,12 +9,12 @@ use crate::text::{Line, after, decimal, is_same, position, push, word};
 
 /// Words that we take: first one for each [`Word`], in its order, then other names.
 const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-systemd.verity_usr_data systemd.verity_usr_hash systemd.verity_usr_options usrhash usr usrfstype usrflags";
+systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace systemd.verity_usr_options usrhash usr usrfstype usrflags";
 /// How far an other name's place is from its word's.
-const ALIAS: usize = 8;
+const ALIAS: usize = 9;
 
 /// Those of [`Word`] that ask for verity, a bit each.
-const ABOUT_VERITY: u32 = 0b1_1100_0011;
+const ABOUT_VERITY: u32 = 0b10_1100_0011;
 
 /// The values that the command line can give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub enum Word {
     Data,
     /// SPEC of the device with the hash tree.
     Tree,
+    /// Whether system calls are traced: `file`, if also into a file. The word alone is enough.
+    Trace,
     /// As in veritytab(5).
     VerityOptions,
 }
@@ -43,7 +45,7 @@ pub enum Word {
 impl Word {
     /// What it is where the command line does not have it.
     fn default(self) -> Text {
-        word(b"- - - auto ro 300 - - ", self as usize)
+        word(b"- - - auto ro 300 - - - ", self as usize)
     }
 
     /// As it stands on the command line.
@@ -112,8 +114,9 @@ impl Options {
             if place >= COUNT {
                 place -= ALIAS;
             }
-            if let (Some(value), Some(_)) = (self.values.get_mut(place), word.value) {
-                *value = word.value;
+            let alone = (place == Word::Trace as usize).then_some(b"".as_slice());
+            if let (Some(value), Some(given)) = (self.values.get_mut(place), word.value.or(alone)) {
+                *value = Some(given);
                 verity |= ABOUT_VERITY >> place & 1 != 0;
             }
         }
@@ -172,7 +175,7 @@ impl Options {
     }
 
     #[inline(never)] // Measured: smaller so.
-    fn get(&self, word: Word) -> Option<Text> {
+    pub fn get(&self, word: Word) -> Option<Text> {
         self.values.get(word as usize).copied().flatten()
     }
 

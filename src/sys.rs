@@ -19,3 +19,4 @@ pub mod netlink;
 mod panic;
 pub mod partitions;
 pub mod process;
+pub mod trace;

@@ -9,7 +9,8 @@ use static_assertions::const_assert;
 pub const HEADER: usize = 312;
 /// Bytes of `struct dm_target_spec`.
 pub const TARGET: usize = 40;
-const NAME: usize = 48;
+/// Where the device's name is.
+pub const NAME: usize = 48;
 const UUID: usize = 176;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.

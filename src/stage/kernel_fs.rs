@@ -5,12 +5,14 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
+use crate::sys::trace;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{Error, Step};
 use toehold::format::plan::{self, Key};
+use toehold::options::Word;
 use toehold::text::Line;
 
 const HARDENED: MountFlags = MountFlags::NOSUID
@@ -75,12 +77,26 @@ pub fn run(boot: &mut Boot) -> Call {
     check_release(boot, &mut line);
 
     boot.step = Step::Options;
-    boot.options
-        .read(words, &boot.plan, &mut boot.stage)
-        .map_err(|word| {
-            boot.subject = Some(word);
-            Error::REFUSED
-        })
+    let result = boot.options.read(words, &boot.plan, &mut boot.stage);
+    start_trace(boot);
+    result.map_err(|word| {
+        boot.subject = Some(word);
+        Error::REFUSED
+    })
+}
+
+/// Whether system calls are traced is known from here on.
+fn start_trace(boot: &Boot) {
+    let Some(to) = boot.options.get(Word::Trace) else {
+        return trace::stop();
+    };
+    let mut file = files::NONE;
+    if to == b"file" {
+        let _ = make_directory(c"/run/toehold");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        file = open(c"/run/toehold/trace", flags).unwrap_or(files::NONE);
+    }
+    trace::start(boot.log.file, file);
 }
 
 /// A kernel takes its own modules only.

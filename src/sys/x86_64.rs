@@ -1,5 +1,6 @@
 //! x86_64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
 
+use super::trace::{TRACE, traced};
 use core::arch::{asm, naked_asm};
 use toehold::failure::Error;
 
@@ -22,7 +23,51 @@ unsafe extern "C" fn _start() -> ! {
 /// Reached from the functions below only.
 #[unsafe(naked)]
 unsafe extern "C" fn gate() {
-    naked_asm!("syscall", "ret")
+    naked_asm!(
+        "cmp byte ptr [rip + {trace}], 0",
+        "je {traced}",
+        "syscall",
+        "ret",
+        trace = sym TRACE,
+        traced = sym traced_gate
+    )
+}
+
+/// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to [`traced`], and keeps them, those for
+/// vectors too, which the compiler counts on.
+///
+/// # Safety
+/// Reached from the gate only.
+#[unsafe(naked)]
+unsafe extern "C" fn traced_gate() {
+    naked_asm!(
+        "push r9",
+        "push r8",
+        "push r10",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push rax",
+        "mov rdi, rsp",
+        "push rbp",
+        "mov rbp, rsp",
+        "sub rsp, 512",
+        "and rsp, -16",
+        "fxsave [rsp]",
+        "call {traced}",
+        "fxrstor [rsp]",
+        "mov rsp, rbp",
+        "pop rbp",
+        "pop rdi",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop r10",
+        "pop r8",
+        "pop r9",
+        "ret",
+        traced = sym traced
+    )
 }
 
 /// The same for calls that can fail: leaves the error's number or zero in rax, and in rdx the value.
@@ -104,6 +149,7 @@ unchecked!(value2 a = "rdi" b = "rsi");
 unchecked!(value3 a = "rdi" b = "rsi" c = "rdx");
 unchecked!(value4 a = "rdi" b = "rsi" c = "rdx" d = "r10");
 unchecked!(value5 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8");
+unchecked!(value6 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8" f = "r9");
 checked!(result1 done1 (a) value { lateout("rdx") value } a = "rdi");
 checked!(result2 done2 (a b) value { lateout("rdx") value } a = "rdi" b = "rsi");
 checked!(result3 done3 (a b c) value { inlateout("rdx") c => value } a = "rdi" b = "rsi");
