@@ -75,7 +75,7 @@ pub fn start(log: File, file: File) {
 
 fn put(line: &[u8]) {
     let mut text = Line::new();
-    push(&mut text, b"<7>toehold: ");
+    push(&mut text, b"<6>toehold: ");
     push(&mut text, line);
     text.truncate(LINE);
     push(&mut text, b"\n");
