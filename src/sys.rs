@@ -19,4 +19,5 @@ pub mod netlink;
 mod panic;
 pub mod partitions;
 pub mod process;
+#[cfg(feature = "trace")]
 pub mod trace;

@@ -38,6 +38,18 @@ fn within_the_budget() {
         .len();
     assert_eq!(bytes(&total["raw"]), ships);
     assert!(bytes(&total["zstd"]) < ships);
+    let without = report["without"].as_array().unwrap();
+    for (less, feature) in without.iter().zip(xtask::commands::build::DEFAULT) {
+        assert_eq!(less["name"], feature);
+        let others = xtask::commands::build::DEFAULT.into_iter();
+        let others: Vec<&str> = others.filter(|other| *other != feature).collect();
+        let variant = [&["only"], others.as_slice()].concat();
+        let built = fs::metadata(xtask::paths::init("x86_64", &variant)).unwrap();
+        assert_eq!(bytes(&less["raw"]), built.len());
+        assert!(bytes(&less["zstd"]) < bytes(&less["raw"]));
+    }
+    assert_eq!(without.len(), 2);
+    assert!(bytes(&without[0]["raw"]) < ships, "{without:?}");
     let sections = report["init"]["sections"].as_array().unwrap();
     let in_file: u64 = sections
         .iter()

@@ -5,6 +5,7 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
+#[cfg(feature = "trace")]
 use crate::sys::trace;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
@@ -86,6 +87,7 @@ pub fn run(boot: &mut Boot) -> Call {
 }
 
 /// Whether system calls are traced is known from here on.
+#[cfg(feature = "trace")]
 fn start_trace(boot: &Boot) {
     let Some(to) = boot.options.get(Word::Trace) else {
         return trace::stop();
@@ -97,6 +99,14 @@ fn start_trace(boot: &Boot) {
         file = open(c"/run/toehold/trace", flags).unwrap_or(files::NONE);
     }
     trace::start(boot.log.file, file);
+}
+
+#[cfg(not(feature = "trace"))]
+fn start_trace(boot: &Boot) {
+    if boot.options.get(Word::Trace).is_some() {
+        let line = b"rd.earlytrace: this init is built without it (--features trace)";
+        boot.log.error(line, &[]);
+    }
 }
 
 /// A kernel takes its own modules only.

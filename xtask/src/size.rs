@@ -23,6 +23,12 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// Weighs the file at `path`.
+    pub fn read(name: &str, path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::of(name, &bytes)
+    }
+
     fn of(name: &str, bytes: &[u8]) -> Result<Self> {
         let zstd = compress::zstd(bytes)?.len();
         Ok(Self {
@@ -56,11 +62,9 @@ pub struct Init {
 impl Init {
     /// Weighs the init at `path`; `init.debug` must lie beside it.
     pub fn weigh(path: &Path) -> Result<Self> {
-        let read =
-            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let total = Weight::of("init", &read(path)?)?;
+        let total = Weight::read("init", path)?;
         let debug = path.with_extension("debug");
-        let twin = read(&debug)?;
+        let twin = fs::read(&debug).with_context(|| format!("cannot read {}", debug.display()))?;
         let file =
             object::File::parse(twin.as_slice()).with_context(|| debug.display().to_string())?;
 

@@ -20,11 +20,20 @@ pub struct Args {
     /// Cargo features of the package `toehold` to switch on
     #[arg(long, value_delimiter = ',')]
     features: Vec<String>,
+    /// Leave out what is built by default: trace, console
+    #[arg(long)]
+    no_default_features: bool,
 }
+
+/// Cargo features that the init has unless it is told otherwise.
+pub const DEFAULT: [&str; 2] = ["trace", "console"];
 
 pub fn run(args: Args) -> Result<Verdict> {
     let features: Vec<&str> = args.features.iter().map(String::as_str).collect();
-    let path = init(&args.arch, &features)?;
+    let path = match args.no_default_features {
+        true => only(&args.arch, &features)?,
+        false => init(&args.arch, &features)?,
+    };
     println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
     Ok(Verdict::Pass)
 }
@@ -51,13 +60,24 @@ const CODE_GENERATION: [&str; 10] = [
     "llvm-args=-min-jump-table-entries=9",
 ];
 
-/// Builds and strips the init of `arch`; returns its path. Beside it lies `init.debug`, the same with symbols.
+/// Builds and strips the init of `arch` with the default features and these; returns its path. Beside it lies `init.debug`, the same with
+/// symbols.
 pub fn init(arch: &str, features: &[&str]) -> Result<PathBuf> {
+    compile(arch, features, &[&DEFAULT, features].concat())
+}
+
+/// The same with these features and no other.
+pub fn only(arch: &str, features: &[&str]) -> Result<PathBuf> {
+    compile(arch, &[&["only"], features].concat(), features)
+}
+
+/// Builds and strips an init with these features, to lie at the path of `variant`.
+fn compile(arch: &str, variant: &[&str], features: &[&str]) -> Result<PathBuf> {
     if arch != "x86_64" {
         bail!("architecture {arch}: not supported, only x86_64 is");
     }
     // Each has its own: those of two tests that run side by side do not get into each other's way.
-    let target = paths::root().join("target").join(features.join("-"));
+    let target = paths::root().join("target").join(variant.join("-"));
     let status = Command::new(env!("CARGO"))
         .current_dir(paths::root())
         .args([
@@ -88,7 +108,7 @@ pub fn init(arch: &str, features: &[&str]) -> Result<PathBuf> {
     let stripped = elf::strip(&code)
         .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
 
-    let path = paths::init(arch, features);
+    let path = paths::init(arch, variant);
     let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
     replace(&debug, &code)?;

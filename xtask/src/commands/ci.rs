@@ -41,6 +41,24 @@ const CHECKS: &[(&str, &[&str])] = &[
             "warnings",
         ],
     ),
+    (
+        "lints of the smallest init",
+        &[
+            "clippy",
+            "--package",
+            "toehold",
+            "--bin",
+            "init",
+            "--no-default-features",
+            "--features",
+            "freestanding",
+            "--profile",
+            "init",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    ),
 ];
 
 pub fn run(_: Args) -> Result<Verdict> {

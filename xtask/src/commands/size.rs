@@ -10,7 +10,7 @@ use crate::{
     initrd::Request,
     kernels, paths,
     size::{
-        Init, Initrd,
+        Init, Initrd, Weight,
         budget::Budget,
         report::{Report, Style},
     },
@@ -39,8 +39,15 @@ pub fn run(args: Args) -> Result<Verdict> {
     let budget = Budget::read(&args.budget)?;
     let arch = "x86_64";
     let init = build::init(arch, &[])?;
+    let mut without = Vec::new();
+    for feature in build::DEFAULT {
+        let others = build::DEFAULT.into_iter().filter(|other| *other != feature);
+        let others: Vec<&str> = others.collect();
+        without.push(Weight::read(feature, &build::only(arch, &others)?)?);
+    }
     let mut report = Report {
         init: Init::weigh(&init)?,
+        without,
         initrds: Vec::new(),
         checks: Vec::new(),
     };

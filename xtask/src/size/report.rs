@@ -15,6 +15,8 @@ const WORST: usize = 10;
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub init: Init,
+    /// What the init weighs without a cargo feature, by the feature's name.
+    pub without: Vec<Weight>,
     pub initrds: Vec<Initrd>,
     pub checks: Vec<Check>,
 }
@@ -122,6 +124,25 @@ impl Report {
         };
         let init = &self.init;
         section("init", &["", "bytes", "zstd -19"], weights([&init.total]));
+        let change = |whole: usize, less: usize| match whole.abs_diff(less) {
+            0 => "0".to_owned(),
+            bytes if less < whole => format!("-{}", grouped(bytes)),
+            bytes => format!("+{}", grouped(bytes)),
+        };
+        let rows = self.without.iter().map(|less| {
+            vec![
+                format!("without {}", less.name),
+                grouped(less.raw),
+                change(init.total.raw, less.raw),
+                grouped(less.zstd),
+                change(init.total.zstd, less.zstd),
+            ]
+        });
+        section(
+            "init without a cargo feature",
+            &["", "bytes", "", "zstd -19", ""],
+            rows.collect(),
+        );
         section(
             "init by segment and section",
             &["", "in the file", "in memory"],
