@@ -1,19 +1,18 @@
 //! The state of the boot: what the stages hand to each other, and what a report can tell after a failure.
 
 use crate::journal::{Journal, Log};
+use crate::stage::Run;
 use crate::stage::device::{self, Search};
-use crate::stage::{Run, modules};
 use crate::sys::call::Result as Call;
-use crate::sys::clock;
 use crate::sys::files::{self, File};
 use crate::sys::memory::keep_one;
 use crate::sys::process::{self, Arguments};
-use toehold::failure::{Error, Stage, Step, describe};
+use toehold::failure::{Error, Stage, Step};
 use toehold::format::gpt::Table;
 use toehold::format::plan::{Key, Plan};
 use toehold::options::Options;
 use toehold::schedule::Schedule;
-use toehold::text::{Line, push_number};
+use toehold::text::Line;
 
 // In this order: what is used most has the shortest addresses.
 #[repr(C)]
@@ -28,8 +27,13 @@ pub struct Boot {
     pub crashed: bool,
     /// What is being worked on: the subject of a failure.
     pub subject: Option<&'static [u8]>,
+    /// What we were started with.
+    pub arguments: Arguments,
     /// Readable when a child has ended.
     pub children: File,
+    /// The child that a person talks to, or 0, and the exit code of the last one.
+    pub person: usize,
+    pub left: usize,
     /// When it will have been too long that nothing happened, in microseconds.
     pub stall: u64,
     /// /dev/mapper/control.
@@ -63,6 +67,9 @@ impl Boot {
         schedule: Schedule::none(),
         children: files::STDIN,
         moved: false,
+        arguments: Arguments::NONE,
+        person: 0,
+        left: 0,
         crashed: false,
         stall: 0,
         mapper: files::STDIN,
@@ -70,7 +77,8 @@ impl Boot {
     };
 
     /// What does not start at zero.
-    pub fn start(&mut self) {
+    pub fn start(&mut self, arguments: Arguments) {
+        self.arguments = arguments;
         self.log.file = files::STDERR;
         self.journal.start();
         self.children = files::NONE;
@@ -82,6 +90,7 @@ impl Boot {
     /// Runs a stage, and logs its end.
     pub fn perform(&mut self, stage: Stage, run: Run) -> Call {
         device::check_alone(self)?;
+        self.stop_before(stage);
         self.stage = stage;
         run(self)?;
         self.journal.done(&self.log, stage);
@@ -107,37 +116,13 @@ impl Boot {
     }
 
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
-    pub fn execute(&mut self, arguments: Arguments) -> Error {
+    pub fn execute(&mut self) -> Error {
         let program = keep_one(self.setting(Key::Init));
         self.subject = Some(program.to_bytes());
         self.leave_report();
         self.journal.hand_over(&self.log, program.to_bytes());
         process::forget_children();
         self.step = Step::Exec;
-        arguments.execute(program)
-    }
-
-    /// Says what failed and what was seen, waits, and restarts the machine.
-    pub fn give_up(&mut self, error: Error) -> ! {
-        let (mut line, mut seconds) = (Line::new(), Line::new());
-        let step = self.step;
-        describe(step, error, self.subject(), &mut line);
-        let failed = b"FAILED stage=% %";
-        self.log.error(failed, &[self.stage.name(), &line]);
-        // However early it was: a keyboard should work, and the report be complete.
-        let _ = modules::run(self);
-        self.finish();
-        self.report(&self.log, false);
-        if !step.advice().is_empty() {
-            self.log.error(b"%", &[step.advice()]);
-        }
-        let wait = self.plan.number(Key::PromptSeconds).unwrap_or(60);
-        push_number(&mut seconds, wait);
-        self.log.error(b"restarting in % s", &[&seconds]);
-        loop {
-            clock::sleep(wait);
-            // A kernel that cannot restart: PID 1 must not end.
-            process::restart();
-        }
+        self.arguments.execute(program)
     }
 }

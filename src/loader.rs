@@ -1,9 +1,9 @@
 //! The event loop: modules loaded by child processes, devices that come up, and the time that passes.
 
 use crate::boot::Boot;
-use crate::stage::device;
+use crate::stage::{device, modules as stage};
 use crate::sys::call::Result as Call;
-use crate::sys::files::{contents, each_entry, poll};
+use crate::sys::files::{NONE, contents, each_entry, poll};
 use crate::sys::memory::keep;
 use crate::sys::{clock, modules, process};
 use rustix::io::Errno;
@@ -22,6 +22,8 @@ impl Boot {
             while let Some((child, code)) = process::ended() {
                 if let Some(index) = self.schedule.ended(child) {
                     self.settle(index, code.map_or(State::CRASHED, State::of_error));
+                } else if child == self.person {
+                    (self.person, self.left) = (0, code.unwrap_or(0));
                 }
             }
         }
@@ -49,8 +51,10 @@ impl Boot {
             return Err(Errno::TIMEDOUT.into());
         }
         if now < self.stall && !self.search.lost {
-            let files = [self.search.uevents.0, self.children];
-            poll(files, self.stall.min(deadline) - now);
+            poll(
+                &[self.search.uevents.0, self.children],
+                self.stall.min(deadline) - now,
+            );
             return Ok(());
         }
         if now >= self.stall {
@@ -123,6 +127,14 @@ impl Boot {
                 return;
             }
         }
+    }
+
+    /// Loads the drivers that a person at a console needs, for which no boot waits; before there is any other driver, only them.
+    pub fn attend(&mut self) {
+        self.schedule.only_attend |= self.children == NONE;
+        let _ = stage::listen(self);
+        self.coldplug();
+        self.finish();
     }
 
     /// Looks at everything that is there: block devices, and what asks for drivers through a `modalias` below /sys/bus or at the

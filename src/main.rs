@@ -5,6 +5,9 @@
 #![deny(unsafe_code)]
 
 mod boot;
+#[cfg(feature = "console")]
+mod console;
+mod emergency;
 mod journal;
 mod loader;
 mod modprobe;
@@ -20,7 +23,7 @@ use toehold::failure::{Error, Stage};
 
 /// Called by the entry point: the boot, or the kernel's helper for modules.
 fn main(boot: &mut Boot, arguments: Arguments) -> ! {
-    boot.start();
+    boot.start(arguments);
     if arguments.first().ends_with(b"modprobe") {
         let loaded = modprobe::run(boot, arguments.last());
         process::exit(usize::from(loaded.is_err()));
@@ -32,17 +35,17 @@ fn main(boot: &mut Boot, arguments: Arguments) -> ! {
         );
         process::exit(2);
     }
-    let Err(error) = run(boot, arguments);
+    let Err(error) = run(boot);
     boot.give_up(error)
 }
 
 /// The stages, and what they lead to.
 #[inline(always)] // Measured: smaller so.
-fn run(boot: &mut Boot, arguments: Arguments) -> Result<Infallible, Error> {
+fn run(boot: &mut Boot) -> Result<Infallible, Error> {
     for (stage, run) in &STAGES {
         boot.perform(*stage, *run)?;
     }
-    Err(boot.execute(arguments))
+    Err(boot.execute())
 }
 
 /// In their order.

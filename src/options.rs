@@ -6,15 +6,20 @@ use crate::format::plan::{Key, Plan};
 use crate::format::verity::{Parameter, Target, is_root_hash};
 use crate::spec::Spec;
 use crate::text::{Line, after, decimal, is_same, position, push, word};
+use core::ops::RangeInclusive;
 
 /// Words that we take: first one for each [`Word`], in its order, then other names.
 const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace systemd.verity_usr_options usrhash usr usrfstype usrflags";
+systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency systemd.verity_usr_options \
+usrhash usr usrfstype usrflags";
 /// How far an other name's place is from its word's.
-const ALIAS: usize = 9;
+const ALIAS: usize = 12;
 
 /// Those of [`Word`] that ask for verity, a bit each.
-const ABOUT_VERITY: u32 = 0b10_1100_0011;
+const ABOUT_VERITY: u32 = 0b1_0000_1100_0011;
+
+/// The first and the last of [`Word`] that need no value.
+const ALONE: RangeInclusive<usize> = Word::Trace as usize..=Word::Breakpoints as usize;
 
 /// The values that the command line can give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,16 +41,30 @@ pub enum Word {
     Data,
     /// SPEC of the device with the hash tree.
     Tree,
-    /// Whether system calls are traced: `file`, if also into a file. The word alone is enough.
+    /// Whether system calls are traced: `0`: no; `file`: also into a file. The word alone is enough.
     Trace,
+    /// Where to stop for a person: digits of breakpoints, or all of them. The word alone is enough.
+    Breakpoints,
+    /// `0`: no shell, whatever happens.
+    Shell,
+    /// One of [`ACTIONS`].
+    Emergency,
     /// As in veritytab(5).
     VerityOptions,
 }
 
+/// What can follow a failure.
+pub const ACTIONS: &[u8] = b"reboot poweroff halt panic shell";
+/// The last of them: wait for a person, however long.
+pub const SHELL: usize = 4;
+
+/// For each [`Stage`] the digit of the breakpoint before it.
+const BREAKPOINTS: [u8; 7] = *b"\01\023\04";
+
 impl Word {
     /// What it is where the command line does not have it.
     fn default(self) -> Text {
-        word(b"- - - auto ro 300 - - - ", self as usize)
+        word(b"- - - auto ro 300 - - 0 . - - ", self as usize)
     }
 
     /// As it stands on the command line.
@@ -100,24 +119,29 @@ impl Options {
         }
     }
 
-    /// Reads the command line, and refuses what would end in booting something unverified that was asked to be verified.
+    /// Reads the command line and what stands behind it, and refuses what would end in booting something unverified that was asked to be verified.
     /// The error is the word or the verity option that is missing or wrong, and `stage` the stage that could not work.
     pub fn read(
         &mut self,
         line: Text,
+        more: Text,
         plan: &Plan<'static>,
         stage: &mut Stage,
     ) -> Result<(), Text> {
         let mut verity = plan.setting(Key::VerityRequired).is_some();
-        for word in cmdline::words(line) {
-            let mut place = position(WORDS, word.name);
-            if place >= COUNT {
-                place -= ALIAS;
-            }
-            let alone = (place == Word::Trace as usize).then_some(b"".as_slice());
-            if let (Some(value), Some(given)) = (self.values.get_mut(place), word.value.or(alone)) {
-                *value = Some(given);
-                verity |= ABOUT_VERITY >> place & 1 != 0;
+        for words in [line, more] {
+            for word in cmdline::words(words) {
+                let mut place = position(WORDS, word.name);
+                if place >= COUNT {
+                    place -= ALIAS;
+                }
+                let alone = ALONE.contains(&place).then_some(b"".as_slice());
+                if let (Some(value), Some(given)) =
+                    (self.values.get_mut(place), word.value.or(alone))
+                {
+                    *value = Some(given);
+                    verity |= ABOUT_VERITY >> place & 1 != 0;
+                }
             }
         }
         *stage = Stage::Device;
@@ -141,7 +165,13 @@ impl Options {
         }
         if plan.setting(Key::Locked).is_some() {
             // Options of a filesystem can bring other devices in (btrfs: `device=`), and some filesystems need none.
-            for word in [Word::Fstype, Word::MountOptions, Word::VerityOptions] {
+            for word in [
+                Word::Fstype,
+                Word::MountOptions,
+                Word::Breakpoints,
+                Word::Emergency,
+                Word::VerityOptions,
+            ] {
                 if self.value(word) != word.default() {
                     return Err(word.name());
                 }
@@ -175,13 +205,20 @@ impl Options {
     }
 
     #[inline(never)] // Measured: smaller so.
-    pub fn get(&self, word: Word) -> Option<Text> {
+    fn get(&self, word: Word) -> Option<Text> {
         self.values.get(word as usize).copied().flatten()
     }
 
     /// What the command line gives for a word, or else the default.
     pub fn value(&self, word: Word) -> Text {
         self.get(word).unwrap_or(word.default())
+    }
+
+    /// The digit of the breakpoint before a stage, if the boot is to stop there.
+    pub fn breakpoint(&self, stage: Stage) -> Option<u8> {
+        let wanted = self.value(Word::Breakpoints);
+        let point = BREAKPOINTS.get(stage as usize).copied();
+        point.filter(|point| *point != 0 && (wanted.is_empty() || wanted.contains(point)))
     }
 
     /// The device for a role.

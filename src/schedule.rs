@@ -3,7 +3,7 @@
 //! A module is tried once at most: a second attempt at one whose init function crashed or hangs would never come back.
 
 use crate::failure::push_errno;
-use crate::format::plan::{CONSOLE, MAX_MODULES, Module, Plan};
+use crate::format::plan::{ATTEND, CONSOLE, MAX_MODULES, Module, Plan};
 use crate::text::{Line, item, push};
 
 /// What is known of a module.
@@ -69,6 +69,8 @@ pub struct Schedule {
     pub slots: usize,
     /// What hardware asks for is not started any more.
     pub only_needed: bool,
+    /// Of that, only [`ATTEND`] is started.
+    pub only_attend: bool,
     entries: [Entry; MAX_MODULES],
 }
 
@@ -80,6 +82,7 @@ impl Schedule {
             loading: 0,
             slots: 0,
             only_needed: false,
+            only_attend: false,
         }
     }
 
@@ -129,6 +132,7 @@ impl Schedule {
                 let demand = self.state(index);
                 let hardware = demand == State::WANTED
                     && !self.only_needed
+                    && !(self.only_attend && module.flags & ATTEND == 0)
                     && !(busy && module.flags & CONSOLE != 0);
                 if !hardware && demand != State::NEEDED {
                     continue;

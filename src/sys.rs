@@ -19,5 +19,7 @@ pub mod netlink;
 mod panic;
 pub mod partitions;
 pub mod process;
+#[cfg(feature = "console")]
+pub mod terminal;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -52,6 +52,9 @@ pub const SOFT: u16 = 0x8000;
 pub const ALWAYS: u8 = 1;
 /// Module flag: a driver for people at the console (keyboards, screens), which no way to a disk leads through.
 pub const CONSOLE: u8 = 2;
+/// Module flag: a console can hang on it: what [`CONSOLE`] has, USB host controllers, the PCI side of virtio. To be loaded before anything waits for a
+/// person.
+pub const ATTEND: u8 = 8;
 
 /// More modules than any kernel has; the init keeps one bit for each.
 pub const MAX_MODULES: usize = 8192;
@@ -89,10 +92,16 @@ pub enum Key {
     Locked = 15,
     /// Hexadecimal: the only root hash that is taken. The command line need not give it.
     RootHash = 16,
+    /// u32: what follows a failure, as [`ACTIONS`](crate::options::ACTIONS) counts; absent for a reboot.
+    Action = 17,
+    /// Present (and empty): nothing opens a shell.
+    NoShell = 18,
+    /// The shell in the initrd, absolute; absent for the rescue console.
+    Shell = 19,
 }
 
 /// More than any number of a [`Key`].
-const KEYS: usize = Key::RootHash as usize + 1;
+const KEYS: usize = Key::Shell as usize + 1;
 
 /// Settings without which there is no boot.
 const REQUIRED: [Key; 7] = [

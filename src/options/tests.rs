@@ -12,7 +12,7 @@ fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> 
     );
     let mut options = Options::none();
     let mut stage = Stage::KernelFs;
-    match options.read(line.as_bytes(), &plan, &mut stage) {
+    match options.read(line.as_bytes(), b"", &plan, &mut stage) {
         Ok(()) => Ok(options),
         Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
     }

@@ -1,6 +1,7 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
 use crate::boot::Boot;
+use crate::emergency::WORDS;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
@@ -73,12 +74,13 @@ pub fn run(boot: &mut Boot) -> Call {
     boot.step = Step::Read;
     files::read(&mut line, path, &[])?;
     let words = keep_one(&line).to_bytes();
+    let more = keep_one(contents(&mut line, b"%", &[WORDS])).to_bytes();
 
     read_plan(boot)?;
     check_release(boot, &mut line);
 
     boot.step = Step::Options;
-    let result = boot.options.read(words, &boot.plan, &mut boot.stage);
+    let result = boot.options.read(words, more, &boot.plan, &mut boot.stage);
     start_trace(boot);
     result.map_err(|word| {
         boot.subject = Some(word);
@@ -89,9 +91,10 @@ pub fn run(boot: &mut Boot) -> Call {
 /// Whether system calls are traced is known from here on.
 #[cfg(feature = "trace")]
 fn start_trace(boot: &Boot) {
-    let Some(to) = boot.options.get(Word::Trace) else {
+    let to = boot.options.value(Word::Trace);
+    if to == b"0" {
         return trace::stop();
-    };
+    }
     let mut file = files::NONE;
     if to == b"file" {
         let _ = make_directory(c"/run/toehold");
@@ -103,7 +106,7 @@ fn start_trace(boot: &Boot) {
 
 #[cfg(not(feature = "trace"))]
 fn start_trace(boot: &Boot) {
-    if boot.options.get(Word::Trace).is_some() {
+    if boot.options.value(Word::Trace) != b"0" {
         let line = b"rd.earlytrace: this init is built without it (--features trace)";
         boot.log.error(line, &[]);
     }

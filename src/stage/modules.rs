@@ -2,7 +2,7 @@
 
 use crate::boot::Boot;
 use crate::sys::call::Result as Call;
-use crate::sys::files::contents;
+use crate::sys::files::{self, contents};
 use crate::sys::memory::keep;
 use crate::sys::netlink::Uevents;
 use crate::sys::process;
@@ -12,8 +12,11 @@ use toehold::options::Word;
 use toehold::schedule::State;
 use toehold::text::{Line, decimal};
 
-pub fn run(boot: &mut Boot) -> Call {
-    // From now on nothing comes up unnoticed.
+/// Has nothing come up unnoticed from now on.
+pub fn listen(boot: &mut Boot) -> Call {
+    if boot.children != files::NONE {
+        return Ok(());
+    }
     boot.subject = Some(b"uevents");
     boot.step = Step::Socket;
     boot.search.uevents = Uevents::listen()?;
@@ -22,6 +25,11 @@ pub fn run(boot: &mut Boot) -> Call {
         Some(jobs) => jobs as usize,
         None => processors(),
     };
+    Ok(())
+}
+
+pub fn run(boot: &mut Boot) -> Call {
+    listen(boot)?;
     for module in boot.plan.modules() {
         if module.flags & ALWAYS != 0 {
             boot.schedule.ask(module.number, State::NEEDED);

@@ -14,8 +14,8 @@ use toehold::format::filesystem;
 use toehold::format::plan::Key;
 
 /// Directories that the builder makes in the initrd.
-const IMAGE: &CStr = c"/stage2/image";
-const WRITABLE: &CStr = c"/stage2/rw";
+pub const IMAGE: &CStr = c"/stage2/image";
+pub const WRITABLE: &CStr = c"/stage2/rw";
 pub const ROOT: &CStr = c"/stage2/root";
 
 pub fn run(boot: &mut Boot) -> Call {

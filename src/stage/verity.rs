@@ -4,11 +4,13 @@ use crate::boot::Boot;
 use crate::stage::device::{self, candidates, node};
 use crate::sys::call::Result as Call;
 use crate::sys::dm::send;
-use crate::sys::files::{self, File, make_directory, open, symlink, write_file};
+use crate::sys::files::{
+    self, CWD, File, make_directory, open, poll, remove_at, symlink, write_file,
+};
 use crate::sys::keys;
 use crate::sys::memory::{keep, keep_numbered};
 use core::ffi::CStr;
-use rustix::fs::{OFlags, minor};
+use rustix::fs::{AtFlags, OFlags, minor};
 use rustix::io::Errno;
 use toehold::FULL;
 use toehold::failure::{Error, Step, describe};
@@ -19,6 +21,8 @@ use toehold::format::uevent::{Key as Field, number};
 use toehold::format::verity::Parameter;
 use toehold::options::Role;
 use toehold::text::{Line, fill};
+
+const CONTROL: &CStr = c"/dev/mapper/control";
 
 /// The version of the kernel's target since which it can act on I/O errors.
 const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
@@ -32,7 +36,7 @@ pub fn run(boot: &mut Boot) -> Call {
     }
     boot.require(b"dm-verity")?;
     boot.step = Step::Control;
-    boot.mapper = open(c"/dev/mapper/control", OFlags::RDWR)?;
+    boot.mapper = open(CONTROL, OFlags::RDWR)?;
     if FULL {
         check_error_policy(boot);
     }
@@ -194,6 +198,24 @@ fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Call {
 fn request(boot: &mut Boot, command: Command) -> Call {
     start(boot, 0);
     send(boot.mapper, command, &mut boot.request)
+}
+
+/// Takes down what an earlier attempt has left, as soon as the kernel has let go of what was on it.
+pub fn remove(boot: &mut Boot) {
+    let _ = remove_at(
+        CWD,
+        keep(b"/dev/mapper/%", &[boot.setting(Key::VerityName)]),
+        AtFlags::empty(),
+    );
+    if let Ok(mapper) = open(CONTROL, OFlags::RDWR) {
+        boot.mapper = mapper;
+        for _ in 0..100 {
+            match request(boot, Command::Remove) {
+                Err(error) if error.is(Errno::BUSY) => poll(&[], 20_000),
+                _ => return,
+            }
+        }
+    }
 }
 
 /// Begins a request.

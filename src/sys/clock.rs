@@ -1,7 +1,7 @@
 //! Time.
 
 use super::call::value2;
-use linux_raw_sys::general::{__NR_clock_gettime, __NR_nanosleep, CLOCK_MONOTONIC, timespec};
+use linux_raw_sys::general::{__NR_clock_gettime, CLOCK_MONOTONIC, timespec};
 
 /// Microseconds since some point before the start; never goes back.
 pub fn now() -> u64 {
@@ -18,14 +18,4 @@ pub fn now() -> u64 {
         )
     };
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
-}
-
-/// Sleeps.
-pub fn sleep(seconds: u64) {
-    let time = timespec {
-        tv_sec: seconds as i64,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a timespec to be read; a null pointer means that the rest of the time is not wanted.
-    let _ = unsafe { value2(__NR_nanosleep, &raw const time as usize, 0) };
 }

@@ -22,6 +22,9 @@ pub const CWD: File = File(AT_FDCWD as usize);
 /// The value of a file that starts as zero.
 pub const STDIN: File = File(0);
 
+/// What a person at the console sees.
+pub const STDOUT: File = File(1);
+
 /// Where messages go before there is a log.
 pub const STDERR: File = File(2);
 
@@ -178,21 +181,24 @@ pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     }
 }
 
-/// Waits until one of the files can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
-pub fn poll(files: [File; 2], microseconds: u64) {
+/// Waits until one of the files, ten at most, can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
+pub fn poll(files: &[File], microseconds: u64) {
     const POLLIN: i16 = 1;
-    let readable = |file: File| pollfd {
-        fd: file.number() as i32,
-        events: POLLIN,
-        revents: 0,
-    };
-    let [first, second] = files;
-    let mut polls = [readable(first), readable(second)];
+    let mut polls = [const {
+        pollfd {
+            fd: -1,
+            events: POLLIN,
+            revents: 0,
+        }
+    }; 10];
+    for (poll, file) in polls.iter_mut().zip(files) {
+        poll.fd = file.number() as i32;
+    }
     let time = timespec {
         tv_sec: (microseconds / 1_000_000) as i64,
         tv_nsec: (microseconds % 1_000_000) as i64 * 1000,
     };
-    // SAFETY: two pollfds, one timespec; no signal mask.
+    // SAFETY: ten pollfds, one timespec; no signal mask.
     let _ = unsafe {
         value5(
             __NR_ppoll,

@@ -1,14 +1,19 @@
 //! Processes: our own start, arguments and end, and children.
 
 use super::call::*;
-use super::files::File;
+use super::files::{File, open, poll};
 use crate::boot::Boot;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
+use linux_raw_sys::ioctl::TIOCSCTTY;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::Error;
+
+/// What follows a failure: linux/reboot.h, in the order of [`ACTIONS`](toehold::options::ACTIONS); 0: PID 1 ends, which the kernel answers with a panic.
+const ENDS: [u32; 4] = [0x0123_4567, 0x4321_FEDC, 0xCDEF_0123, 0];
 
 /// What the kernel put on the stack, to be handed on unchanged: argument count, arguments, NULL, environment, NULL.
 #[derive(Clone, Copy)]
@@ -33,6 +38,9 @@ pub unsafe extern "C" fn start(stack: *const usize) -> ! {
 }
 
 impl Arguments {
+    /// Of a program that was not started.
+    pub const NONE: Self = Self(core::ptr::null());
+
     /// The word at `index` of the stack.
     fn at(self, index: usize) -> *const usize {
         // SAFETY: indices are the argument count, and what is found behind it.
@@ -64,12 +72,27 @@ impl Arguments {
 
     /// Becomes another program, with the arguments and environment that we were given. Returns only on failure.
     pub fn execute(self, path: &CStr) -> Error {
-        // SAFETY: the path is NUL-terminated, both vectors are the kernel's own.
+        self.execute_with(path, self.at(1))
+    }
+
+    /// Becomes what we were started as. Returns only on failure.
+    pub fn start_over(self) {
+        let _ = self.execute(self.text(1));
+    }
+
+    /// Becomes a shell. Returns only on failure.
+    pub fn execute_shell(self, path: &CStr) {
+        let arguments = [c"sh".as_ptr() as usize, 0];
+        let _ = self.execute_with(path, arguments.as_ptr());
+    }
+
+    fn execute_with(self, path: &CStr, arguments: *const usize) -> Error {
+        // SAFETY: the path is NUL-terminated, both vectors end with null.
         let answer = unsafe {
             done3(
                 __NR_execve,
                 path.as_ptr() as usize,
-                self.at(1) as usize,
+                arguments as usize,
                 self.at(self.count() + 2) as usize,
             )
         };
@@ -82,14 +105,41 @@ pub fn id() -> usize {
     unsafe { value0(__NR_getpid) }
 }
 
-/// Restarts the machine at once. Returns only if the kernel will not.
-pub fn restart() {
-    /// linux/reboot.h.
+/// Ends it all, in the way that [`ACTIONS`](toehold::options::ACTIONS) counts; what is not one of them restarts the machine.
+pub fn end(action: usize) -> ! {
     const MAGIC1: usize = 0xFEE1_DEAD;
     const MAGIC2: usize = 0x2812_1969;
-    const RESTART: usize = 0x0123_4567;
-    // SAFETY: the fourth argument is not used by this command.
-    let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, RESTART) };
+    let [restart, ..] = &ENDS;
+    let command = *ENDS.get(action).unwrap_or(restart) as usize;
+    while command != 0 {
+        // SAFETY: the fourth argument is not used by these commands.
+        let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, command) };
+        // A kernel that cannot: PID 1 must not end.
+        poll(&[], 60_000_000);
+    }
+    exit(1)
+}
+
+/// Closes everything but standard input, output and error.
+pub fn close_all() {
+    // SAFETY: numbers only; what is closed is not used any more.
+    let _ = unsafe { value3(__NR_close_range, 3, u32::MAX as usize, 0) };
+}
+
+/// Makes this process the leader of a session whose terminal that is, as standard input, output and error.
+///
+/// Source: tty_ioctl(4), credentials(7).
+pub fn take_terminal(path: &CStr) -> Result {
+    // SAFETY: takes nothing.
+    let _ = unsafe { value0(__NR_setsid) };
+    let terminal = open(path, OFlags::RDWR)?;
+    // SAFETY: takes a number. Where opening did it already, nothing changes.
+    let _ = unsafe { terminal.ioctl(TIOCSCTTY, 0) };
+    for standard in 0..3 {
+        // SAFETY: numbers only.
+        unsafe { done3(__NR_dup3, terminal.number(), standard, 0) }?;
+    }
+    Ok(())
 }
 
 /// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns the child's number.
@@ -102,8 +152,8 @@ pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
     }
 }
 
-/// The set of signals that has only that of a child's end, as the kernel takes it.
-static CHILD: u64 = 1 << (SIGCHLD - 1);
+/// Sets of signals as the kernel takes them: that of a child's end, and ^Z, which would leave a child that nobody wakes up.
+static CHILD: u64 = 1 << (SIGCHLD - 1) | 1 << (SIGTSTP - 1);
 static NONE: u64 = 0;
 
 fn set_mask(mask: &u64) {
@@ -121,6 +171,13 @@ pub fn watch_children() -> Result<File> {
     unsafe { result4(__NR_signalfd4, !0, mask, len, CLOEXEC_NONBLOCK) }.map(File::new)
 }
 
+/// Nothing that can be typed ends this process.
+#[cfg(feature = "console")]
+pub fn block_signals() {
+    static ALL: u64 = !0;
+    set_mask(&ALL);
+}
+
 /// Signals as we found them: they are inherited by what is executed.
 pub fn forget_children() {
     set_mask(&NONE);
@@ -128,17 +185,14 @@ pub fn forget_children() {
 
 /// A child that ended, and its exit code; `None` for one that was killed.
 pub fn ended() -> Option<(usize, Option<usize>)> {
+    wait_for(!0, WNOHANG as usize)
+}
+
+/// Waits for a child, as wait4(2) takes it.
+pub fn wait_for(child: usize, options: usize) -> Option<(usize, Option<usize>)> {
     let mut status = 0u32;
     // SAFETY: writes a u32; the usage of resources is not wanted.
-    let child = unsafe {
-        result4(
-            __NR_wait4,
-            !0,
-            &raw mut status as usize,
-            WNOHANG as usize,
-            0,
-        )
-    };
+    let child = unsafe { result4(__NR_wait4, child, &raw mut status as usize, options, 0) };
     let code = (status & 0x7F == 0).then_some((status >> 8 & 0xFF) as usize);
     child
         .ok()

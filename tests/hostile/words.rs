@@ -250,7 +250,7 @@ static PINNED: LazyLock<Plan> = LazyLock::new(|| {
 fn options(bytes: &[u8], plan: &Plan<'static>) -> Option<Options> {
     let mut options = Options::none();
     let line = bytes.to_vec().leak();
-    let read = options.read(line, plan, &mut Stage::KernelFs);
+    let read = options.read(line, b"", plan, &mut Stage::KernelFs);
     read.ok().map(|()| options)
 }
 

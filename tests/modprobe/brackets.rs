@@ -73,6 +73,7 @@ fn chosen(module: &Module) -> Chosen<'_> {
         module,
         why: String::new(),
         needed_by: Vec::new(),
+        attends: false,
         rank: Rank::Hardware,
         options: String::new(),
         dependencies: Vec::new(),

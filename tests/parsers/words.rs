@@ -139,7 +139,7 @@ fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
     let mut options = Options::none();
     let mut stage = Stage::KernelFs;
     let line = line.to_owned().leak().as_bytes();
-    match options.read(line, &plan.unwrap(), &mut stage) {
+    match options.read(line, b"", &plan.unwrap(), &mut stage) {
         Ok(()) => Ok(options),
         Err(word) => Err((stage, word)),
     }

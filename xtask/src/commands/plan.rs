@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use toehold::format::{
     glob::DIGIT,
-    plan::{ALWAYS, CONSOLE, Key, Module, Plan},
+    plan::{ALWAYS, ATTEND, CONSOLE, Key, Module, Plan},
 };
 
 use super::print;
@@ -87,7 +87,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 14] = [
+const KEYS: [Key; 17] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
@@ -100,6 +100,9 @@ const KEYS: [Key; 14] = [
     Key::OverlayOptions,
     Key::Init,
     Key::PromptSeconds,
+    Key::Action,
+    Key::NoShell,
+    Key::Shell,
     Key::Suffix,
     Key::Jobs,
 ];
@@ -124,7 +127,7 @@ fn whole(plan: &Plan, bytes: usize) -> String {
     for key in KEYS {
         if let Some(value) = plan.setting(key) {
             let value = match (key, value) {
-                (Key::HashOffsetFallback | Key::PromptSeconds | Key::Jobs, _) => {
+                (Key::HashOffsetFallback | Key::PromptSeconds | Key::Jobs | Key::Action, _) => {
                     plan.number(key).unwrap_or_default().to_string()
                 }
                 (Key::VerityRequired | Key::Locked, _) => "yes".to_owned(),
@@ -145,7 +148,11 @@ fn whole(plan: &Plan, bytes: usize) -> String {
 /// One module: its name, when it is loaded if not for its hardware, its options and what it needs.
 fn line(module: &Module, modules: &[Module]) -> String {
     let mut text = lossy(module.name);
-    for (flag, title) in [(ALWAYS, "  always"), (CONSOLE, "  console")] {
+    for (flag, title) in [
+        (ALWAYS, "  always"),
+        (CONSOLE, "  console"),
+        (ATTEND, "  attend"),
+    ] {
         if module.flags & flag != 0 {
             text += title;
         }

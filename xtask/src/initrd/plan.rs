@@ -71,7 +71,7 @@ fn write_string(into: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn write_module(into: &mut Vec<u8>, place: usize, chosen: &Chosen) -> Result<()> {
-    into.push(chosen.rank.flags());
+    into.push(chosen.flags());
     write_string(into, chosen.module.kernel_name().as_bytes());
     write_string(into, chosen.options.as_bytes());
     into.push(u8::try_from(chosen.dependencies.len()).context("more than 255 dependencies")?);

@@ -77,10 +77,12 @@ pub struct Usr {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Emergency {
-    /// Only `reboot` so far.
+    /// What follows a failure: `reboot`, `poweroff`, `halt`, `panic`, or `shell`, which waits for a person.
     pub action: String,
-    /// Seconds between the failure and the action.
+    /// Seconds between the failure and the action, for a person to ask for a shell.
     pub prompt_seconds: u32,
+    /// Whether the command line and the keyboard can open a shell.
+    pub shell: bool,
     /// Path in the initrd to file on this machine, relative to the profile.
     pub extra_files: BTreeMap<String, String>,
 }
@@ -98,8 +100,17 @@ impl Default for Emergency {
         Self {
             action: "reboot".to_owned(),
             prompt_seconds: 60,
+            shell: true,
             extra_files: BTreeMap::new(),
         }
+    }
+}
+
+impl Emergency {
+    /// The number that the init knows the action by.
+    fn action(&self) -> Option<u32> {
+        let mut actions = (0..).zip(ACTIONS);
+        actions.find_map(|(number, action)| (action == self.action).then_some(number))
     }
 }
 
@@ -111,8 +122,14 @@ fn slash_init() -> String {
     "/init".to_owned()
 }
 
+/// As [`toehold::options::ACTIONS`] has them.
+const ACTIONS: [&str; 5] = ["reboot", "poweroff", "halt", "panic", "shell"];
+
 /// Keys of the profile that are planned; a profile that uses one is refused rather than half obeyed.
-const PLANNED: [&str; 2] = ["netboot", "emergency.shell"];
+const PLANNED: [&str; 1] = ["netboot"];
+
+/// Shells, the first of which that an initrd has is what opens in an emergency. Busybox is one when it is called `sh`.
+const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
 
 impl Profile {
     /// The cargo features that an init has to have for this profile.
@@ -148,16 +165,16 @@ impl Profile {
             "root" => bail!("mode = \"root\" is not supported yet; only \"usr\" is"),
             other => bail!("mode = \"{other}\": the modes are \"usr\" and \"root\""),
         }
-        match self.emergency.action.as_str() {
-            "reboot" => {}
-            "poweroff" | "halt" | "panic" | "shell" => bail!(
-                "emergency.action = \"{}\" is not supported yet; only \"reboot\" is",
-                self.emergency.action
-            ),
-            other => bail!(
-                "emergency.action = \"{other}\": the actions are reboot, poweroff, halt, panic and shell"
-            ),
-        }
+        let action = &self.emergency.action;
+        ensure!(
+            self.emergency.action().is_some(),
+            "emergency.action = \"{action}\": the actions are {}",
+            ACTIONS.join(", ")
+        );
+        ensure!(
+            self.emergency.shell || action != "shell",
+            "emergency.action = \"shell\" and emergency.shell = false contradict each other"
+        );
         for (key, path) in [
             ("usr.mountpoint", &self.usr.mountpoint),
             ("usr.init", &self.usr.init),
@@ -207,6 +224,16 @@ impl Profile {
                 self.emergency.prompt_seconds.to_le_bytes().to_vec(),
             ),
         ]);
+        if let Some(action @ 1..) = self.emergency.action() {
+            settings.push((Key::Action, action.to_le_bytes().to_vec()));
+        }
+        if !self.emergency.shell {
+            settings.push((Key::NoShell, Vec::new()));
+        }
+        let has = |shell: &&&str| self.emergency.extra_files.contains_key(**shell);
+        if let Some(shell) = SHELLS.iter().find(has) {
+            settings.push((Key::Shell, text(shell)));
+        }
         if let Some(jobs) = self.modules.jobs {
             settings.push((Key::Jobs, jobs.get().to_le_bytes().to_vec()));
         }

@@ -6,6 +6,7 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Result, bail, ensure};
+use toehold::format::plan::ATTEND;
 
 use super::{
     catalogue::{Catalogue, Found, Module, folded},
@@ -26,10 +27,19 @@ pub struct Chosen<'a> {
     /// rule chose it.
     pub needed_by: Vec<&'a str>,
     pub rank: Rank,
+    /// A console can hang on it.
+    pub attends: bool,
     /// Parameters, as on insmod's command line.
     pub options: String,
     /// Number of an earlier module, and whether it is a soft dependency; ascending.
     pub dependencies: Vec<(usize, bool)>,
+}
+
+impl Chosen<'_> {
+    /// The module's flags in the plan.
+    pub fn flags(&self) -> u8 {
+        self.rank.flags() | if self.attends { ATTEND } else { 0 }
+    }
 }
 
 /// The modules in loading order, and what people should know about the choice.
@@ -68,6 +78,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
     choice.by_path(rules)?;
     choice.close()?;
     let ranks = choice.ranks(always);
+    let attend = choice.choose(|module| order::attends(&module.path, &module.name));
     let mut options = choice.options(rules)?;
     let order = order::order(
         &mut choice.edges,
@@ -96,6 +107,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
                 why: choice.why[number].text.clone(),
                 needed_by: choice.needed_by(*number),
                 rank: ranks[number],
+                attends: attend.contains(number),
                 options: options.remove(number).unwrap_or_default(),
                 dependencies,
             }
@@ -261,11 +273,7 @@ impl<'a> Choice<'a> {
             chosen.map(|(number, _)| *number).collect(),
             &[Need::Hard, Need::Soft, Need::Weak],
         );
-        let direct = self.why.keys().copied().filter(|number| {
-            let module = &self.catalogue.modules[*number];
-            order::is_direct(&module.path, &module.name)
-        });
-        let direct = self.closure(direct.collect(), &[Need::Hard, Need::Soft]);
+        let direct = self.choose(|module| order::is_direct(&module.path, &module.name));
         let rank = |number: &usize| {
             if always.contains(number) {
                 Rank::Always
@@ -281,6 +289,13 @@ impl<'a> Choice<'a> {
             .keys()
             .map(|number| (*number, rank(number)))
             .collect()
+    }
+
+    /// The modules that are wanted, and what they need to be loaded.
+    fn choose(&self, wanted: impl Fn(&Module) -> bool) -> BTreeSet<usize> {
+        let chosen = self.why.keys().copied();
+        let roots = chosen.filter(|number| wanted(&self.catalogue.modules[*number]));
+        self.closure(roots.collect(), &[Need::Hard, Need::Soft])
     }
 
     /// `roots` and everything that they need, as far as `needs` go.

@@ -36,6 +36,7 @@ fn chosen<'a>(
         why: String::new(),
         needed_by: Vec::new(),
         rank,
+        attends: false,
         options: options.to_owned(),
         dependencies,
     }

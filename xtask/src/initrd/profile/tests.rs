@@ -1,6 +1,6 @@
 //! Profiles: defaults, what goes into the plan, and refusals.
 
-use super::{HashOffset, Profile};
+use super::{ACTIONS, HashOffset, Profile};
 use toehold::format::plan::Key;
 
 const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
@@ -265,6 +265,25 @@ fn refused_parameters_of_verity() {
 }
 
 #[test]
+fn emergency() {
+    let settings = |text: &str| {
+        let profile = Profile::parse(&format!("{SMALL}[emergency]\n{text}")).unwrap();
+        let keys = [Key::Action, Key::NoShell, Key::Shell];
+        let mut settings = profile.settings("6.1");
+        settings.retain(|(key, _)| keys.contains(key));
+        settings
+    };
+    assert_eq!(settings(""), []);
+    let panic = (Key::Action, 3u32.to_le_bytes().to_vec());
+    assert_eq!(settings("action = \"panic\""), [panic]);
+    assert_eq!(settings("shell = false"), [(Key::NoShell, Vec::new())]);
+    let shells = "extra_files = { \"/bin/busybox\" = \"b\", \"/bin/sh\" = \"s\" }";
+    assert_eq!(settings(shells), [(Key::Shell, b"/bin/sh".to_vec())]);
+    let actions = ACTIONS.join(" ");
+    assert_eq!(actions.as_bytes(), toehold::options::ACTIONS);
+}
+
+#[test]
 fn refusals_name_the_key() {
     for (text, want) in [
         (SMALL.replace("\"usr\"", "\"root\""), "not supported yet"),
@@ -277,12 +296,12 @@ fn refusals_name_the_key() {
             "`netboot` is not supported yet",
         ),
         (
-            format!("{SMALL}[emergency]\nshell = true\n"),
-            "`emergency.shell` is not supported yet",
+            format!("{SMALL}[emergency]\nshell = false\naction = \"shell\"\n"),
+            "contradict each other",
         ),
         (
-            format!("{SMALL}[emergency]\naction = \"halt\"\n"),
-            "emergency.action = \"halt\"",
+            format!("{SMALL}[emergency]\naction = \"Halt\"\n"),
+            "emergency.action = \"Halt\": the actions are reboot, poweroff, halt, panic, shell",
         ),
         (format!("{SMALL}[cmdline]\nopen = true\n"), "open"),
     ] {

@@ -76,6 +76,13 @@ pub fn serves_console(path: &Path, name: &str) -> bool {
     lies_below(path, &CONSOLE_FOLDERS) || CONSOLE_DRIVERS.contains(&name.replace('-', "_").as_str())
 }
 
+/// Whether a keyboard or a console can hang on a module, going by the same.
+pub fn attends(path: &Path, name: &str) -> bool {
+    serves_console(path, name)
+        || lies_below(path, &["drivers/usb/host"])
+        || name.starts_with("virtio_pci")
+}
+
 /// Dependencies first; among modules that could come next, the one of the first rank, of those the one that the most bytes
 /// wait for (it and what comes after it, the longest way: loading takes as long as a module is large), and then the first by
 /// name.

@@ -57,7 +57,7 @@ fn flatcar_profile_on_the_generic_kernel() {
     assert_eq!(read.modules().count(), selection.modules.len());
     for (module, chosen) in read.modules().zip(&selection.modules) {
         assert_eq!(module.name, chosen.module.kernel_name().as_bytes());
-        assert_eq!(module.flags, chosen.rank.flags());
+        assert_eq!(module.flags, chosen.flags());
         assert_eq!(
             module.dependencies().collect::<Vec<_>>(),
             chosen.dependencies

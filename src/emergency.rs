@@ -1,0 +1,192 @@
+//! Where a person takes over: the breakpoints, what follows a failure, shells, and the boot tried again.
+
+use crate::boot::Boot;
+use crate::stage::{modules, stage2, verity};
+use crate::sys::files::{NONE, contents, open, poll};
+use crate::sys::memory::{keep, keep_one};
+use crate::sys::mounts::detach;
+#[cfg(feature = "trace")]
+use crate::sys::trace;
+use crate::sys::{clock, process};
+use core::ffi::CStr;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use toehold::failure::{Error, Stage, describe};
+use toehold::format::plan::{self, Key};
+use toehold::options::{ACTIONS, SHELL, Word};
+use toehold::text::{Line, fill, item, position, push_number, word};
+
+/// Words of the command line that were set at the rescue console.
+pub const WORDS: &[u8] = b"/run/toehold/set";
+
+/// Exit code of the rescue console: these bits, which hardly any shell leaves with, and those below.
+pub const LEFT: usize = 0xE0;
+/// Start over.
+pub const RETRY: usize = 1;
+pub const TRACE_ON: usize = 2;
+pub const TRACE_OFF: usize = 4;
+
+/// Longer than anybody waits, in seconds.
+const FOREVER: u64 = 1 << 32;
+const SECOND: u64 = 1_000_000;
+
+/// How many of the files that are waited for are no consoles.
+const OURS: usize = 2;
+
+/// For each [`Stage`] what the breakpoint before it is called.
+const BREAKPOINTS: &[u8] = b",drivers,,verity,the /usr mount,,switching root";
+
+impl Boot {
+    /// Stops before a stage where that is asked for.
+    pub fn stop_before(&mut self, stage: Stage) {
+        let Some(point) = self.options.breakpoint(stage) else {
+            return;
+        };
+        if self.may_stop() {
+            let name = item(BREAKPOINTS, b',', stage as usize);
+            let text = b"breakpoint %/4: before % (leave the shell to go on)";
+            self.log.error(text, &[&[point], name]);
+            self.attend();
+            if let Some(terminal) = self.ask(FOREVER, b"")
+                && self.open_shell(terminal)
+            {
+                self.retry();
+            }
+            self.schedule.only_attend = false;
+        }
+    }
+
+    /// Says what failed and what was seen, lets a person act, and does what is to follow.
+    pub fn give_up(&mut self, error: Error) -> ! {
+        let (mut line, step) = (Line::new(), self.step);
+        describe(step, error, self.subject(), &mut line);
+        let failed = b"FAILED stage=% %";
+        self.log.error(failed, &[self.stage.name(), &line]);
+        if !step.advice().is_empty() {
+            self.log.error(b"%", &[step.advice()]);
+        }
+        // However early it was: a keyboard should work, and the report be complete.
+        let _ = modules::run(self);
+        self.finish();
+        self.report(&self.log, false);
+
+        let told = position(ACTIONS, self.options.value(Word::Emergency));
+        let planned = self.plan.number(Key::Action).unwrap_or(0) as usize;
+        let action = if told > SHELL { planned } else { told };
+        let seconds = self.plan.number(Key::PromptSeconds).unwrap_or(60);
+        if !self.may_stop() {
+            let mut text = Line::new();
+            push_number(&mut text, seconds);
+            let what = word(ACTIONS, action % SHELL);
+            self.log.error(b"% in % seconds", &[what, &text]);
+            poll(&[], seconds * SECOND);
+        } else if let Some(terminal) = self.ask(
+            if action == SHELL { FOREVER } else { seconds },
+            word(ACTIONS, action),
+        ) {
+            self.open_shell(terminal);
+            self.retry();
+        }
+        process::end(action)
+    }
+
+    /// Whether a person may have a shell.
+    fn may_stop(&self) -> bool {
+        self.options.value(Word::Shell) != b"0" && self.plan.setting(Key::NoShell).is_none()
+    }
+
+    /// Asks at every console for that key that opens a shell there; after so many seconds, `action` follows. Returns the terminal.
+    fn ask(&mut self, mut seconds: u64, action: &[u8]) -> Option<&'static CStr> {
+        let mut text = Line::new();
+        let active = contents(&mut text, b"/sys/class/tty/console/active", &[]);
+        let names = || active.split(|byte| *byte == b' ');
+        let mut files = [
+            self.search.uevents.0,
+            self.children,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+        ];
+        for (file, name) in files.iter_mut().skip(OURS).zip(names()) {
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+            *file = open(keep(b"/dev/%", &[name]), flags).unwrap_or(NONE);
+        }
+        let mut line = Line::new();
+        while seconds != 0 {
+            let until = clock::now() + SECOND;
+            if !(1 << 31..FOREVER).contains(&seconds) {
+                let (mut number, mut end) = (Line::new(), Line::new());
+                if seconds < FOREVER {
+                    push_number(&mut number, seconds);
+                    fill(&mut end, b" or wait % seconds for % ", &[&number, action]);
+                }
+                line.clear();
+                fill(&mut line, b"\rPress Enter for emergency shell%", &[&end]);
+                for file in files.iter().skip(OURS) {
+                    let _ = file.write(&line);
+                }
+            }
+            while let Some(left) = until.checked_sub(clock::now()) {
+                self.advance();
+                poll(&files, left);
+                for (file, name) in files.iter_mut().skip(OURS).zip(names()) {
+                    match file.read(&mut line) {
+                        Ok(()) if !line.is_empty() => return Some(keep(b"/dev/%", &[name])),
+                        Err(error) if error.is(Errno::AGAIN) => {}
+                        // Nobody is there.
+                        _ => *file = NONE,
+                    }
+                }
+            }
+            seconds -= 1;
+        }
+        None
+    }
+
+    /// Runs a shell, or the rescue console, on a terminal until the person leaves it. Returns whether to start over.
+    fn open_shell(&mut self, terminal: &CStr) -> bool {
+        let child = process::spawn(|| {
+            process::forget_children();
+            if process::take_terminal(terminal).is_ok() {
+                self.arguments
+                    .execute_shell(keep_one(self.setting(Key::Shell)));
+                #[cfg(feature = "console")]
+                return crate::console::run(self);
+            }
+            0
+        });
+        self.person = child.unwrap_or(0);
+        while self.person != 0 {
+            self.advance();
+            poll(&[self.search.uevents.0, self.children], 60 * SECOND);
+        }
+        let code = self.left ^ LEFT;
+        #[cfg(feature = "trace")]
+        match code & !RETRY {
+            TRACE_ON => trace::start(self.log.file, NONE),
+            TRACE_OFF => trace::stop(),
+            _ => {}
+        }
+        code & !(TRACE_ON | TRACE_OFF) == RETRY
+    }
+
+    /// Takes down what was set up, and becomes the init that the kernel started. Returns only if there is none any more.
+    fn retry(&mut self) {
+        if open(plan::PATH, OFlags::RDONLY).is_err() {
+            return;
+        }
+        self.log.info(b"retry", &[]);
+        process::close_all();
+        let usr = keep_one(self.setting(Key::Mountpoint));
+        for mount in [stage2::ROOT, stage2::IMAGE, stage2::WRITABLE, usr] {
+            let _ = detach(mount);
+        }
+        verity::remove(self);
+        self.arguments.start_over();
+    }
+}

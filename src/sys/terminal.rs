@@ -1,0 +1,99 @@
+//! Lines that are typed, and edited by us.
+
+use super::call::*;
+use super::files::{STDIN, STDOUT};
+use linux_raw_sys::general::{__NR_read, ECHO, ICANON, ISIG, termios};
+use linux_raw_sys::ioctl::{TCGETS, TCSETS};
+use toehold::text::Line;
+
+/// What a line begins with.
+const PROMPT: &[u8] = b"toehold> ";
+/// Back to the beginning of the line, and nothing behind it.
+const ERASE: &[u8] = b"\r\x1b[K";
+
+/// Has the terminal give every byte at once and show none, or edit lines and send signals by itself.
+fn edit(ours: bool) {
+    // SAFETY: numbers: all zeroes is a termios.
+    let mut modes: termios = unsafe { core::mem::zeroed() };
+    // SAFETY: writes a termios.
+    let _ = unsafe { STDIN.ioctl(TCGETS, &raw mut modes as usize) };
+    modes.c_lflag |= ISIG | ICANON | ECHO;
+    if ours {
+        modes.c_lflag ^= ISIG | ICANON | ECHO;
+    }
+    // SAFETY: reads a termios.
+    let _ = unsafe { STDIN.ioctl(TCSETS, &raw const modes as usize) };
+}
+
+/// One byte, `None` at the end.
+fn read_byte() -> Option<u8> {
+    let mut byte = 0u8;
+    let (to, len) = (&raw mut byte as usize, 1);
+    // SAFETY: room for one byte.
+    let read = unsafe { result3(__NR_read, STDIN.number(), to, len) };
+    (read == Ok(1)).then_some(byte)
+}
+
+fn show(text: &[u8]) {
+    let _ = STDOUT.write(text);
+}
+
+/// Reads a line, which the arrows can take from `history`: earlier ones, each with a newline. `None`: the terminal has gone.
+#[inline(always)] // One caller.
+pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
+    edit(true);
+    line.clear();
+    show(PROMPT);
+    let (mut escape, mut back) = (0, 0usize);
+    loop {
+        let byte = read_byte()?;
+        match (byte, escape) {
+            (b'\r' | b'\n', _) => break,
+            (0x1B, _) => escape = 1,
+            (b'[', 1) => escape = 2,
+            (_, 2) => {
+                escape = 0;
+                let place = match byte {
+                    b'A' => back + 1,
+                    _ => back.saturating_sub(1),
+                };
+                // The first is what stands behind the last newline: nothing.
+                let mut lines = history.rsplit(|byte| *byte == b'\n');
+                if let Some(earlier) = lines.nth(place) {
+                    back = place;
+                    line.clear();
+                    let _ = line.extend_from_slice(earlier);
+                    show(ERASE);
+                    show(PROMPT);
+                    show(line);
+                }
+            }
+            // ^C and ^U.
+            (3 | 0x15, _) => {
+                line.clear();
+                show(ERASE);
+                show(PROMPT);
+            }
+            (8 | 0x7F, _) => {
+                if line.pop().is_some() {
+                    show(b"\x08 \x08");
+                }
+            }
+            (b' '..=b'~', _) => {
+                escape = 0;
+                if line.push(byte).is_ok() {
+                    show(&[byte]);
+                }
+            }
+            _ => {}
+        }
+    }
+    show(b"\n");
+    edit(false);
+    if history.len() + line.len() >= history.capacity() {
+        history.clear();
+    }
+    let _ = history.extend_from_slice(line);
+    let _ = history.push(b'\n');
+    Some(())
+}
