@@ -1,15 +1,15 @@
 //! The rescue console: what a person can see and do where the initrd has no shell.
 
 use crate::boot::Boot;
-use crate::emergency::{LEFT, RETRY, TRACE_OFF, TRACE_ON, WORDS};
+use crate::emergency::{LEFT, RETRY, TRACE_OFF, TRACE_ON, add_words};
 use crate::journal::Log;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{NONE, STDOUT, each_entry_of, make_directory, open};
-use crate::sys::memory::{fill, keep_one};
+use crate::sys::files::{NONE, STDOUT, each_entry_of, open};
+use crate::sys::memory::{self, keep_one};
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::text::{Line, push};
+use toehold::text::{Line, fill};
 
 /// What can be typed, in the order of the numbers below, as `help` shows it.
 const COMMANDS: &[u8] = b"help
@@ -113,7 +113,10 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
         }
         LOG => {}
         LS => {
-            let directory = open(fill(&mut Line::new(), b"%", &[argument]), OFlags::RDONLY)?;
+            let directory = open(
+                memory::fill(&mut Line::new(), b"%", &[argument]),
+                OFlags::RDONLY,
+            )?;
             each_entry_of(directory, &mut |name| {
                 boot.log.info(b"%", &[name.to_bytes()])
             });
@@ -128,13 +131,9 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
             boot.require(keep_one(argument).to_bytes())?;
         }
         SET => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
-            let _ = make_directory(c"/run/toehold");
-            let file = open(keep_one(WORDS), flags)?;
             let mut text = Line::new();
-            push(&mut text, argument);
-            push(&mut text, b" ");
-            file.write(&text)?;
+            fill(&mut text, b"% ", &[argument]);
+            add_words(&text)?;
         }
         REBOOT.. => process::end(command - REBOOT),
         _ => boot.report(&boot.log, true),
@@ -145,7 +144,7 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
 /// Copies a file to the terminal.
 fn cat(path: &[u8]) -> Call {
     let mut text = Line::new();
-    let file = open(fill(&mut text, b"%", &[path]), OFlags::RDONLY)?;
+    let file = open(memory::fill(&mut text, b"%", &[path]), OFlags::RDONLY)?;
     loop {
         file.read(&mut text)?;
         if text.is_empty() {

@@ -2,7 +2,8 @@
 
 use crate::boot::Boot;
 use crate::stage::{modules, stage2, verity};
-use crate::sys::files::{NONE, contents, open, poll};
+use crate::sys::call::Result as Call;
+use crate::sys::files::{NONE, contents, make_directory, open, poll};
 use crate::sys::memory::{keep, keep_one};
 use crate::sys::mounts::detach;
 #[cfg(feature = "trace")]
@@ -35,6 +36,14 @@ const OURS: usize = 2;
 
 /// For each [`Stage`] what the breakpoint before it is called.
 const BREAKPOINTS: &[u8] = b",drivers,,verity,the /usr mount,,switching root";
+
+/// Adds to [`WORDS`], which tell by their being there that the boot is tried again.
+pub fn add_words(text: &[u8]) -> Call {
+    let _ = make_directory(c"/run/toehold");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+    let file = open(keep_one(WORDS), flags)?;
+    file.write(text)
+}
 
 impl Boot {
     /// Stops before a stage where that is asked for.
@@ -181,6 +190,7 @@ impl Boot {
             return;
         }
         self.log.info(b"retry", &[]);
+        let _ = add_words(b"");
         process::close_all();
         let usr = keep_one(self.setting(Key::Mountpoint));
         for mount in [stage2::ROOT, stage2::IMAGE, stage2::WRITABLE, usr] {

@@ -52,8 +52,15 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
 
 /// Mounts what is not mounted yet, and reads what we are told.
 pub fn run(boot: &mut Boot) -> Call {
+    let mut line = Line::new();
+    // There is such a file when the boot is tried again; then all of it is mounted.
+    let again = files::read(&mut line, WORDS, &[]).is_ok();
+    let more = keep_one(&line).to_bytes();
     let mut result = Ok(());
     for (fstype, target, flags, data) in &MOUNTS {
+        if again {
+            break;
+        }
         let _ = make_directory(target);
         match mount(fstype, target, fstype, *flags, data) {
             // Busy: it is mounted there already.
@@ -68,13 +75,11 @@ pub fn run(boot: &mut Boot) -> Call {
     boot.log.open();
     result?;
 
-    let mut line = Line::new();
     let path = b"/proc/cmdline";
     boot.subject = Some(path);
     boot.step = Step::Read;
     files::read(&mut line, path, &[])?;
     let words = keep_one(&line).to_bytes();
-    let more = keep_one(contents(&mut line, b"%", &[WORDS])).to_bytes();
 
     read_plan(boot)?;
     check_release(boot, &mut line);
