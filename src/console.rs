@@ -9,39 +9,27 @@ use crate::sys::memory::{self, keep_one};
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::text::{Line, fill};
+use toehold::text::{Line, fill, position};
 
-/// What can be typed, in the order of the numbers below, as `help` shows it.
-const COMMANDS: &[u8] = b"help
-report
-blk
-mods
-log [N]: the last lines of the kernel's log
-ls PATH
-cat PATH
-mounts
-cmdline
-load NAME: a module
-set NAME=VALUE: for a retry
-trace on|off
-retry: start over
-continue
-reboot
-poweroff";
+/// What can be typed, with its arguments, as `help` shows it; the numbers below are places in it.
+const COMMANDS: &[u8] = b"help report blk mods log [N] ls PATH cat PATH mounts cmdline load NAME set NAME=VALUE trace on|off \
+retry continue reboot poweroff";
 const HELP: usize = 0;
+const REPORT: usize = 1;
 const BLK: usize = 2;
 const MODS: usize = 3;
 const LOG: usize = 4;
-const LS: usize = 5;
-const CAT: usize = 6;
-const MOUNTS: usize = 7;
-const CMDLINE: usize = 8;
-const LOAD: usize = 9;
-const SET: usize = 10;
-const TRACE: usize = 11;
-const AGAIN: usize = 12;
-const CONTINUE: usize = 13;
-const REBOOT: usize = 14;
+const LS: usize = 6;
+const CAT: usize = 8;
+const MOUNTS: usize = 10;
+const CMDLINE: usize = 11;
+const LOAD: usize = 12;
+const SET: usize = 14;
+const TRACE: usize = 16;
+const AGAIN: usize = 18;
+const CONTINUE: usize = 19;
+const REBOOT: usize = 20;
+const POWEROFF: usize = 21;
 
 /// Talks to the person at standard input and output. Returns the exit code: [`LEFT`] and what is to be done.
 pub fn run(boot: &mut Boot) -> usize {
@@ -58,20 +46,15 @@ pub fn run(boot: &mut Boot) -> usize {
     boot.log.info(greeting, &[]);
     let (mut line, mut history, mut code) = (Line::new(), Line::new(), LEFT);
     while terminal::read_line(&mut line, &mut history).is_some() {
-        let mut words = line.splitn(2, |byte| *byte == b' ');
+        let mut words = line.split(|byte| *byte == b' ');
         let name = words.next().unwrap_or_default();
         let argument = words.next().unwrap_or_default();
-        let is_it =
-            |command: &[u8]| command.split(|byte| b" :".contains(byte)).next() == Some(name);
-        match COMMANDS.split(|byte| *byte == b'\n').position(is_it) {
-            _ if name.is_empty() => {}
-            None => {
-                let unknown = b"%: unknown, help lists the commands";
-                boot.log.info(unknown, &[name]);
-            }
-            Some(AGAIN) => return code | RETRY,
-            Some(CONTINUE) => return code,
-            Some(TRACE) => {
+        match position(COMMANDS, name) {
+            AGAIN => return code | RETRY,
+            CONTINUE => return code,
+            REBOOT => process::end(0),
+            POWEROFF => process::end(1),
+            TRACE => {
                 let (bit, word): (_, &[u8]) = match argument {
                     b"off" => (TRACE_OFF, b"rd.earlytrace=0"),
                     _ => (TRACE_ON, b"rd.earlytrace"),
@@ -79,7 +62,7 @@ pub fn run(boot: &mut Boot) -> usize {
                 code = LEFT | bit;
                 run_one(boot, SET, word);
             }
-            Some(command) if command < LOAD => {
+            command if command < LOAD => {
                 // Interrupted, it ends alone.
                 let child = process::spawn(|| {
                     let _ = process::watch_children();
@@ -88,7 +71,7 @@ pub fn run(boot: &mut Boot) -> usize {
                 });
                 let _ = child.map(|child| process::wait_for(child, 0));
             }
-            Some(command) => run_one(boot, command, argument),
+            command => run_one(boot, command, argument),
         }
     }
     code
@@ -135,8 +118,8 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
             fill(&mut text, b"% ", &[argument]);
             add_words(&text)?;
         }
-        REBOOT.. => process::end(command - REBOOT),
-        _ => boot.report(&boot.log, true),
+        REPORT => boot.report(&boot.log, true),
+        _ => boot.log.info(b"help lists the commands", &[]),
     }
     Ok(())
 }

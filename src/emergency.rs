@@ -3,19 +3,18 @@
 use crate::boot::Boot;
 use crate::stage::{modules, stage2, verity};
 use crate::sys::call::Result as Call;
-use crate::sys::files::{NONE, contents, make_directory, open, poll};
-use crate::sys::memory::{keep, keep_one};
+use crate::sys::files::{File, NONE, contents, make_directory, open, poll};
+use crate::sys::memory::{keep, keep_numbered, keep_one};
 use crate::sys::mounts::detach;
 #[cfg(feature = "trace")]
 use crate::sys::trace;
 use crate::sys::{clock, process};
-use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::{Error, Stage, describe};
 use toehold::format::plan::{self, Key};
 use toehold::options::{ACTIONS, SHELL, Word};
-use toehold::text::{Line, fill, item, position, push_number, word};
+use toehold::text::{Line, fill, position, push_number, word};
 
 /// Words of the command line that were set at the rescue console.
 pub const WORDS: &[u8] = b"/run/toehold/set";
@@ -34,9 +33,6 @@ const SECOND: u64 = 1_000_000;
 /// How many of the files that are waited for are no consoles.
 const OURS: usize = 2;
 
-/// For each [`Stage`] what the breakpoint before it is called.
-const BREAKPOINTS: &[u8] = b",drivers,,verity,the /usr mount,,switching root";
-
 /// Adds to [`WORDS`], which tell by their being there that the boot is tried again.
 pub fn add_words(text: &[u8]) -> Call {
     let _ = make_directory(c"/run/toehold");
@@ -52,12 +48,12 @@ impl Boot {
             return;
         };
         if self.may_stop() {
-            let name = item(BREAKPOINTS, b',', stage as usize);
-            let text = b"breakpoint %/4: before % (leave the shell to go on)";
-            self.log.error(text, &[&[point], name]);
+            self.schedule.only_attend = stage == Stage::Modules;
+            let text = b"breakpoint %/4 before %: leave the shell to go on";
+            self.log.error(text, &[&[point], stage.name()]);
             self.attend();
-            if let Some(terminal) = self.ask(FOREVER, b"")
-                && self.open_shell(terminal)
+            if let Some(console) = self.ask(FOREVER, b"")
+                && self.open_shell(console)
             {
                 self.retry();
             }
@@ -74,9 +70,7 @@ impl Boot {
         if !step.advice().is_empty() {
             self.log.error(b"%", &[step.advice()]);
         }
-        // However early it was: a keyboard should work, and the report be complete.
-        let _ = modules::run(self);
-        self.finish();
+        self.attend();
         self.report(&self.log, false);
 
         let told = position(ACTIONS, self.options.value(Word::Emergency));
@@ -89,14 +83,20 @@ impl Boot {
             let what = word(ACTIONS, action % SHELL);
             self.log.error(b"% in % seconds", &[what, &text]);
             poll(&[], seconds * SECOND);
-        } else if let Some(terminal) = self.ask(
+        } else if let Some(console) = self.ask(
             if action == SHELL { FOREVER } else { seconds },
             word(ACTIONS, action),
         ) {
-            self.open_shell(terminal);
+            self.open_shell(console);
             self.retry();
         }
         process::end(action)
+    }
+
+    /// Loads the drivers that a person at a console needs, however early it is. With them the report is complete.
+    fn attend(&mut self) {
+        let _ = modules::run(self);
+        self.finish();
     }
 
     /// Whether a person may have a shell.
@@ -104,64 +104,54 @@ impl Boot {
         self.options.value(Word::Shell) != b"0" && self.plan.setting(Key::NoShell).is_none()
     }
 
-    /// Asks at every console for that key that opens a shell there; after so many seconds, `action` follows. Returns the terminal.
-    fn ask(&mut self, mut seconds: u64, action: &[u8]) -> Option<&'static CStr> {
-        let mut text = Line::new();
-        let active = contents(&mut text, b"/sys/class/tty/console/active", &[]);
-        let names = || active.split(|byte| *byte == b' ');
-        let mut files = [
-            self.search.uevents.0,
-            self.children,
-            NONE,
-            NONE,
-            NONE,
-            NONE,
-            NONE,
-            NONE,
-            NONE,
-            NONE,
-        ];
-        for (file, name) in files.iter_mut().skip(OURS).zip(names()) {
+    /// Asks at every console for the key that opens a shell there; after so many seconds, `action` follows. Returns the console.
+    fn ask(&mut self, seconds: u64, action: &[u8]) -> Option<File> {
+        let (mut line, mut text) = (Line::new(), Line::new());
+        let mut files = [NONE; 10];
+        let [uevents, children, consoles @ ..] = &mut files;
+        (*uevents, *children) = (self.search.uevents.0, self.children);
+        let active = contents(&mut line, b"/sys/class/tty/console/active", &[]);
+        let mut names = active.split(|byte| *byte == b' ');
+        for console in consoles {
+            let name = names.next().unwrap_or_default();
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
-            *file = open(keep(b"/dev/%", &[name]), flags).unwrap_or(NONE);
+            *console = open(keep(b"/dev/%", &[name]), flags).unwrap_or(NONE);
         }
-        let mut line = Line::new();
-        while seconds != 0 {
-            let until = clock::now() + SECOND;
-            if !(1 << 31..FOREVER).contains(&seconds) {
-                let (mut number, mut end) = (Line::new(), Line::new());
-                if seconds < FOREVER {
-                    push_number(&mut number, seconds);
-                    fill(&mut end, b" or wait % seconds for % ", &[&number, action]);
-                }
-                line.clear();
-                fill(&mut line, b"\rPress Enter for emergency shell%", &[&end]);
-                for file in files.iter().skip(OURS) {
-                    let _ = file.write(&line);
-                }
-            }
-            while let Some(left) = until.checked_sub(clock::now()) {
-                self.advance();
-                poll(&files, left);
-                for (file, name) in files.iter_mut().skip(OURS).zip(names()) {
-                    match file.read(&mut line) {
-                        Ok(()) if !line.is_empty() => return Some(keep(b"/dev/%", &[name])),
-                        Err(error) if error.is(Errno::AGAIN) => {}
-                        // Nobody is there.
-                        _ => *file = NONE,
-                    }
+        let (template, step): (&[u8], _) = if seconds < FOREVER {
+            (
+                b"\rPress Enter for emergency shell or wait % seconds for % ",
+                SECOND,
+            )
+        } else {
+            (b"\rPress Enter for emergency shell ", FOREVER)
+        };
+        let end = clock::now() + seconds * SECOND;
+        while let Some(left) = end.checked_sub(clock::now()) {
+            text.clear();
+            push_number(&mut text, left / SECOND + 1);
+            line.clear();
+            fill(&mut line, template, &[&text, action]);
+            for console in files.iter_mut().skip(OURS) {
+                let _ = console.write(&line);
+                match console.read(&mut text) {
+                    Ok(()) if !text.is_empty() => return Some(*console),
+                    Err(error) if error.is(Errno::AGAIN) => {}
+                    // Nobody is there.
+                    _ => *console = NONE,
                 }
             }
-            seconds -= 1;
+            poll(&files, left % step + 1);
+            self.advance();
         }
         None
     }
 
-    /// Runs a shell, or the rescue console, on a terminal until the person leaves it. Returns whether to start over.
-    fn open_shell(&mut self, terminal: &CStr) -> bool {
+    /// Runs a shell, or the rescue console, on a console until the person leaves it. Returns whether to start over.
+    fn open_shell(&mut self, console: File) -> bool {
         let child = process::spawn(|| {
             process::forget_children();
-            if process::take_terminal(terminal).is_ok() {
+            // Opened once more: as a terminal that is waited for.
+            if process::take_terminal(keep_numbered(b"/proc/self/fd/%", console.number())).is_ok() {
                 self.arguments
                     .execute_shell(keep_one(self.setting(Key::Shell)));
                 #[cfg(feature = "console")]

@@ -1,9 +1,9 @@
 //! The event loop: modules loaded by child processes, devices that come up, and the time that passes.
 
 use crate::boot::Boot;
-use crate::stage::{device, modules as stage};
+use crate::stage::device;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{NONE, contents, each_entry, poll};
+use crate::sys::files::{contents, each_entry, poll};
 use crate::sys::memory::keep;
 use crate::sys::{clock, modules, process};
 use rustix::io::Errno;
@@ -127,14 +127,6 @@ impl Boot {
                 return;
             }
         }
-    }
-
-    /// Loads the drivers that a person at a console needs, for which no boot waits; before there is any other driver, only them.
-    pub fn attend(&mut self) {
-        self.schedule.only_attend |= self.children == NONE;
-        let _ = stage::listen(self);
-        self.coldplug();
-        self.finish();
     }
 
     /// Looks at everything that is there: block devices, and what asks for drivers through a `modalias` below /sys/bus or at the

@@ -69,7 +69,7 @@ pub struct Schedule {
     pub slots: usize,
     /// What hardware asks for is not started any more.
     pub only_needed: bool,
-    /// Of that, only [`ATTEND`] is started.
+    /// Only [`ATTEND`] is started.
     pub only_attend: bool,
     entries: [Entry; MAX_MODULES],
 }
@@ -132,9 +132,10 @@ impl Schedule {
                 let demand = self.state(index);
                 let hardware = demand == State::WANTED
                     && !self.only_needed
-                    && !(self.only_attend && module.flags & ATTEND == 0)
                     && !(busy && module.flags & CONSOLE != 0);
-                if !hardware && demand != State::NEEDED {
+                if !hardware && demand != State::NEEDED
+                    || self.only_attend && module.flags & ATTEND == 0
+                {
                     continue;
                 }
                 busy = true;

@@ -12,24 +12,18 @@ use toehold::options::Word;
 use toehold::schedule::State;
 use toehold::text::{Line, decimal};
 
-/// Has nothing come up unnoticed from now on.
-pub fn listen(boot: &mut Boot) -> Call {
-    if boot.children != files::NONE {
-        return Ok(());
+pub fn run(boot: &mut Boot) -> Call {
+    if boot.children == files::NONE {
+        // From now on nothing comes up unnoticed.
+        boot.subject = Some(b"uevents");
+        boot.step = Step::Socket;
+        boot.search.uevents = Uevents::listen()?;
+        boot.children = process::watch_children()?;
     }
-    boot.subject = Some(b"uevents");
-    boot.step = Step::Socket;
-    boot.search.uevents = Uevents::listen()?;
-    boot.children = process::watch_children()?;
     boot.schedule.slots = match boot.plan.number(Key::Jobs) {
         Some(jobs) => jobs as usize,
         None => processors(),
     };
-    Ok(())
-}
-
-pub fn run(boot: &mut Boot) -> Call {
-    listen(boot)?;
     for module in boot.plan.modules() {
         if module.flags & ALWAYS != 0 {
             boot.schedule.ask(module.number, State::NEEDED);
