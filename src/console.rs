@@ -3,13 +3,14 @@
 use crate::boot::Boot;
 use crate::emergency::{LEFT, RETRY, TRACE_OFF, TRACE_ON, add_words};
 use crate::journal::Log;
+use crate::report::say_records;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{NONE, STDOUT, each_entry_of, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::text::{Line, fill, position};
+use toehold::text::{Line, decimal, fill, position};
 
 /// What can be typed, with its arguments, as `help` shows it; the numbers below are places in it.
 const COMMANDS: &[u8] = b"help report blk mods log [N] ls PATH cat PATH mounts cmdline load NAME set NAME=VALUE trace on|off \
@@ -89,12 +90,12 @@ fn run_one(boot: &mut Boot, command: usize, argument: &[u8]) {
 fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
     match command {
         HELP => boot.log.info(COMMANDS, &[]),
-        BLK => boot.report(&boot.log, false),
+        BLK => boot.report_devices(&boot.log),
         MODS => {
             cat(b"/proc/modules")?;
-            boot.report(&boot.log, false);
+            boot.report_modules(&boot.log, false);
         }
-        LOG => {}
+        LOG => say_records(&boot.log, false, decimal(argument).unwrap_or(20)),
         LS => {
             let directory = open(
                 memory::fill(&mut Line::new(), b"%", &[argument]),

@@ -34,7 +34,7 @@ impl Boot {
                 modules::load(module.name, suffix, module.options, self.crashed)
                     .map_or_else(Error::number, |()| 0)
             }) {
-                Ok(child) => self.schedule.started(module.number, child),
+                Ok(child) => self.schedule.started(module.number, child, clock::now()),
                 Err(error) => self.settle(module.number, State::of_error(error.number())),
             }
         }

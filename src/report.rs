@@ -3,16 +3,83 @@
 use crate::boot::Boot;
 use crate::journal::Log;
 use crate::stage::device;
-use crate::sys::files::{contents, make_directory, open};
+use crate::sys::clock;
+use crate::sys::files::{contents, each_entry, make_directory, open};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use toehold::format::gpt::Table;
-use toehold::format::plan::Module;
+use toehold::format::plan::{Key as Setting, Module};
 use toehold::format::uevent::{Key, is, value};
+use toehold::options::AWAITED;
 use toehold::schedule::State;
 use toehold::text::{Line, decimal, fill, push_number};
 
 /// Major number of loop devices.
 const LOOP: &[u8] = b"7";
+
+/// How many of the kernel's errors are told.
+const ERRORS: u64 = 5;
+
+/// What the modalias of a device has that a disk or a keyboard can hang on: PCI storage, USB and SD host controllers; virtio's block devices and
+/// SCSI hosts; USB storage and keyboards, SCSI disks; and the disks of Hyper-V and Xen.
+const TELLING: &[u8] =
+    b"bc01 bc0Csc03 bc08sc05 virtio:d00000002 virtio:d00000008 ic08 ic03 scsi:t-0x00 mmc: vmbus:3241 xen:vbd";
+
+/// Whether a device without a driver is worth a line.
+fn is_telling(modalias: &[u8]) -> bool {
+    let mut marks = TELLING.split(|byte| *byte == b' ');
+    marks.any(|mark| {
+        let mut rest = modalias;
+        while let [_, tail @ ..] = rest
+            && !rest.starts_with(mark)
+        {
+            rest = tail;
+        }
+        !rest.is_empty()
+    })
+}
+
+/// Calls `visit` with each record of the kernel's log, oldest first: its text, and whether it is an error of the kernel itself.
+///
+/// Source: the kernel's Documentation/ABI/testing/dev-kmsg.
+fn each_record(visit: &mut dyn FnMut(&[u8], bool)) {
+    let Ok(file) = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK) else {
+        return;
+    };
+    let mut record = Line::new();
+    loop {
+        match file.read(&mut record) {
+            Ok(()) => {
+                let mut parts = record.splitn(2, |byte| *byte == b';');
+                let head = parts.next().unwrap_or_default();
+                let text = parts.next().unwrap_or_default();
+                // Facility 0 is the kernel, and below level 4 are errors: one digit.
+                let is_error = matches!(head, [b'0'..=b'3', b',', ..]);
+                // More lines are about the device.
+                let text = text.split(|byte| *byte == b'\n').next();
+                visit(text.unwrap_or_default(), is_error);
+            }
+            // Overwritten meanwhile: the next is good.
+            Err(error) if error.is(Errno::PIPE) => {}
+            Err(_) => break,
+        }
+    }
+    file.close();
+}
+
+/// Says the last `count` lines of the kernel's log, or those of them that are errors of the kernel itself.
+pub fn say_records(log: &Log, only_errors: bool, count: u64) {
+    let mut left = 0;
+    each_record(&mut |_, is_error| left += u64::from(is_error || !only_errors));
+    each_record(&mut |text, is_error| {
+        if is_error || !only_errors {
+            if left <= count {
+                log.error(b"kernel: %", &[text]);
+            }
+            left = left.wrapping_sub(1);
+        }
+    });
+}
 
 impl Boot {
     /// Leaves the report for stage 2, in the directory that the timeline goes to as well.
@@ -31,16 +98,57 @@ impl Boot {
         }
     }
 
-    /// Says how the modules stand that were asked for (unless `all`, only those that are not loaded), and which block devices
-    /// there are, as the kernel describes them.
+    /// Says everything.
     #[inline(never)]
     pub fn report(&self, log: &Log, all: bool) {
+        let mut text = Line::new();
+        let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
+        log.error(
+            b"kernel %, plan %",
+            &[running, self.plan.text(Setting::Release)],
+        );
+        for role in AWAITED {
+            let wanted = &self.options.spec(role).text;
+            if let Some(found) = self.options.target.devices.get(role as usize)
+                && !wanted.is_empty()
+            {
+                log.error(b"wanted: %: %", &[wanted, value(found, Key::DEVNAME)]);
+            }
+        }
+        self.report_hardware(log);
+        self.report_modules(log, all);
+        self.report_devices(log);
+        say_records(log, true, ERRORS);
+    }
+
+    /// Says what hardware nothing in the initrd serves.
+    fn report_hardware(&self, log: &Log) {
+        each_entry(b"/sys/bus", &[], &mut |bus| {
+            each_entry(b"/sys/bus/%/devices", &[bus], &mut |device| {
+                let mut event = Line::new();
+                let _ = contents(&mut event, b"/sys/bus/%/devices/%/uevent", &[bus, device]);
+                let modalias = value(&event, Key::MODALIAS);
+                let mut served = !value(&event, Key::DRIVER).is_empty();
+                self.plan.lookup(modalias, &mut |_| served = true);
+                if !served && is_telling(modalias) {
+                    log.error(b"no driver for %", &[modalias]);
+                }
+            });
+        });
+    }
+
+    /// Says how the modules stand that were asked for; unless `all`, only those that are not loaded.
+    pub fn report_modules(&self, log: &Log, all: bool) {
         for module in self.plan.modules() {
             let state = self.schedule.state(module.number);
             if state != State::UNASKED && (all || state != State::LOADED) {
                 self.tell(log, &module);
             }
         }
+    }
+
+    /// Says which block devices there are, as the kernel describes them.
+    pub fn report_devices(&self, log: &Log) {
         let mut last = Table::NONE;
         device::each(&mut |event| {
             // Eight of them come with the driver, and none can be it.
@@ -69,8 +177,15 @@ impl Boot {
 
     /// Says how one module stands.
     pub fn tell(&self, log: &Log, module: &Module) {
-        let mut state = Line::new();
-        self.schedule.state(module.number).push(&mut state);
-        log.error(b"module %: %", &[module.name, &state]);
+        let (mut text, mut age) = (Line::new(), Line::new());
+        let state = self.schedule.state(module.number);
+        state.push(&mut text);
+        push_number(&mut age, self.schedule.age(module.number, clock::now()));
+        let template: &[u8] = if matches!(state, State::LOADING | State::SLOW) {
+            b"module %: % (% s)"
+        } else {
+            b"module %: %"
+        };
+        log.error(template, &[module.name, &text, &age]);
     }
 }

@@ -58,8 +58,8 @@ its init function crashed,needs one that failed";
     }
 }
 
-/// A module's [`State`] in the lowest byte, above it the number of the process that loads it.
-type Entry = u32;
+/// A module's [`State`] in the lowest byte, above it in three bytes the number of the process that loads it, and when that was started.
+type Entry = u64;
 
 #[repr(C)]
 pub struct Schedule {
@@ -165,17 +165,23 @@ impl Schedule {
         }
     }
 
-    /// The module is being loaded by this process.
-    pub fn started(&mut self, module: usize, process: usize) {
+    /// The module is being loaded by this process, since that time in microseconds.
+    pub fn started(&mut self, module: usize, process: usize, now: u64) {
         if let Some(entry) = self.entries.get_mut(module) {
-            *entry |= (process << 8) as Entry;
+            *entry |= process as Entry * 256 | now / 1_000_000 << 32;
         }
     }
 
     /// The module of a process that ended; `None` if it was no loader.
     pub fn ended(&mut self, process: usize) -> Option<usize> {
         let mut entries = self.entries.iter();
-        entries.position(|entry| *entry >> 8 == process as Entry)
+        entries.position(|entry| *entry as u32 >> 8 == process as u32)
+    }
+
+    /// For how many seconds a module is being loaded at a time in microseconds.
+    pub fn age(&self, module: usize, now: u64) -> u64 {
+        let entry = self.entries.get(module).copied().unwrap_or_default();
+        (now / 1_000_000).saturating_sub(entry >> 32)
     }
 
     /// Takes the slot from a module that is being loaded; `None` when there is none.

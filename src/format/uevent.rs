@@ -25,9 +25,11 @@ impl Key {
     pub const PARTLABEL: Self = Self(11);
     pub const UUID: Self = Self(12);
     pub const LABEL: Self = Self(13);
+    /// What has taken the device.
+    pub const DRIVER: Self = Self(14);
 }
 
-const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL";
+const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL DRIVER";
 
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {

@@ -21,7 +21,7 @@ fn plan(modules: &[(u8, &[u16])]) -> Plan<'static> {
 fn start(schedule: &mut Schedule, plan: &Plan) -> Vec<usize> {
     let mut started = Vec::new();
     while let Some(module) = schedule.next(plan).map(|module| module.number) {
-        schedule.started(module, 100 + module);
+        schedule.started(module, 100 + module, 0);
         started.push(module);
     }
     started
