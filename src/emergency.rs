@@ -101,7 +101,10 @@ impl Boot {
 
     /// Whether a person may have a shell.
     fn may_stop(&self) -> bool {
-        self.options.value(Word::Shell) != b"0" && self.plan.setting(Key::NoShell).is_none()
+        let has_shell = cfg!(feature = "console") || self.plan.setting(Key::Shell).is_some();
+        has_shell
+            && self.options.value(Word::Shell) != b"0"
+            && self.plan.setting(Key::NoShell).is_none()
     }
 
     /// Asks at every console for the key that opens a shell there; after so many seconds, `action` follows. Returns the console.
@@ -161,8 +164,8 @@ impl Boot {
         });
         self.person = child.unwrap_or(0);
         while self.person != 0 {
-            self.advance();
             poll(&[self.search.uevents.0, self.children], 60 * SECOND);
+            self.advance();
         }
         let code = self.left ^ LEFT;
         #[cfg(feature = "trace")]

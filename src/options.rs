@@ -58,8 +58,8 @@ pub const ACTIONS: &[u8] = b"reboot poweroff halt panic shell";
 /// The last of them: wait for a person, however long.
 pub const SHELL: usize = 4;
 
-/// For each [`Stage`] the digit of the breakpoint before it.
-const BREAKPOINTS: [u8; 7] = *b"\01\023\04";
+/// For each [`Stage`] the digit of the breakpoint before it, or `-`.
+const BREAKPOINTS: [u8; 7] = *b"-1-23-4";
 
 impl Word {
     /// What it is where the command line does not have it.
@@ -218,7 +218,7 @@ impl Options {
     pub fn breakpoint(&self, stage: Stage) -> Option<u8> {
         let wanted = self.value(Word::Breakpoints);
         let point = BREAKPOINTS.get(stage as usize).copied();
-        point.filter(|point| *point != 0 && (wanted.is_empty() || wanted.contains(point)))
+        point.filter(|point| *point != b'-' && (wanted.is_empty() || wanted.contains(point)))
     }
 
     /// The device for a role.

@@ -168,7 +168,7 @@ impl Schedule {
     /// The module is being loaded by this process, since that time in microseconds.
     pub fn started(&mut self, module: usize, process: usize, now: u64) {
         if let Some(entry) = self.entries.get_mut(module) {
-            *entry |= process as Entry * 256 | now / 1_000_000 << 32;
+            *entry |= (process as Entry) << 8 | (now / 1_000_000) << 32;
         }
     }
 

@@ -111,13 +111,15 @@ pub fn end(action: usize) -> ! {
     const MAGIC2: usize = 0x2812_1969;
     let [restart, ..] = &ENDS;
     let command = *ENDS.get(action).unwrap_or(restart) as usize;
-    while command != 0 {
+    if command == 0 {
+        exit(1);
+    }
+    loop {
         // SAFETY: the fourth argument is not used by these commands.
         let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, command) };
         // A kernel that cannot: PID 1 must not end.
         poll(&[], 60_000_000);
     }
-    exit(1)
 }
 
 /// Closes everything but standard input, output and error.

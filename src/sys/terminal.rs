@@ -74,11 +74,7 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
                 show(ERASE);
                 show(PROMPT);
             }
-            (8 | 0x7F, _) => {
-                if line.pop().is_some() {
-                    show(b"\x08 \x08");
-                }
-            }
+            (8 | 0x7F, _) if line.pop().is_some() => show(b"\x08 \x08"),
             (b' '..=b'~', _) => {
                 escape = 0;
                 if line.push(byte).is_ok() {

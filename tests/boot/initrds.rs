@@ -1,6 +1,6 @@
 //! The initrds of the tests: made from a ready profile with what a test changes in it, each once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use xtask::commands::build;
 use xtask::initrd::compress::Compression;
+use xtask::initrd::profile::Profile;
 use xtask::initrd::{Contents, Request, cpio};
 use xtask::kernels::{self, Series};
 use xtask::{cache, paths};
@@ -19,7 +20,7 @@ use crate::misbehaving;
 pub struct Wanted {
     /// File name in xtask/profiles.
     pub profile: &'static str,
-    /// Cargo features of the init.
+    /// Cargo features of the init, besides those that the profile needs.
     pub features: &'static [&'static str],
     /// Modules that the profile gets in addition.
     pub names: &'static [&'static str],
@@ -109,7 +110,11 @@ impl Wanted {
             [] => kernels::fetch(series).expect("a kernel").modules_dir,
             names => misbehaving::modules_dir(series, names).expect("modules"),
         };
-        let init = build::init("x86_64", self.features).expect("the init");
+        let profile = Profile::read(&profile_path).expect("a profile");
+        let features = [profile.features(), self.features.to_vec()].concat();
+        let features: BTreeSet<&str> = features.into_iter().collect();
+        let features: Vec<&str> = features.into_iter().collect();
+        let init = build::init("x86_64", &features).expect("the init");
         let mut request = Request::new(&modules_dir, profile_path, init);
         // Since Linux 6.5 a module that crashes leaves a trap for later ones in a table of finit_module's: the init can go round
         // it with plain modules only.

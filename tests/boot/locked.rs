@@ -121,7 +121,9 @@ attempts! {
     a21_verity_kept_from_loading true "WORDS module_blacklist=dm_verity"
         Refused("step=module errno=EPERM subject=dm-verity");
     a22_shell_and_init true
-        "WORDS rd.shell=1 rd.emergency=shell rd.earlyshell init=/bin/sh -- mount.usr=/dev/vdb2" Verified;
+        "WORDS rd.shell=1 init=/bin/sh -- mount.usr=/dev/vdb2" Verified;
+    a24_breakpoints false "WORDS rd.earlyshell" Refused("step=options errno=- subject=rd.earlyshell");
+    a25_another_policy true "WORDS rd.emergency=shell" Refused("step=options errno=- subject=rd.emergency");
     a23_partition_that_is_not_there true
         "WORDS verity.usr=PARTLABEL=NOWHERE"
         Fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTLABEL=NOWHERE");

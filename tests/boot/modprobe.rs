@@ -25,7 +25,7 @@ fn answers_the_kernel() {
     let kernel = kernels::fetch(Series::Cloud61).expect("a kernel");
     let room = tempfile::tempdir_in(paths::output()).expect("a folder");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let init = build::init("x86_64", &[]).expect("the init");
+    let init = build::init_for("x86_64", &profile).expect("the init");
     let reporter = guest::program("toehold-stage2").expect("the reporter");
     let built = initrd::build(&Request {
         extra: vec![

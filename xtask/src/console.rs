@@ -15,9 +15,15 @@ pub struct Stage {
     pub at: Duration,
 }
 
-/// Splits `[    1.234567] text`; the time is the kernel's since its own start.
+/// Splits `[    1.234567] text`; the time is the kernel's since its own start. What is shown to a person or typed can stand before it: the
+/// kernel does not wait for the end of a line.
 pub fn message(line: &str) -> Option<(Duration, &str)> {
-    let (time, text) = line.strip_prefix('[')?.split_once("] ")?;
+    let mut starts = line.match_indices('[');
+    starts.find_map(|(start, _)| message_at(line.get(start + 1..)?))
+}
+
+fn message_at(rest: &str) -> Option<(Duration, &str)> {
+    let (time, text) = rest.split_once("] ")?;
     let (seconds, micros) = time.trim().split_once('.')?;
     let micros = format!("{micros:0<6}").parse().ok()?;
     let time = Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros);
@@ -125,6 +131,14 @@ SeaBIOS
         assert_eq!(log.unpacking(), Some(Duration::from_millis(250)));
         assert_eq!(log.failed(), None);
         assert_eq!(log.tail(1), "[    3.000000] toehold-stage2: hello");
+    }
+
+    #[test]
+    fn a_message_in_the_middle_of_a_line() {
+        let at = Duration::from_micros(72_885_716);
+        let line = "toehold> [Kx\x1b[K [   72.885716] virtio0: [vda] 512";
+        assert_eq!(message(line), Some((at, "virtio0: [vda] 512")));
+        assert_eq!(message("[K"), None);
     }
 
     #[test]

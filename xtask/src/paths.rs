@@ -14,9 +14,9 @@ pub fn output() -> PathBuf {
     root().join("target/toehold")
 }
 
-/// The stripped init of an architecture: the default one, or one of the variants that `commands::build` makes.
-pub fn init(arch: &str, variant: &[&str]) -> PathBuf {
+/// The stripped init of an architecture, with these cargo features.
+pub fn init(arch: &str, features: &[&str]) -> PathBuf {
     output()
         .join(arch)
-        .join([&["init"], variant].concat().join("-"))
+        .join([&["init"], features].concat().join("-"))
 }

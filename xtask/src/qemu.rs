@@ -127,7 +127,7 @@ impl Machine {
         qemu.arg("-qmp");
         qemu.arg(format!("unix:{},server=on,wait=off", socket.display()));
         let mut child = qemu
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&errors)?)
             .spawn()

@@ -161,7 +161,7 @@ fn initrds(kernel: &Kernel, disk: &Disk, room: &Path) -> Result<Vec<Side>> {
         ..Request::new(
             &kernel.modules_dir,
             paths::root().join(PROFILE),
-            build::init("x86_64", &[])?,
+            build::init_for("x86_64", &paths::root().join(PROFILE))?,
         )
     })?;
     let busybox = busybox::build(kernel, &toehold, disk, IMAGE, compress)?;

@@ -94,11 +94,9 @@ pub fn run(args: Args) -> Result<Verdict> {
 /// The demo's initrd for this kernel, built now.
 fn default_initrd(kernel: &Kernel) -> Result<PathBuf> {
     let step = progress::step("building the init and the initrd");
-    let built = initrd::build(&Request::new(
-        &kernel.modules_dir,
-        paths::root().join("xtask/profiles/qemu.toml"),
-        build::init("x86_64", &[])?,
-    ))?;
+    let profile = paths::root().join("xtask/profiles/qemu.toml");
+    let init = build::init_for("x86_64", &profile)?;
+    let built = initrd::build(&Request::new(&kernel.modules_dir, profile, init))?;
     let path = paths::output().join(format!("initrd-{}.img", kernel.release));
     built.write(&path)?;
     step.done();

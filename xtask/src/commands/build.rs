@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{Verdict, elf, paths};
+use crate::{Verdict, elf, initrd::profile::Profile, paths};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,20 +20,14 @@ pub struct Args {
     /// Cargo features of the package `toehold` to switch on
     #[arg(long, value_delimiter = ',')]
     features: Vec<String>,
-    /// Leave out what is built by default: trace, console
-    #[arg(long)]
-    no_default_features: bool,
 }
 
-/// Cargo features that the init has unless it is told otherwise.
-pub const DEFAULT: [&str; 2] = ["trace", "console"];
+/// Cargo features that an init can have: what they are stands in Cargo.toml, what they weigh `cargo xtask size` tells.
+pub const FEATURES: [&str; 3] = ["console", "full", "trace"];
 
 pub fn run(args: Args) -> Result<Verdict> {
     let features: Vec<&str> = args.features.iter().map(String::as_str).collect();
-    let path = match args.no_default_features {
-        true => only(&args.arch, &features)?,
-        false => init(&args.arch, &features)?,
-    };
+    let path = init(&args.arch, &features)?;
     println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
     Ok(Verdict::Pass)
 }
@@ -60,24 +54,18 @@ const CODE_GENERATION: [&str; 10] = [
     "llvm-args=-min-jump-table-entries=9",
 ];
 
-/// Builds and strips the init of `arch` with the default features and these; returns its path. Beside it lies `init.debug`, the same with
-/// symbols.
+/// Builds the init that the profile in this file needs.
+pub fn init_for(arch: &str, profile: &Path) -> Result<PathBuf> {
+    init(arch, &Profile::read(profile)?.features())
+}
+
+/// Builds and strips the init of `arch` with these features; returns its path. Beside it lies `init.debug`, the same with symbols.
 pub fn init(arch: &str, features: &[&str]) -> Result<PathBuf> {
-    compile(arch, features, &[&DEFAULT, features].concat())
-}
-
-/// The same with these features and no other.
-pub fn only(arch: &str, features: &[&str]) -> Result<PathBuf> {
-    compile(arch, &[&["only"], features].concat(), features)
-}
-
-/// Builds and strips an init with these features, to lie at the path of `variant`.
-fn compile(arch: &str, variant: &[&str], features: &[&str]) -> Result<PathBuf> {
     if arch != "x86_64" {
         bail!("architecture {arch}: not supported, only x86_64 is");
     }
     // Each has its own: those of two tests that run side by side do not get into each other's way.
-    let target = paths::root().join("target").join(variant.join("-"));
+    let target = paths::root().join("target").join(features.join("-"));
     let status = Command::new(env!("CARGO"))
         .current_dir(paths::root())
         .args([
@@ -108,7 +96,7 @@ fn compile(arch: &str, variant: &[&str], features: &[&str]) -> Result<PathBuf> {
     let stripped = elf::strip(&code)
         .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
 
-    let path = paths::init(arch, variant);
+    let path = paths::init(arch, features);
     let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
     replace(&debug, &code)?;

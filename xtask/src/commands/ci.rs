@@ -42,7 +42,7 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "lints of the smallest init",
+        "lints of the init without features",
         &[
             "clippy",
             "--package",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::build;
 use crate::{
     Verdict,
-    initrd::{self, Request, compress::Compression, profile::Profile},
+    initrd::{self, Request, compress::Compression},
 };
 
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Verdict> {
     let init = match args.init {
         Some(init) => init,
-        None => build::init(&args.arch, Profile::read(&args.profile)?.features())?,
+        None => build::init_for(&args.arch, &args.profile)?,
     };
     let built = initrd::build(&Request {
         modules_dir: args.modules_dir,

@@ -320,7 +320,7 @@ mod tests {
             "\nJobs                2\n",
             "\n   0  dm_mod  always\n",
             "\n   2  ahci  options \"a=1\"  needs libata\n        pci:v1d1*\n",
-            "\n   3  usbhid  console\n",
+            "\n   3  usbhid  console  attend\n",
         ] {
             assert!(text.contains(want), "{text}lacks {want}");
         }

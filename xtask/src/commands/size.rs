@@ -39,15 +39,15 @@ pub fn run(args: Args) -> Result<Verdict> {
     let budget = Budget::read(&args.budget)?;
     let arch = "x86_64";
     let init = build::init(arch, &[])?;
-    let mut without = Vec::new();
-    for feature in build::DEFAULT {
-        let others = build::DEFAULT.into_iter().filter(|other| *other != feature);
-        let others: Vec<&str> = others.collect();
-        without.push(Weight::read(feature, &build::only(arch, &others)?)?);
+    let mut with = Vec::new();
+    let each = build::FEATURES.iter().map(std::slice::from_ref);
+    for features in each.chain([&build::FEATURES[..]]) {
+        let name = features.join(", ");
+        with.push(Weight::read(&name, &build::init(arch, features)?)?);
     }
     let mut report = Report {
         init: Init::weigh(&init)?,
-        without,
+        with,
         initrds: Vec::new(),
         checks: Vec::new(),
     };
@@ -57,11 +57,9 @@ pub fn run(args: Args) -> Result<Verdict> {
             Some(directory) => directory.clone(),
             None => kernels::fetch(entry.kernel)?.modules_dir,
         };
-        let request = Request::new(
-            &modules_dir,
-            paths::root().join(format!("xtask/profiles/{profile}.toml")),
-            init.clone(),
-        );
+        let path = paths::root().join(format!("xtask/profiles/{profile}.toml"));
+        let init = build::init_for(arch, &path)?;
+        let request = Request::new(&modules_dir, path, init);
         let initrd = Initrd::weigh(profile, &request, args.full)?;
         report.checks.extend(budget.check_initrd(&initrd));
         report.initrds.push(initrd);

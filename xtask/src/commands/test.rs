@@ -33,7 +33,8 @@ pub fn run(args: Args) -> Result<Verdict> {
     for series in Series::value_variants() {
         kernels::fetch(*series)?;
     }
-    for features in [&[][..], &["full"]] {
+    // What the tests boot.
+    for features in [&[][..], &["console"], &["console", "full"]] {
         build::init("x86_64", features)?;
     }
     let sizes = match args.names.as_slice() {

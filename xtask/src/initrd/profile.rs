@@ -24,6 +24,16 @@ pub struct Profile {
     pub emergency: Emergency,
     #[serde(default)]
     pub cmdline: Cmdline,
+    #[serde(default)]
+    pub debug: Debug,
+}
+
+/// What the init has for those who look at how it works.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Debug {
+    /// `rd.earlytrace`: each system call as a line of the log.
+    pub trace: bool,
 }
 
 /// Which kernel modules to take. Their dependencies, hard and soft, come along.
@@ -112,6 +122,12 @@ impl Emergency {
         let mut actions = (0..).zip(ACTIONS);
         actions.find_map(|(number, action)| (action == self.action).then_some(number))
     }
+
+    /// The shell that it brings.
+    fn program(&self) -> Option<&'static str> {
+        let mut shells = SHELLS.into_iter();
+        shells.find(|shell| self.extra_files.contains_key(*shell))
+    }
 }
 
 fn half() -> String {
@@ -132,9 +148,18 @@ const PLANNED: [&str; 1] = ["netboot"];
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
 
 impl Profile {
-    /// The cargo features that an init has to have for this profile.
-    pub fn features(&self) -> &'static [&'static str] {
-        self.verity.features()
+    /// The cargo features that an init has to have for this profile, of [`FEATURES`](crate::commands::build::FEATURES) and in their order.
+    pub fn features(&self) -> Vec<&'static str> {
+        let needed = [
+            (
+                "console",
+                self.emergency.shell && self.emergency.program().is_none(),
+            ),
+            ("full", self.verity.is_full()),
+            ("trace", self.debug.trace),
+        ];
+        let needed = needed.into_iter().filter(|(_, needed)| *needed);
+        needed.map(|(name, _)| name).collect()
     }
 
     /// Reads and checks a profile.
@@ -230,8 +255,7 @@ impl Profile {
         if !self.emergency.shell {
             settings.push((Key::NoShell, Vec::new()));
         }
-        let has = |shell: &&&str| self.emergency.extra_files.contains_key(**shell);
-        if let Some(shell) = SHELLS.iter().find(has) {
+        if let Some(shell) = self.emergency.program() {
             settings.push((Key::Shell, text(shell)));
         }
         if let Some(jobs) = self.modules.jobs {

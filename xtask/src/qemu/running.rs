@@ -55,6 +55,22 @@ impl Running {
         false
     }
 
+    /// The last lines that the console has shown.
+    pub fn tail(&self, lines: usize) -> String {
+        self.log.tail(lines)
+    }
+
+    /// Types on the console.
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        let input = self
+            .child
+            .stdin
+            .as_mut()
+            .context("QEMU has no standard input")?;
+        input.write_all(text.as_bytes())?;
+        Ok(input.flush()?)
+    }
+
     fn next(&self) -> Result<String, RecvTimeoutError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         self.lines.recv_timeout(left)

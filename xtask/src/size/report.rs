@@ -15,8 +15,8 @@ const WORST: usize = 10;
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub init: Init,
-    /// What the init weighs without a cargo feature, by the feature's name.
-    pub without: Vec<Weight>,
+    /// What the init weighs with cargo features, by their names: each alone, and all.
+    pub with: Vec<Weight>,
     pub initrds: Vec<Initrd>,
     pub checks: Vec<Check>,
 }
@@ -124,22 +124,18 @@ impl Report {
         };
         let init = &self.init;
         section("init", &["", "bytes", "zstd -19"], weights([&init.total]));
-        let change = |whole: usize, less: usize| match whole.abs_diff(less) {
-            0 => "0".to_owned(),
-            bytes if less < whole => format!("-{}", grouped(bytes)),
-            bytes => format!("+{}", grouped(bytes)),
-        };
-        let rows = self.without.iter().map(|less| {
+        let more = |with: usize, total: usize| format!("+{}", grouped(with.saturating_sub(total)));
+        let rows = self.with.iter().map(|with| {
             vec![
-                format!("without {}", less.name),
-                grouped(less.raw),
-                change(init.total.raw, less.raw),
-                grouped(less.zstd),
-                change(init.total.zstd, less.zstd),
+                with.name.clone(),
+                grouped(with.raw),
+                more(with.raw, init.total.raw),
+                grouped(with.zstd),
+                more(with.zstd, init.total.zstd),
             ]
         });
         section(
-            "init without a cargo feature",
+            "init with cargo features",
             &["", "bytes", "", "zstd -19", ""],
             rows.collect(),
         );

@@ -113,12 +113,21 @@ fn every_parameter_of_verity() {
 #[test]
 fn features_of_the_init() {
     for (text, want) in [
-        ("required = true\ndata_blocks = 200", &[][..]),
-        ("fec_device = \"/dev/vdb\"", &["full"]),
-        ("on_error = \"restart\"", &["full"]),
-        ("root_hash_signature = \"/usr.sig\"", &["full"]),
+        (
+            "[verity]\nrequired = true\ndata_blocks = 200",
+            &["console"][..],
+        ),
+        ("[verity]\nfec_device = \"/dev/vdb\"", &["console", "full"]),
+        ("[verity]\non_error = \"restart\"", &["console", "full"]),
+        (
+            "[verity]\nroot_hash_signature = \"/usr.sig\"",
+            &["console", "full"],
+        ),
+        ("[emergency]\nshell = false", &[]),
+        ("[emergency]\nextra_files = { \"/bin/sh\" = \"sh\" }", &[]),
+        ("[debug]\ntrace = true", &["console", "trace"]),
     ] {
-        let profile = Profile::parse(&format!("{SMALL}[verity]\n{text}\n")).unwrap();
+        let profile = Profile::parse(&format!("{SMALL}{text}\n")).unwrap();
         assert_eq!(profile.features(), want, "{text}");
     }
 }

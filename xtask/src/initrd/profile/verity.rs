@@ -185,14 +185,10 @@ impl Verity {
         switches.chain(values).collect::<Vec<_>>().join(",")
     }
 
-    /// The cargo features that an init has to have for this.
-    pub fn features(&self) -> &'static [&'static str] {
+    /// Whether this takes the init with the cargo feature `full`.
+    pub fn is_full(&self) -> bool {
         let corrects = self.fec_device.is_some();
-        if corrects || self.root_hash_signature.is_some() || self.on_error != OnError::Eio {
-            &["full"]
-        } else {
-            &[]
-        }
+        corrects || self.root_hash_signature.is_some() || self.on_error != OnError::Eio
     }
 
     /// The settings that go into the plan.

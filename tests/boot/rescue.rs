@@ -1,0 +1,271 @@
+//! A person at the serial console: breakpoints, the prompt after a failure, the rescue console, the boot tried again.
+
+use xtask::disk::Disk;
+use xtask::qemu::{Outcome, Running};
+
+use crate::harness::{Boot, Booted};
+use crate::initrds::{Initrd, Wanted};
+use crate::{IMAGE, expect};
+
+const GREETING: &str = "toehold rescue console: help lists the commands";
+
+/// Waits for a line, or ends the test with what came instead.
+#[track_caller]
+fn see(running: &mut Running, text: &str) {
+    assert!(
+        running.wait_for(text),
+        "no \"{text}\":\n{}",
+        running.tail(40)
+    );
+}
+
+/// Opens the rescue console.
+#[track_caller]
+fn open(running: &mut Running) {
+    running.send("\r").expect("a key");
+    see(running, GREETING);
+}
+
+/// Types a command, and waits for a line of its answer.
+#[track_caller]
+fn ask(running: &mut Running, command: &str, answer: &str) {
+    running.send(&format!("{command}\r")).expect("a command");
+    see(running, answer);
+}
+
+/// A device that no machine has, in the place of the right one.
+fn elsewhere(disk: &Disk) -> String {
+    disk.words()
+        .replace(&disk.partuuid, "00000000-0000-4000-8000-000000000000")
+}
+
+#[test]
+fn all_breakpoints() {
+    let ready = Boot {
+        append: "rd.earlyshell",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    for (point, stage, command, answer) in [
+        (1, "modules", "ls /dev/mapper", "/dev/mapper: ENOENT"),
+        (2, "verity", "mods", "dm_verity "),
+        (3, "usr", "ls /dev/mapper", "usr"),
+        (
+            4,
+            "switch-root",
+            "mounts",
+            "overlay /stage2/root overlay rw",
+        ),
+    ] {
+        let line =
+            format!("toehold: breakpoint {point}/4 before {stage}: leave the shell to go on");
+        see(&mut running, &line);
+        open(&mut running);
+        ask(&mut running, command, answer);
+        running.send("continue\r").expect("a command");
+    }
+    expect::everything(&ready.stage2(running), IMAGE);
+}
+
+#[test]
+fn some_breakpoints() {
+    let ready = Boot {
+        append: "rd.earlyshell=3",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(&mut running, "toehold: breakpoint 3/4 before usr");
+    open(&mut running);
+    running.send("continue\r").expect("a command");
+    let booted = ready.stage2(running);
+    expect::everything(&booted, IMAGE);
+    let points = booted
+        .log
+        .toehold()
+        .filter(|line| line.starts_with("breakpoint "));
+    assert_eq!(points.count(), 1);
+}
+
+/// Each command once, with wrong arguments as well, and every way to edit a line; then the mistake is corrected, and the boot tried again.
+#[test]
+fn every_command_and_a_second_attempt() {
+    let ready = Boot {
+        initrd: Wanted {
+            prompt_seconds: 100,
+            ..Wanted::DEMO
+        },
+        words: elsewhere,
+        append: "rd.earlytimeout=1",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(
+        &mut running,
+        "toehold: FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=00000000-",
+    );
+    open(&mut running);
+    let release = "kernel 6.1.";
+    for (command, answer) in [
+        (
+            "help",
+            "load NAME set NAME=VALUE trace on|off retry continue reboot poweroff",
+        ),
+        ("report", release),
+        ("blk", "DEVNAME=vda2 DEVTYPE=partition"),
+        ("mods", "virtio_blk "),
+        ("log 500", "Linux version 6.1."),
+        ("ls /sysusr", "usr"),
+        ("ls /nowhere", "/nowhere: ENOENT"),
+        ("cat /proc/sys/kernel/ostype", "Linux"),
+        ("cat", ": ENOENT"),
+        ("cat /", "/: EISDIR"),
+        ("mounts", "proc /proc proc rw,nosuid,nodev,noexec"),
+        ("cmdline", "rd.earlytimeout=1"),
+        ("load fs-btrfs", "toehold> "),
+        ("load nothing", "nothing: ENOENT"),
+        ("boot", "help lists the commands"),
+        ("cmdlinx\x7fe", "rd.earlytimeout=1"),
+        ("rubbish\x15ls /nowhere", "/nowhere: ENOENT"),
+        ("reboot\x03ls /nowhere", "/nowhere: ENOENT"),
+        ("\x1b[A", "/nowhere: ENOENT"),
+    ] {
+        ask(&mut running, command, answer);
+    }
+    // It never ends by itself.
+    running.send("cat /dev/urandom\r").expect("a command");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    running.send("\x03").expect("^C");
+    ask(&mut running, "ls /nowhere", "/nowhere: ENOENT");
+
+    let partuuid = &ready.disk.partuuid;
+    running
+        .send(&format!("set verity.usr=PARTUUID={partuuid}\r"))
+        .expect("a command");
+    ask(&mut running, "cat /run/toehold/set", "verity.usr=PARTUUID=");
+    ask(&mut running, "retry", "toehold: retry");
+    second(ready.disk.clone(), &ready.initrd, running);
+}
+
+/// What failed had made something already: nothing of it may be in the way.
+#[test]
+fn a_second_attempt_from_usr() {
+    let ready = Boot {
+        initrd: Wanted {
+            prompt_seconds: 100,
+            ..Wanted::DEMO
+        },
+        append: "mount.usrfstype=ext4",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(
+        &mut running,
+        "toehold: FAILED stage=usr step=mount errno=EINVAL subject=/dev/mapper/usr",
+    );
+    open(&mut running);
+    running.send("set usrfstype=btrfs\r").expect("a command");
+    ask(&mut running, "retry", "toehold: retry");
+    second(ready.disk.clone(), &ready.initrd, running);
+}
+
+/// The second attempt boots as if it were the first.
+fn second(disk: Disk, initrd: &Initrd, running: Running) {
+    let outcome = running.finish().expect("QEMU");
+    let tail = outcome.log.tail(60);
+    let mut report = outcome
+        .report
+        .unwrap_or_else(|| panic!("no stage 2:\n{tail}"));
+    let mut log = outcome.log;
+    // The first attempt does not count.
+    for lines in [&mut log.lines, &mut report.messages] {
+        let retry = lines
+            .iter()
+            .position(|line| line.ends_with("toehold: retry"));
+        lines.drain(..retry.expect("a second attempt"));
+    }
+    assert_eq!(log.failed(), None);
+    let booted = Booted {
+        report,
+        log,
+        disk,
+        initrd: initrd.clone(),
+    };
+    expect::everything(&booted, IMAGE);
+}
+
+/// A boot that fails at once, with a second to react.
+fn failing(settings: &'static str, append: &'static str) -> Outcome {
+    let ready = Boot {
+        initrd: Wanted {
+            settings,
+            ..Wanted::DEMO
+        },
+        words: |disk| {
+            let hash = &disk.verity.as_ref().expect("verity").root_hash;
+            disk.words().replace(hash.as_str(), "")
+        },
+        append,
+        ..Boot::default()
+    }
+    .ready();
+    let outcome = ready.start().finish().expect("QEMU");
+    let line = "FAILED stage=verity step=options errno=- subject=verity.usrhash";
+    assert_eq!(outcome.log.failed(), Some(line), "{}", outcome.log.tail(30));
+    outcome
+}
+
+const PROMPT: &str = "Press Enter for emergency shell";
+
+#[test]
+fn policies() {
+    for (settings, append, prompt, end) in [
+        (
+            "",
+            "",
+            " or wait 1 seconds for reboot",
+            "reboot: Restarting system",
+        ),
+        (
+            "",
+            "rd.emergency=poweroff",
+            " or wait 1 seconds for poweroff",
+            "reboot: Power down",
+        ),
+        (
+            "emergency.action = 'panic'",
+            "",
+            " or wait 1 seconds for panic",
+            "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
+        ),
+        ("", "rd.shell=0", "", "reboot: Restarting system"),
+        (
+            "emergency.shell = false",
+            "rd.emergency=shell rd.shell=1",
+            "",
+            "reboot: Restarting system",
+        ),
+    ] {
+        let outcome = failing(settings, append);
+        let log = &outcome.log;
+        let shown = log.contains(&format!("{PROMPT}{prompt}"));
+        assert_eq!(
+            shown,
+            !prompt.is_empty(),
+            "{settings} {append}: {}",
+            log.tail(30)
+        );
+        let announced = log.contains("toehold: reboot in 1 seconds");
+        assert_eq!(
+            announced,
+            prompt.is_empty(),
+            "{settings} {append}: {}",
+            log.tail(30)
+        );
+        assert!(log.contains(end), "{settings} {append}: {}", log.tail(30));
+        assert!(!outcome.timed_out);
+    }
+}
