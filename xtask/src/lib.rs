@@ -22,6 +22,7 @@ pub mod quiet;
 pub mod size;
 pub mod summary;
 pub mod tools;
+pub mod trace;
 
 /// What a command found; each becomes an exit code (a command that could not run at all is an `Err`, exit code 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
