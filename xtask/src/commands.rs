@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 pub mod bench;
 pub mod boot;
 pub mod build;
+pub mod chart;
 pub mod ci;
 pub mod coverage;
 pub mod image;

@@ -5,6 +5,7 @@
 pub mod apt;
 pub mod busybox;
 pub mod cache;
+pub mod chart;
 pub mod commands;
 pub mod console;
 pub mod disk;

@@ -28,6 +28,8 @@ enum Command {
     Coverage(commands::coverage::Args),
     /// Boot a real kernel in QEMU into stage 2, building whatever is missing
     Boot(commands::boot::Args),
+    /// Draw a boot from its log: stages, modules, and what it waited for
+    Chart(commands::chart::Args),
     /// Compare with a busybox initrd on the same kernel, disk and modules
     Bench(commands::bench::Args),
     /// Make a test disk with a verity-protected /usr
@@ -48,6 +50,7 @@ impl Command {
             Self::Plan(args) => commands::plan::run(args),
             Self::Coverage(args) => commands::coverage::run(args),
             Self::Boot(args) => commands::boot::run(args),
+            Self::Chart(args) => commands::chart::run(args),
             Self::Bench(args) => commands::bench::run(args),
             Self::Image(args) => commands::image::run(args),
             Self::Size(args) => commands::size::run(args),

@@ -85,6 +85,16 @@ impl Call<'_> {
         }
     }
 
+    /// `name(arguments) = result`
+    pub fn text(&self) -> String {
+        let whole = self.to_string();
+        let text = whole
+            .split_once("] +")
+            .and_then(|(_, rest)| rest.split_once(' '));
+        let text = text.and_then(|(_, call)| call.rsplit_once(' '));
+        text.map_or_else(String::new, |(call, _)| call.to_owned())
+    }
+
     /// What the call returned, if that is no error.
     pub fn value(&self) -> Option<u64> {
         match self.result {

@@ -50,6 +50,9 @@ pub struct Args {
     /// Where to keep the console's output [default: target/toehold/boot.log]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Trace the boot's system calls, and draw it there (SVG)
+    #[arg(long, value_name = "FILE", conflicts_with = "interactive")]
+    chart: Option<PathBuf>,
     /// End the machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -74,7 +77,12 @@ pub fn run(args: Args) -> Result<Verdict> {
         }
     };
     // The init's own 300 s are more than anybody watches an emulator; words given later win.
-    let append = format!("rd.earlytimeout=60 {words} {}", args.append);
+    let trace = if args.chart.is_some() {
+        "rd.earlytrace "
+    } else {
+        ""
+    };
+    let append = format!("rd.earlytimeout=60 {words} {trace}{}", args.append);
     let log = args.log.unwrap_or_else(|| paths::output().join("boot.log"));
     let machine = Machine {
         cpus: args.cpus,
@@ -88,7 +96,12 @@ pub fn run(args: Args) -> Result<Verdict> {
         machine.interactive()?;
         return Ok(Verdict::Pass);
     }
-    Ok(judge(&machine.run()?, &log, args.timeout))
+    let verdict = judge(&machine.run()?, &log, args.timeout);
+    if let Some(chart) = args.chart {
+        super::chart::draw(&log, Some(&chart), None)?;
+        println!("chart: {}", chart.display());
+    }
+    Ok(verdict)
 }
 
 /// The demo's initrd for this kernel, built now.

@@ -1,0 +1,49 @@
+//! The picture of a boot, from its log: stages, modules, what PID 1 did, and what it waited for.
+//!
+//! `record` reads the log and puts every call on one time axis, `boot` finds out what happened, `picture` draws that, `perfetto` writes it
+//! down for other tools.
+
+mod boot;
+mod perfetto;
+mod picture;
+mod record;
+mod svg;
+
+pub use boot::Boot;
+pub use perfetto::json;
+pub use picture::draw;
+
+#[cfg(test)]
+mod tests;
+
+/// `12.3 ms`, of microseconds.
+fn milliseconds(micros: u64) -> String {
+    let milliseconds = micros as f64 / 1000.0;
+    match micros {
+        0..10_000 => format!("{milliseconds:.2} ms"),
+        10_000..100_000 => format!("{milliseconds:.1} ms"),
+        _ => format!("{} ms", grouped(micros.saturating_add(500) / 1000)),
+    }
+}
+
+/// `1,234,567`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place != 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// One thing or several of them.
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        grouped(count as u64),
+        if count == 1 { one } else { many }
+    )
+}
