@@ -75,7 +75,13 @@ impl Boot {
 
         let told = position(ACTIONS, self.options.value(Word::Emergency));
         let planned = self.plan.number(Key::Action).unwrap_or(0) as usize;
-        let action = if told > SHELL { planned } else { told };
+        // A locked profile keeps its own, and has refused another.
+        let is_locked = self.plan.setting(Key::Locked).is_some();
+        let action = if told > SHELL || is_locked {
+            planned
+        } else {
+            told
+        };
         let seconds = self.plan.number(Key::PromptSeconds).unwrap_or(60);
         if !self.may_stop() {
             let mut text = Line::new();

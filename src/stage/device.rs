@@ -183,8 +183,8 @@ fn consider(boot: &mut Boot, event: &Line) {
         boot.search.answers += 1;
         let parts = [&boot.options.spec(role).text, value(event, Key::DEVNAME)];
         boot.log.info(b"% is /dev/%", &parts);
+        boot.schedule.only_needed |= boot.lacks().is_none();
     }
-    boot.schedule.only_needed |= boot.lacks().is_none();
 }
 
 /// Whether a block device is what is looked for.

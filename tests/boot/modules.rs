@@ -20,9 +20,18 @@ fn standing<'a>(booted: &'a Booted, module: &str) -> &'a str {
     let report = report.expect("a report").lines();
     let start = format!("module {module}: ");
     let mut found = report.filter_map(|line| line.strip_prefix(&start));
-    found
+    let standing = found
         .next()
-        .unwrap_or_else(|| panic!("no {start}in {:#?}", booted.report.files))
+        .unwrap_or_else(|| panic!("no {start}in {:#?}", booted.report.files));
+    // For how long it has been loading, which depends on the machine.
+    match standing.split_once(" (") {
+        Some((standing, age)) => {
+            let age = age.strip_suffix(" s)").map(str::parse::<u64>);
+            assert!(matches!(age, Some(Ok(0..60))), "{age:?}");
+            standing
+        }
+        None => standing,
+    }
 }
 
 const BOTH: Wanted = Wanted {
