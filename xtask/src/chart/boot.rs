@@ -392,7 +392,7 @@ fn cause(
         let calls = after.iter().map(|(traced, _)| &traced.call);
         calls.filter(move |call| call.name == name)
     };
-    let acts = calls("recvfrom").last();
+    let acts = calls("recvfrom").next_back();
     let acts = acts.is_some_and(|call| call.value().is_some());
     let ended = calls("wait4")
         .filter_map(|call| u32::try_from(call.value()?).ok())
@@ -401,7 +401,7 @@ fn cause(
     if let (false, Some(process)) = (acts, ended) {
         return (What::Process(process.pid), None);
     }
-    let Some(message) = calls("recvfrom").filter_map(message).last() else {
+    let Some(message) = calls("recvfrom").filter_map(message).next_back() else {
         return match wakeup.call.value() {
             Some(0) => (What::Time, None),
             _ => (What::Unknown, None),

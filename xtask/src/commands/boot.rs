@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::build;
 use crate::disk::{self, Disk, Recipe};
+use crate::initrd::profile::Profile;
 use crate::initrd::{self, Request};
 use crate::kernels::{self, Kernel, Series};
 use crate::qemu::{Machine, Outcome};
@@ -66,7 +67,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     };
     let initrd = match args.initrd {
         Some(path) => path,
-        None => default_initrd(&kernel)?,
+        None => default_initrd(&kernel, args.chart.is_some())?,
     };
     let (disk, words) = match &args.disk {
         Some(path) => (path.clone(), described(path)?),
@@ -104,11 +105,15 @@ pub fn run(args: Args) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// The demo's initrd for this kernel, built now.
-fn default_initrd(kernel: &Kernel) -> Result<PathBuf> {
+/// The demo's initrd for this kernel, built now; its init can trace where that is asked for.
+fn default_initrd(kernel: &Kernel, traced: bool) -> Result<PathBuf> {
     let step = progress::step("building the init and the initrd");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let init = build::init_for("x86_64", &profile)?;
+    let mut features = Profile::read(&profile)?.features();
+    if traced {
+        features.push("trace");
+    }
+    let init = build::init("x86_64", &features)?;
     let built = initrd::build(&Request::new(&kernel.modules_dir, profile, init))?;
     let path = paths::output().join(format!("initrd-{}.img", kernel.release));
     built.write(&path)?;
