@@ -119,7 +119,7 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
             fill(&mut text, b"% ", &[argument]);
             add_words(&text)?;
         }
-        REPORT => boot.report(&boot.log, true),
+        REPORT => boot.report(&boot.log, false),
         _ => boot.log.info(b"help lists the commands", &[]),
     }
     Ok(())

@@ -69,16 +69,22 @@ fn each_record(visit: &mut dyn FnMut(&[u8], bool)) {
 
 /// Says the last `count` lines of the kernel's log, or those of them that are errors of the kernel itself.
 pub fn say_records(log: &Log, only_errors: bool, count: u64) {
-    let mut left = 0;
-    each_record(&mut |_, is_error| left += u64::from(is_error || !only_errors));
-    each_record(&mut |text, is_error| {
-        if is_error || !only_errors {
-            if left <= count {
-                log.error(b"kernel: %", &[text]);
+    let say = || {
+        let mut left = 0;
+        each_record(&mut |_, is_error| left += u64::from(is_error || !only_errors));
+        each_record(&mut |text, is_error| {
+            if is_error || !only_errors {
+                if left <= count {
+                    log.error(b"kernel: %", &[text]);
+                }
+                left = left.wrapping_sub(1);
             }
-            left = left.wrapping_sub(1);
-        }
-    });
+        });
+    };
+    #[cfg(feature = "trace")]
+    crate::sys::trace::without(say);
+    #[cfg(not(feature = "trace"))]
+    say();
 }
 
 impl Boot {
@@ -98,7 +104,7 @@ impl Boot {
         }
     }
 
-    /// Says everything.
+    /// Says how it stands; unless `all`, after a failure: what is loaded is not told, but what may be missing.
     #[inline(never)]
     pub fn report(&self, log: &Log, all: bool) {
         let mut text = Line::new();
@@ -115,10 +121,14 @@ impl Boot {
                 log.error(b"wanted: %: %", &[wanted, value(found, Key::DEVNAME)]);
             }
         }
-        self.report_hardware(log);
+        if !all {
+            self.report_hardware(log);
+        }
         self.report_modules(log, all);
         self.report_devices(log);
-        say_records(log, true, ERRORS);
+        if !all {
+            say_records(log, true, ERRORS);
+        }
     }
 
     /// Says what hardware nothing in the initrd serves.
