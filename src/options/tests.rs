@@ -136,3 +136,43 @@ fn refused_words() {
         );
     }
 }
+
+#[test]
+fn breakpoints() {
+    const STAGES: [Stage; 7] = [
+        Stage::KernelFs,
+        Stage::Modules,
+        Stage::Device,
+        Stage::Verity,
+        Stage::Usr,
+        Stage::Stage2,
+        Stage::SwitchRoot,
+    ];
+    for (words, points) in [
+        ("", ""),
+        ("rd.earlyshell", "1234"),
+        ("rd.earlyshell=", "1234"),
+        ("rd.earlyshell=2,4", "24"),
+        ("rd.earlyshell=2,4 rd.earlyshell=1", "1"),
+        ("rd.earlyshell=-", ""),
+    ] {
+        let line = format!("mount.usr=/dev/vda {words}");
+        let options = read(line.leak(), false).ok().unwrap();
+        let stops = STAGES.map(|stage| options.breakpoint(stage));
+        let stops: Vec<u8> = stops.into_iter().flatten().collect();
+        assert_eq!(stops, points.as_bytes(), "{words}");
+    }
+}
+
+/// What was set at the console stands behind the command line, even behind its `--`.
+#[test]
+fn words_that_were_set() {
+    let plan = sample::plan(b"", &[]);
+    let mut options = Options::none();
+    let line = b"mount.usr=/dev/vda rd.earlytimeout=1 -- usr=/dev/vdz";
+    options
+        .read(line, b"usr=/dev/vdb ", &plan, &mut Stage::KernelFs)
+        .unwrap();
+    assert_eq!(text(&options, Role::Data), b"/dev/vdb");
+    assert_eq!(options.timeout, 1);
+}

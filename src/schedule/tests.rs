@@ -151,6 +151,35 @@ fn drivers_for_people_come_last() {
     }
 }
 
+#[test]
+fn only_what_a_console_can_hang_on() {
+    let plan = plan(&[(0, &[]), (ATTEND, &[]), (ATTEND | CONSOLE, &[1])]);
+    let mut schedule = schedule(4);
+    schedule.only_attend = true;
+    schedule.ask(0, State::NEEDED);
+    schedule.ask(2, State::WANTED);
+    assert_eq!(start(&mut schedule, &plan), [1]);
+    end(&mut schedule, 1, State::LOADED);
+    assert_eq!(start(&mut schedule, &plan), [2]);
+    end(&mut schedule, 2, State::LOADED);
+    assert_eq!(start(&mut schedule, &plan), []);
+    schedule.only_attend = false;
+    assert_eq!(start(&mut schedule, &plan), [0]);
+}
+
+#[test]
+fn how_long_a_module_loads() {
+    let plan = plan(&[(0, &[])]);
+    let mut schedule = schedule(1);
+    schedule.ask(0, State::NEEDED);
+    assert_eq!(schedule.next(&plan).unwrap().number, 0);
+    schedule.started(0, 4_194_303, 7_900_000);
+    assert_eq!(schedule.age(0, 12_000_000), 5);
+    assert_eq!(schedule.age(0, 1), 0);
+    assert_eq!(schedule.ended(4_194_303), Some(0));
+    assert_eq!(schedule.state(0), State::LOADING);
+}
+
 /// Random plans, demands and endings: each module is started once, after what it depends on, and none that can be is left.
 #[test]
 fn whatever_happens() {
