@@ -131,7 +131,7 @@ no /proc in this kernel
 missing or damaged: rebuild the initrd
 
 missing, wrong, or against another word or the profile
-compare with the devices above, check driver and rd.earlytimeout
+compare with the devices below, check driver and rd.earlytimeout
 several devices answer: name one by its /dev path
 see above, rebuild the initrd
 

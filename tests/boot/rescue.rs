@@ -1,7 +1,11 @@
 //! A person at the serial console: breakpoints, the prompt after a failure, the rescue console, the boot tried again.
 
+use std::time::Duration;
+
+use xtask::apt::Apt;
 use xtask::disk::Disk;
-use xtask::qemu::{Outcome, Running};
+use xtask::qemu::{Interface, Outcome, Running};
+use xtask::{cache, paths};
 
 use crate::harness::{Boot, Booted};
 use crate::initrds::{Initrd, Wanted};
@@ -31,6 +35,12 @@ fn open(running: &mut Running) {
 fn ask(running: &mut Running, command: &str, answer: &str) {
     running.send(&format!("{command}\r")).expect("a command");
     see(running, answer);
+}
+
+/// Tries again, this time with patience.
+fn again(running: &mut Running) {
+    running.send("set rd.earlytimeout=60\r").expect("a command");
+    ask(running, "retry", "toehold: retry");
 }
 
 /// A device that no machine has, in the place of the right one.
@@ -136,7 +146,7 @@ fn every_command_and_a_second_attempt() {
     }
     // It never ends by itself.
     running.send("cat /dev/urandom\r").expect("a command");
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1));
     running.send("\x03").expect("^C");
     ask(&mut running, "ls /nowhere", "/nowhere: ENOENT");
 
@@ -145,7 +155,7 @@ fn every_command_and_a_second_attempt() {
         .send(&format!("set verity.usr=PARTUUID={partuuid}\r"))
         .expect("a command");
     ask(&mut running, "cat /run/toehold/set", "verity.usr=PARTUUID=");
-    ask(&mut running, "retry", "toehold: retry");
+    again(&mut running);
     second(ready.disk.clone(), &ready.initrd, running);
 }
 
@@ -168,8 +178,74 @@ fn a_second_attempt_from_usr() {
     );
     open(&mut running);
     running.send("set usrfstype=btrfs\r").expect("a command");
-    ask(&mut running, "retry", "toehold: retry");
+    again(&mut running);
     second(ready.disk.clone(), &ready.initrd, running);
+}
+
+/// It comes while a person looks for it.
+#[test]
+fn a_disk_plugged_in_at_the_prompt() {
+    let ready = Boot {
+        initrd: Wanted {
+            prompt_seconds: 100,
+            ..Wanted::DEMO
+        },
+        interface: Interface::VirtioScsi,
+        unplugged: true,
+        append: "rd.earlytimeout=1",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(
+        &mut running,
+        "toehold: FAILED stage=device step=wait errno=ETIMEDOUT",
+    );
+    open(&mut running);
+    running.plug(ready.number).expect("a disk");
+    see(&mut running, "sda: sda1 sda2 sda3");
+    ask(&mut running, "blk", "DEVNAME=sda2 DEVTYPE=partition");
+    again(&mut running);
+    second(ready.disk.clone(), &ready.initrd, running);
+}
+
+/// A shell that the initrd brings leads a session with job control on its console; leaving it tries again.
+#[test]
+fn the_initrds_own_shell() {
+    let folder = cache::folder(&paths::output().join("busybox-static"), |folder| {
+        Apt::open("bookworm")?.unpack("busybox-static", folder)
+    });
+    let busybox = folder.expect("busybox").join("bin/busybox");
+    let settings = format!(
+        "emergency.extra_files = {{ '/bin/busybox' = '{}' }}",
+        busybox.display()
+    );
+    let ready = Boot {
+        initrd: Wanted {
+            prompt_seconds: 100,
+            settings: settings.leak(),
+            ..Wanted::DEMO
+        },
+        words: elsewhere,
+        append: "rd.earlytimeout=1",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(&mut running, "toehold: FAILED stage=device");
+    running.send("\r").expect("a key");
+    see(&mut running, "built-in shell (ash)");
+    // The quotes keep what is typed from being taken for the answer.
+    ask(&mut running, "echo \"on$(tty)\"", "on/dev/ttyS0");
+    let monitor = "case $- in *m*) echo job''control;; esac";
+    ask(&mut running, monitor, "jobcontrol");
+    running.send("sleep 1000\r").expect("a command");
+    std::thread::sleep(Duration::from_secs(1));
+    running.send("\x03").expect("^C");
+    ask(&mut running, "echo a''live", "alive");
+    ask(&mut running, "exit", "toehold: retry");
+    see(&mut running, "toehold: FAILED stage=device");
+    assert!(!running.tail(1000).contains("job control turned off"));
 }
 
 /// The second attempt boots as if it were the first.
