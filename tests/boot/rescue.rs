@@ -135,6 +135,7 @@ fn every_command_and_a_second_attempt() {
         ("mounts", "proc /proc proc rw,nosuid,nodev,noexec"),
         ("cmdline", "rd.earlytimeout=1"),
         ("load fs-btrfs", "toehold> "),
+        ("mods", "btrfs "),
         ("load nothing", "nothing: ENOENT"),
         ("boot", "help lists the commands"),
         ("cmdlinx\x7fe", "rd.earlytimeout=1"),
