@@ -3,7 +3,7 @@
 use crate::boot::Boot;
 use crate::emergency::{LEFT, RETRY, TRACE_OFF, TRACE_ON, add_words};
 use crate::journal::Log;
-use crate::report::say_records;
+use crate::report::say_kernel_log;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{NONE, STDOUT, each_entry_of, open};
 use crate::sys::memory::{self, keep_one};
@@ -95,7 +95,7 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
             cat(b"/proc/modules")?;
             boot.report_modules(&boot.log, false);
         }
-        LOG => say_records(&boot.log, false, decimal(argument).unwrap_or(20)),
+        LOG => say_kernel_log(&boot.log, false, decimal(argument).unwrap_or(20) as usize),
         LS => {
             let directory = open(
                 memory::fill(&mut Line::new(), b"%", &[argument]),

@@ -5,8 +5,8 @@ use crate::journal::Log;
 use crate::stage::device;
 use crate::sys::clock;
 use crate::sys::files::{contents, each_entry, make_directory, open};
+use crate::sys::kernel_log;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use toehold::format::gpt::Table;
 use toehold::format::plan::{Key as Setting, Module};
 use toehold::format::uevent::{Key, is, value};
@@ -18,7 +18,7 @@ use toehold::text::{Line, decimal, fill, push_number};
 const LOOP: &[u8] = b"7";
 
 /// How many of the kernel's errors are told.
-const ERRORS: u64 = 5;
+const ERRORS: usize = 5;
 
 /// What the modalias of a device has that a disk or a keyboard can hang on: PCI storage, USB and SD host controllers; virtio's block devices and
 /// SCSI hosts; USB storage and keyboards, SCSI disks; and the disks of Hyper-V and Xen.
@@ -39,52 +39,29 @@ fn is_telling(modalias: &[u8]) -> bool {
     })
 }
 
-/// Calls `visit` with each record of the kernel's log, oldest first: its text, and whether it is an error of the kernel itself.
-///
-/// Source: the kernel's Documentation/ABI/testing/dev-kmsg.
-fn each_record(visit: &mut dyn FnMut(&[u8], bool)) {
-    let Ok(file) = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK) else {
-        return;
-    };
-    let mut record = Line::new();
-    loop {
-        match file.read(&mut record) {
-            Ok(()) => {
-                let mut parts = record.splitn(2, |byte| *byte == b';');
-                let head = parts.next().unwrap_or_default();
-                let text = parts.next().unwrap_or_default();
-                // Facility 0 is the kernel, and below level 4 are errors: one digit.
-                let is_error = matches!(head, [b'0'..=b'3', b',', ..]);
-                // More lines are about the device.
-                let text = text.split(|byte| *byte == b'\n').next();
-                visit(text.unwrap_or_default(), is_error);
-            }
-            // Overwritten meanwhile: the next is good.
-            Err(error) if error.is(Errno::PIPE) => {}
-            Err(_) => break,
-        }
-    }
-    file.close();
-}
-
 /// Says the last `count` lines of the kernel's log, or those of them that are errors of the kernel itself.
-pub fn say_records(log: &Log, only_errors: bool, count: u64) {
-    let say = || {
-        let mut left = 0;
-        each_record(&mut |_, is_error| left += u64::from(is_error || !only_errors));
-        each_record(&mut |text, is_error| {
-            if is_error || !only_errors {
-                if left <= count {
-                    log.error(b"kernel: %", &[text]);
+pub fn say_kernel_log(log: &Log, only_errors: bool, count: usize) {
+    // Facility 0 is the kernel's own, and below level 4 are errors.
+    // Each line begins with its priority, `<3>`, as `dmesg --raw` shows it.
+    let limit = if only_errors { b'4' } else { u8::MAX };
+    let mut buffer = kernel_log::BUFFER;
+    let text = kernel_log::read(&mut buffer);
+    let mut skip = usize::MAX;
+    for _ in 0..2 {
+        let mut place = 0;
+        for line in text.split(|byte| *byte == b'\n') {
+            if let [b'<', level, end, ..] = line
+                && *level < limit
+                && (*end == b'>' || !only_errors)
+            {
+                if place >= skip {
+                    log.error(b"kernel: %", &[line]);
                 }
-                left = left.wrapping_sub(1);
+                place += 1;
             }
-        });
-    };
-    #[cfg(feature = "trace")]
-    crate::sys::trace::without(say);
-    #[cfg(not(feature = "trace"))]
-    say();
+        }
+        skip = place.saturating_sub(count);
+    }
 }
 
 impl Boot {
@@ -127,7 +104,7 @@ impl Boot {
         self.report_modules(log, all);
         self.report_devices(log);
         if !all {
-            say_records(log, true, ERRORS);
+            say_kernel_log(log, true, ERRORS);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod call;
 pub mod clock;
 pub mod dm;
 pub mod files;
+pub mod kernel_log;
 pub mod keys;
 pub mod loop_device;
 pub mod memory;

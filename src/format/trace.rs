@@ -30,8 +30,8 @@ const ERRORS: usize = 4095;
 const CALLS: &[u8] = b"read:fru write:fdu close:f fstat:fx mmap:xuPMfu rt_sigprocmask:uxxu ioctl:fc pread64:fxuu \
 nanosleep:xx getpid: socket:uuu recvfrom:frux bind:fxu setsockopt:fuuxu clone:uxxxx execve:pxx wait4:ixWx flock:fu chdir:p \
 statfs:px pivot_root:pp chroot:p mount:pppFp umount2:pU reboot:xxx init_module:xup getdents64:fxu clock_gettime:ux exit_group:u \
-openat:fpOu mkdirat:fpu unlinkat:fpA symlinkat:pfp ppoll:xuxxu signalfd4:ixuO finit_module:fpu add_key:ppdui";
-const NUMBERS: [u32; 37] = [
+openat:fpOu mkdirat:fpu unlinkat:fpA symlinkat:pfp ppoll:xuxxu signalfd4:ixuO finit_module:fpu add_key:ppdui syslog:uxu";
+const NUMBERS: [u32; 38] = [
     __NR_read,
     __NR_write,
     __NR_close,
@@ -69,6 +69,7 @@ const NUMBERS: [u32; 37] = [
     __NR_signalfd4,
     __NR_finit_module,
     __NR_add_key,
+    __NR_syslog,
 ];
 
 /// For each letter of [`CALLS`] that stands for flags a line: the letter, what all names begin with, and each name behind its bit, `A`

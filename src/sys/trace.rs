@@ -58,13 +58,6 @@ pub fn stop() {
     TRACE.off.set(true);
 }
 
-/// Traces nothing while `work` reads the log, which would never end. (Only this.)
-pub fn without(work: impl FnOnce()) {
-    let off = TRACE.off.replace(true);
-    work();
-    TRACE.off.set(off);
-}
-
 /// What is kept is written to the log, and to `file` too if that is one, and so is all that follows.
 pub fn start(log: File, file: File) {
     TRACE.off.set(true);
