@@ -176,7 +176,7 @@ impl Boot {
         let code = self.left ^ LEFT;
         #[cfg(feature = "trace")]
         match code & !RETRY {
-            TRACE_ON => trace::start(self.log.file, NONE),
+            TRACE_ON => trace::start(self.log),
             TRACE_OFF => trace::stop(),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What went wrong, and the lines that say it.
 
-use crate::text::{Line, item, push, push_number, word};
+use crate::text::{Line, item, push, push_named, word};
 use core::num::NonZeroUsize;
 use rustix::io::Errno;
 
@@ -155,21 +155,13 @@ no known filesystem: name usrfstype or hash-offset
 not in the stage-2 image: check usr.init";
 
 /// The names of errors that a boot can meet, as errno(3) has them, each behind its number; `-` is [`Error::REFUSED`].
-const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
+pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
 \x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
 JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
 pub fn push_errno(line: &mut Line, number: usize) {
-    let names = ERRNO_NAMES.split(|byte| *byte == b' ');
-    for name in names {
-        if let Some((code, name)) = name.split_first()
-            && usize::from(*code) == number
-        {
-            return push(line, name);
-        }
-    }
-    push_number(line, number as u64);
+    push_named(line, ERRNO_NAMES, number, number);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use toehold::text::{Line, fill, push, push_number};
 const LINE: usize = 900;
 
 /// Where messages go.
+#[derive(Clone, Copy)]
 pub struct Log {
     pub file: File,
     /// What stands before each, if it is not just our name; `%` is the level, as printk takes it.

@@ -49,6 +49,22 @@ pub fn item(list: &'static [u8], separator: u8, index: usize) -> &'static [u8] {
         .unwrap_or(b"?")
 }
 
+/// The name that stands behind the byte `code` in a list of such items.
+pub fn named(list: &'static [u8], code: usize) -> Option<&'static [u8]> {
+    list.split(|byte| *byte == b' ').find_map(|item| {
+        let (byte, name) = item.split_first()?;
+        (usize::from(*byte) == code).then_some(name)
+    })
+}
+
+/// Appends the same, or `number` if it is not there.
+pub fn push_named(text: &mut Line, list: &'static [u8], code: usize, number: usize) {
+    match named(list, code) {
+        Some(name) => push(text, name),
+        None => push_number(text, number as u64),
+    }
+}
+
 /// The place of `word` in such a list; a place behind its end if it is not there.
 pub fn position(list: &[u8], word: &[u8]) -> usize {
     let mut words = list.split(|byte| *byte == b' ');

@@ -100,13 +100,14 @@ fn start_trace(boot: &Boot) {
     if to == b"0" {
         return trace::stop();
     }
-    let mut file = files::NONE;
     if to == b"file" {
         let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        file = open(c"/run/toehold/trace", flags).unwrap_or(files::NONE);
+        if let Ok(file) = open(c"/run/toehold/trace", flags) {
+            trace::keep(file);
+        }
     }
-    trace::start(boot.log.file, file);
+    trace::start(boot.log);
 }
 
 #[cfg(not(feature = "trace"))]

@@ -4,27 +4,28 @@
 
 use super::call::*;
 use super::clock;
-use super::files::{File, NONE, STDIN};
+use super::files::{File, STDIN};
+use crate::journal::Log;
 use core::cell::{Cell, UnsafeCell};
-use core::ffi::{CStr, c_char};
-use core::slice::from_raw_parts;
 use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
-use toehold::format::trace::{Call, Memory, describe};
+use toehold::format::trace::{Call, describe};
 use toehold::text::{Line, push, push_number};
 
-/// A longer line than this is refused by the kernel (LOG_LINE_MAX less its own prefix).
-const LINE: usize = 900;
-
-/// What the gate looks at, first: zero while calls are traced.
+/// What the gate looks at, first, and where lines go.
 #[repr(C)]
 pub struct Trace {
+    /// Zero while calls are traced.
     off: Cell<bool>,
-    /// Where lines go; [`STDIN`] while that is not decided.
-    log: Cell<File>,
-    file: Cell<File>,
-    /// When the last line was written.
-    last: Cell<u64>,
-    early: UnsafeCell<Line>,
+    state: UnsafeCell<State>,
+}
+
+struct State {
+    /// The kernel's log, and a file; without its file, one is not known yet.
+    logs: [Log; 2],
+    /// When the last line was made.
+    last: u64,
+    /// Lines that were not written yet.
+    lines: Line,
 }
 
 // SAFETY: the program has one thread.
@@ -32,57 +33,47 @@ unsafe impl Sync for Trace {}
 
 pub static TRACE: Trace = Trace {
     off: Cell::new(false),
-    log: Cell::new(STDIN),
-    file: Cell::new(STDIN),
-    last: Cell::new(0),
-    early: UnsafeCell::new(Line::new()),
+    state: UnsafeCell::new(State {
+        logs: [Log::NONE; 2],
+        last: 0,
+        lines: Line::new(),
+    }),
 };
-
-/// The memory of this process.
-struct Own;
-
-impl Memory for Own {
-    fn bytes(&self, address: usize, len: usize) -> &[u8] {
-        // SAFETY: the caller of a system call vouches for its arguments, which this is one of; it lives as long as the call is looked at.
-        unsafe { from_raw_parts(address as *const u8, len) }
-    }
-
-    fn text(&self, address: usize) -> &[u8] {
-        // SAFETY: as above, and it ends with a NUL.
-        unsafe { CStr::from_ptr(address as *const c_char) }.to_bytes()
-    }
-}
 
 /// From now on nothing is traced.
 pub fn stop() {
     TRACE.off.set(true);
+    // SAFETY: one thread, and nobody else looks at it while calls are not traced.
+    unsafe { &mut *TRACE.state.get() }.lines.clear();
 }
 
-/// What is kept is written to the log, and to `file` too if that is one, and so is all that follows.
-pub fn start(log: File, file: File) {
+/// What was kept is written to the log, and so is all that follows.
+pub fn start(log: Log) {
     TRACE.off.set(true);
-    TRACE.log.set(log);
-    TRACE.file.set(file);
-    // SAFETY: one thread, and calls are not traced now.
-    let early = unsafe { &*TRACE.early.get() };
-    for line in early.split(|byte| *byte == b'\n') {
-        if !line.is_empty() {
-            put(line);
-        }
-    }
+    // SAFETY: as above.
+    let state = unsafe { &mut *TRACE.state.get() };
+    state.logs[0] = log;
+    state.write();
     TRACE.off.set(false);
 }
 
-fn put(line: &[u8]) {
-    let mut text = Line::new();
-    push(&mut text, b"<6>toehold: ");
-    push(&mut text, line);
-    text.truncate(LINE);
-    push(&mut text, b"\n");
-    let _ = TRACE.log.get().write(&text);
-    if TRACE.file.get() != NONE {
-        let (_, line) = text.split_at_checked(3).unwrap_or_default();
-        let _ = TRACE.file.get().write(line);
+/// The same goes to this file. Before [`start`].
+pub fn keep(file: File) {
+    // SAFETY: as above: nothing is written before the start.
+    let state = unsafe { &mut *TRACE.state.get() };
+    state.logs[1].file = file;
+}
+
+impl State {
+    fn write(&mut self) {
+        for line in self.lines.split(|byte| *byte == b'\n') {
+            for log in &self.logs {
+                if log.file != STDIN && !line.is_empty() {
+                    log.info(b"%", &[line]);
+                }
+            }
+        }
+        self.lines.clear();
     }
 }
 
@@ -94,8 +85,7 @@ pub unsafe extern "C" fn traced(call: &Call) -> usize {
     TRACE.off.set(true);
     let [number, a, b, c, d, e, f] = *call;
     let before = clock::now();
-    let stays = ![__NR_exit_group, __NR_execve, __NR_reboot].contains(&(number as u32));
-    if !stays {
+    if [__NR_exit_group, __NR_execve, __NR_reboot].contains(&(number as u32)) {
         note(call, None, before);
     }
     // SAFETY: the caller's promise.
@@ -106,20 +96,28 @@ pub unsafe extern "C" fn traced(call: &Call) -> usize {
 }
 
 fn note(call: &Call, answer: Option<usize>, before: u64) {
-    let (mut line, now) = (Line::new(), clock::now());
-    push(&mut line, b"[");
-    push_number(&mut line, super::process::id() as u64);
-    push(&mut line, b"] +");
-    push_number(&mut line, now - TRACE.last.replace(now));
-    push(&mut line, b" ");
-    describe(&mut line, call, answer, &Own);
-    push(&mut line, b" ");
-    push_number(&mut line, now - before);
-    if TRACE.log.get() != STDIN {
-        return put(&line);
+    // SAFETY: as above.
+    let state = unsafe { &mut *TRACE.state.get() };
+    let (line, now) = (&mut state.lines, clock::now());
+    let mut field = |text: &[u8], number: u64| {
+        push(line, text);
+        push_number(line, number);
+    };
+    field(b"[", super::process::id() as u64);
+    field(b"] +", now - state.last);
+    state.last = now;
+    push(line, b" ");
+    describe(line, call, answer, memory);
+    push(line, b" ");
+    push_number(line, now - before);
+    push(line, b"\n");
+    if state.logs[0].file != STDIN {
+        state.write();
     }
-    // SAFETY: one thread, and calls are not traced now.
-    let early = unsafe { &mut *TRACE.early.get() };
-    push(early, &line);
-    push(early, b"\n");
+}
+
+/// The byte at an address.
+fn memory(address: usize) -> u8 {
+    // SAFETY: the caller of a system call vouches for its arguments, which this is a part of; it lives as long as the call is looked at.
+    unsafe { *(address as *const u8) }
 }

@@ -255,7 +255,7 @@ fn process(pid: u32, calls: &[&Traced], end: u64) -> Process {
             let error = match call.result {
                 Outcome::Errno(name) => Some(name.to_owned()),
                 Outcome::Error(number) => Some(format!("error {number}")),
-                Outcome::Value(..) | Outcome::NoReturn => None,
+                Outcome::Value(_) | Outcome::NoReturn => None,
             };
             load = Some((*from..*to, error));
         }

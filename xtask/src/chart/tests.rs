@@ -9,28 +9,28 @@ const SAMPLE: &str = include_str!("sample.log");
 
 /// Two modules at a time, and a disk.
 const MADE_UP: &str = r#"
-toehold: [1] +1000010 clock_gettime(1, 0x10) = 0 10
+toehold: [1] +1000010 clock_gettime(1, {0, 10}) = 0 10
 toehold: [1] +100 clone(17, NULL, NULL, NULL, NULL) = 50 100
 toehold: [50] +120 clone(17, NULL, NULL, NULL, NULL) = 0 120
 toehold: [1] +100 clone(17, NULL, NULL, NULL, NULL) = 51 100
 toehold: [51] +110 clone(17, NULL, NULL, NULL, NULL) = 0 110
-toehold: [50] +80 openat(AT_FDCWD, "/lib/modules/slow<&\"driver\".ko.xz", O_CLOEXEC, 420) = 5 10
+toehold: [50] +80 openat(AT_FDCWD, "/lib/modules/slow<&\x22driver\x22.ko.xz", O_CLOEXEC, 420) = 5 10
 toehold: [51] +90 openat(AT_FDCWD, "/lib/modules/quick.ko", O_CLOEXEC, 420) = 5 10
 toehold: [51] +600 finit_module(5, "", 0) = 0 600
 toehold: [51] +10 exit_group(0) = ? 0
-toehold: [1] +800 ppoll(0x10, 10, 0x10, NULL, 0) = 1 800
-toehold: [1] +100 wait4(-1, 0x10, WNOHANG, NULL) = 51 10
+toehold: [1] +800 ppoll(..., 10, {1, 0}, NULL, 0) = 1 800
+toehold: [1] +100 wait4(-1, 0, WNOHANG, NULL) = 51 10
 toehold: [50] +4700 finit_module(5, "", 0) = ENODEV 4700
 toehold: [50] +10 exit_group(19) = ? 0
-toehold: [1] +4100 ppoll(0x10, 10, 0x10, NULL, 0) = 1 4100
-toehold: [1] +100 wait4(-1, 0x10, WNOHANG, NULL) = 50 10
-toehold: [1] +10 recvfrom(6, 0x10, 3072, NULL) = EAGAIN 5
+toehold: [1] +4100 ppoll(..., 10, {1, 0}, NULL, 0) = 1 4100
+toehold: [1] +100 wait4(-1, 0, WNOHANG, NULL) = 50 10
+toehold: [1] +10 recvfrom(6, ..., 3072, 0, ..., ...) = EAGAIN 5
 toehold: [1] +780 mount("a", "b", "btrfs", MS_RDONLY, "") = 0 700
-toehold: [1] +1000 ppoll(0x10, 10, 0x10, NULL, 0) = 1 1000
-toehold: [1] +10 recvfrom(6, "add@/devices/x/block/vda\x00ACTION=add", 3072, NULL) = 40 5
+toehold: [1] +1000 ppoll(..., 10, {1, 0}, NULL, 0) = 1 1000
+toehold: [1] +10 recvfrom(6, "add@/devices/x/block/vda\x00ACTION=add", 3072, 0, ..., ...) = 40 5
 toehold: [1] +100 openat(AT_FDCWD, "/dev/vda", O_CLOEXEC, 420) = 7 100
-toehold: [1] +2000 ppoll(0x10, 10, 0x10, NULL, 0) = 0 2000
-toehold: [1] +10 clock_gettime(1, 0x10) = 0 10
+toehold: [1] +2000 ppoll(..., 10, {1, 0}, NULL, 0) = 0 2000
+toehold: [1] +10 clock_gettime(1, {0, 10}) = 0 10
 toehold: stage=modules done us=9110
 "#;
 
@@ -163,6 +163,22 @@ fn without_a_trace_and_after_a_failure() {
         let error = Boot::read(log).unwrap_err().to_string();
         assert!(error.contains(want), "{error}");
     }
+}
+
+#[test]
+fn a_boot_that_was_tried_again_is_drawn_from_its_last_start_on() {
+    let failed = "toehold: [1] +1000000 getpid() = 1 10
+toehold: FAILED stage=device step=wait errno=ETIMEDOUT subject=x
+toehold: retry
+toehold: [1] +9 execve(\"/init\", ..., ...) = ? 2
+";
+    let once = check(MADE_UP).unwrap();
+    assert_eq!(check(&format!("{failed}{MADE_UP}")).unwrap(), once);
+    // The file in /run has no messages.
+    let calls = failed
+        .replace("toehold: FAILED", "FAILED")
+        .replace("toehold: retry\n", "");
+    assert_eq!(check(&format!("{calls}{MADE_UP}")).unwrap(), once);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Trace the boot's system calls, and draw it there (SVG)
-    #[arg(long, value_name = "FILE", conflicts_with = "interactive")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "boot.svg", conflicts_with = "interactive")]
     chart: Option<PathBuf>,
     /// End the machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]

@@ -1,0 +1,174 @@
+//! What is traced, by name: calls with their arguments, requests of ioctl, flags.
+
+use crate::format::dm::Command;
+use linux_raw_sys::general::*;
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS, TCSETS, TIOCSCTTY};
+use linux_raw_sys::loop_device::{LOOP_CONFIGURE, LOOP_CTL_GET_FREE};
+
+/// Numbers modulo this fit into the byte that an item of a list begins with, and no two calls have the same.
+pub const MODULUS: usize = 229;
+
+/// The calls that the init makes: the name, and a mark for each argument:
+///
+/// | mark | argument |
+/// | --- | --- |
+/// | `!` | a number |
+/// | `%` | a file or a directory |
+/// | `'` | the address of a text |
+/// | `+`, `-` | the address of data of as many bytes as the next argument says, or the result |
+/// | `*`, `/` | the address of a number of 32 or 64 bits |
+/// | `&` | another address |
+/// | `(` | the address of a structure: marks of its fields follow, each with its place in units of eight bytes from `0` on, then `}` |
+/// | `,` | a request of ioctl: what follows is in [`REQUESTS`] |
+/// | `:` to `@` | flags, whose names are in [`FLAGS`] |
+/// | `.` | none |
+///
+/// A name may hold none of them.
+pub const CALLS: &[u8] = &join::<{ joined(&ALL_CALLS) }>(&ALL_CALLS);
+const ALL_CALLS: [(u32, &str); 40] = [
+    call(__NR_read, "read%-!"),
+    call(__NR_write, "write%+!"),
+    call(__NR_close, "close%"),
+    call(__NR_fstat, "fstat%&"),
+    call(__NR_mmap, "mmap&!<=%!"),
+    call(__NR_rt_sigprocmask, "rt_sigprocmask!/&!"),
+    call(__NR_ioctl, "ioctl%,"),
+    call(__NR_pread64, "pread64%&!!"),
+    call(__NR_getpid, "getpid."),
+    call(__NR_socket, "socket!!!"),
+    call(__NR_recvfrom, "recvfrom%-!!&&"),
+    call(__NR_bind, "bind%&!"),
+    call(__NR_setsockopt, "setsockopt%!!*!"),
+    call(__NR_clone, "clone!&&&&"),
+    call(__NR_execve, "execve'&&"),
+    call(__NR_wait4, "wait4!*>&"),
+    call(__NR_flock, "flock%!"),
+    call(__NR_chdir, "chdir'"),
+    call(__NR_statfs, "statfs'&"),
+    call(__NR_pivot_root, "pivot_root''"),
+    call(__NR_chroot, "chroot'"),
+    call(__NR_mount, "mount''';'"),
+    call(__NR_umount2, "umount2'?"),
+    call(__NR_reboot, "reboot!!!"),
+    call(__NR_init_module, "init_module&!'"),
+    call(__NR_getdents64, "getdents64%&!"),
+    call(__NR_clock_gettime, "clock_gettime!(/0/1}"),
+    call(__NR_exit_group, "exit_group!"),
+    call(__NR_add_key, "add_key''+!!"),
+    call(__NR_openat, "openat%':!"),
+    call(__NR_mkdirat, "mkdirat%'!"),
+    call(__NR_unlinkat, "unlinkat%'@"),
+    call(__NR_symlinkat, "symlinkat'%'"),
+    call(__NR_ppoll, "ppoll&!(/0/1}&!"),
+    call(__NR_signalfd4, "signalfd4!/!:"),
+    call(__NR_finit_module, "finit_module%'!"),
+    call(__NR_setsid, "setsid."),
+    call(__NR_dup3, "dup3%%!"),
+    call(__NR_close_range, "close_range!!!"),
+    call(__NR_syslog, "syslog!&!"),
+];
+
+/// The requests of ioctl, by the last byte of their number, and their argument in the same way.
+pub const REQUESTS: &[u8] = &join::<{ joined(&ALL_REQUESTS) }>(&ALL_REQUESTS);
+const ALL_REQUESTS: [(u32, &str); 14] = [
+    request(Command::Create as u32, "DM_DEV_CREATE('6}"),
+    request(Command::Remove as u32, "DM_DEV_REMOVE('6}"),
+    request(Command::Suspend as u32, "DM_DEV_SUSPEND('6}"),
+    request(Command::TableLoad as u32, "DM_TABLE_LOAD('6'Z'\\}"),
+    request(Command::TableStatus as u32, "DM_TABLE_STATUS('6'Z'\\}"),
+    request(Command::ListVersions as u32, "DM_LIST_VERSIONS&"),
+    request(LOOP_CTL_GET_FREE, "LOOP_CTL_GET_FREE"),
+    request(LOOP_CONFIGURE, "LOOP_CONFIGURE(*0}"),
+    request(BLKSSZGET, "BLKSSZGET*"),
+    request(BLKGETSIZE64, "BLKGETSIZE64/"),
+    request(BLKPG, "BLKPG&"),
+    request(TIOCSCTTY, "TIOCSCTTY!"),
+    request(TCGETS, "TCGETS&"),
+    request(TCSETS, "TCSETS&"),
+];
+
+/// The flags, by their mark and their bit. The access mode of open counts as one bit of three.
+pub const FLAGS: &[u8] = &join::<{ joined(&ALL_FLAGS) }>(&ALL_FLAGS);
+const ALL_FLAGS: [(u32, &str); 27] = [
+    flag(OPEN, 1 << O_RDONLY, "O_RDONLY"),
+    flag(OPEN, 1 << O_WRONLY, "O_WRONLY"),
+    flag(OPEN, 1 << O_RDWR, "O_RDWR"),
+    flag(OPEN, O_CREAT, "O_CREAT"),
+    flag(OPEN, O_TRUNC, "O_TRUNC"),
+    flag(OPEN, O_NONBLOCK, "O_NONBLOCK"),
+    flag(OPEN, O_DIRECT, "O_DIRECT"),
+    flag(OPEN, O_DIRECTORY, "O_DIRECTORY"),
+    flag(OPEN, O_NOFOLLOW, "O_NOFOLLOW"),
+    flag(OPEN, O_CLOEXEC, "O_CLOEXEC"),
+    flag(OPEN, O_PATH, "O_PATH"),
+    flag(b';', MS_RDONLY, "MS_RDONLY"),
+    flag(b';', MS_NOSUID, "MS_NOSUID"),
+    flag(b';', MS_NODEV, "MS_NODEV"),
+    flag(b';', MS_NOEXEC, "MS_NOEXEC"),
+    flag(b';', MS_SYNCHRONOUS, "MS_SYNCHRONOUS"),
+    flag(b';', MS_DIRSYNC, "MS_DIRSYNC"),
+    flag(b';', MS_NOATIME, "MS_NOATIME"),
+    flag(b';', MS_NODIRATIME, "MS_NODIRATIME"),
+    flag(b';', MS_MOVE, "MS_MOVE"),
+    flag(b';', MS_RELATIME, "MS_RELATIME"),
+    flag(b';', MS_STRICTATIME, "MS_STRICTATIME"),
+    flag(b'<', PROT_READ, "PROT_READ"),
+    flag(b'=', MAP_PRIVATE, "MAP_PRIVATE"),
+    flag(b'>', WNOHANG, "WNOHANG"),
+    flag(b'?', MNT_DETACH, "MNT_DETACH"),
+    flag(b'@', AT_REMOVEDIR, "AT_REMOVEDIR"),
+];
+/// The mark of open's flags.
+pub const OPEN: u8 = b':';
+
+const fn call(number: u32, text: &str) -> (u32, &str) {
+    (number % MODULUS as u32, text)
+}
+
+const fn request(number: u32, text: &str) -> (u32, &str) {
+    (number % 256, text)
+}
+
+const fn flag(mark: u8, flag: u32, text: &str) -> (u32, &str) {
+    (base(mark) as u32 + flag.trailing_zeros(), text)
+}
+
+/// What the bits of one mark's flags are counted from: there is room for 32.
+pub const fn base(mark: u8) -> u8 {
+    mark << 5
+}
+
+/// Bytes of a list.
+const fn joined(items: &[(u32, &str)]) -> usize {
+    // Each has its byte, and all but one the space before the next.
+    let (mut len, mut place) = (items.len() * 2 - 1, 0);
+    while place < items.len() {
+        len += items[place].1.len();
+        place += 1;
+    }
+    len
+}
+
+/// Makes a list as [`named`](crate::text::named) reads it. Two items with the same byte, or with that of the separator, do not compile.
+const fn join<const LEN: usize>(items: &[(u32, &str)]) -> [u8; LEN] {
+    let mut list = [b' '; LEN];
+    let mut used = [false; 256];
+    used[b' ' as usize] = true;
+    let (mut at, mut place) = (0, 0);
+    while place < items.len() {
+        let (code, text) = (items[place].0, items[place].1.as_bytes());
+        assert!(!used[code as usize]);
+        used[code as usize] = true;
+        list[at] = code as u8;
+        at += 1;
+        let mut byte = 0;
+        while byte < text.len() {
+            list[at] = text[byte];
+            at += 1;
+            byte += 1;
+        }
+        at += 1;
+        place += 1;
+    }
+    list
+}
