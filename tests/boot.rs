@@ -77,6 +77,8 @@ mod tables;
 #[allow(dead_code, reason = "there is a test that needs all of it")]
 #[path = "hostile/target.rs"]
 mod target;
+#[path = "boot/trace.rs"]
+mod trace;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";

@@ -212,7 +212,8 @@ fn log(booted: &Booted) {
     assert!(booted.log.stage2().is_some());
     let said = booted.report.messages.iter();
     assert_eq!(
-        said.filter(|line| line.contains(" done us=")).count(),
+        said.filter(|line| line.starts_with("toehold: stage=") && line.contains(" done us="))
+            .count(),
         STAGES.len()
     );
     let exec = booted

@@ -53,6 +53,17 @@ pub struct Report {
     pub asked: Vec<(String, Option<i32>)>,
     /// What became of the firmware's variable that was to be written; absent if none was.
     pub efivar: Option<Result<(), String>>,
+    /// The system calls that the kernel recorded up to stage 2's first ones; absent if it was not asked to.
+    pub calls: Option<Result<Vec<SystemCall>, String>>,
+}
+
+/// A system call as the kernel saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemCall {
+    pub pid: u32,
+    pub number: i64,
+    /// As the kernel returns it, below 0 an error; absent for a call that did not end.
+    pub result: Option<i64>,
 }
 
 /// One line of /proc/self/mountinfo.

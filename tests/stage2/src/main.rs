@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::system::{RebootCommand, reboot};
 use toehold_stage2::{HELLO, Output, Read, Report};
 
+mod calls;
 mod machine;
 mod oracle;
 
@@ -36,7 +37,13 @@ fn main() {
     }
     let _ = fs::write("/dev/kmsg", HELLO);
     machine::settle();
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let stopped = word(&cmdline, "trace_event").map(|_| calls::stop());
     let mut report = machine::state();
+    report.calls = stopped.map(|stopped| {
+        let calls = stopped.and_then(|()| calls::recorded());
+        calls.map_err(|error| error.to_string())
+    });
     (report.asked, report.efivar) = (asked, efivar);
     if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
     {
