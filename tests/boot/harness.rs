@@ -40,6 +40,8 @@ pub struct Boot {
     pub words: fn(&Disk) -> String,
     pub append: &'static str,
     pub cpus: u32,
+    /// The clock counts instructions.
+    pub counts_instructions: bool,
     pub memory: u32,
 }
 
@@ -60,6 +62,7 @@ impl Default for Boot {
             words: Disk::words,
             append: "",
             cpus: 2,
+            counts_instructions: false,
             memory: 1024,
         }
     }
@@ -121,6 +124,7 @@ impl Boot {
             drives,
             firmware,
             cpus: self.cpus,
+            counts_instructions: self.counts_instructions,
             memory: self.memory,
             ..Machine::new(
                 kernel.vmlinuz,

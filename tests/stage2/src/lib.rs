@@ -53,6 +53,8 @@ pub struct Report {
     pub asked: Vec<(String, Option<i32>)>,
     /// What became of the firmware's variable that was to be written; absent if none was.
     pub efivar: Option<Result<(), String>>,
+    /// How long PID 1 was on a processor before it was asked, in nanoseconds.
+    pub ran: u64,
     /// The system calls that the kernel recorded up to stage 2's first ones; absent if it was not asked to.
     pub calls: Option<Result<Vec<SystemCall>, String>>,
 }

@@ -27,6 +27,8 @@ const DMSETUP: &str = "/usr/sbin/dmsetup";
 const USR: &str = "/sysusr/usr";
 
 fn main() {
+    // First of all: what it tells is the init's.
+    let ran = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let (mut asked, mut efivar) = (Vec::new(), None);
     if !Path::new("/proc/self").exists() {
         if let Err(error) = machine::mount_kernel_filesystems() {
@@ -40,6 +42,11 @@ fn main() {
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let stopped = word(&cmdline, "trace_event").map(|_| calls::stop());
     let mut report = machine::state();
+    report.ran = ran
+        .split(' ')
+        .next()
+        .and_then(|ran| ran.parse().ok())
+        .unwrap_or(0);
     report.calls = stopped.map(|stopped| {
         let calls = stopped.and_then(|()| calls::recorded());
         calls.map_err(|error| error.to_string())
