@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 use xtask::commands::build;
 
@@ -25,31 +25,76 @@ fn refuses_to_be_a_command() {
     assert!(output.stdout.is_empty());
 }
 
+/// In every init that can ship: the one instruction that enters the kernel lies in the gate, nothing leads to it but the gate's first instruction, and
+/// where the trace is built in, the gate asks for it before it.
 #[test]
-fn one_system_call_instruction() {
-    let (_, twin) = built();
-    let file = object::File::parse(&*twin).expect("an ELF file");
+fn no_system_call_but_through_the_gate() {
+    use Mnemonic::{Cmp, Int, Int1, Int3, Je, Ret, Syscall, Sysenter};
+    for features in [
+        &[][..],
+        &["console"],
+        &["full"],
+        &["trace"],
+        &build::FEATURES,
+    ] {
+        let path = build::init("x86_64", features).expect("the init");
+        let twin = std::fs::read(path.with_extension("debug")).expect("the init with symbols");
+        let file = object::File::parse(&*twin).expect("an ELF file");
+        let functions = functions(&file);
+        let enters =
+            |next: &Instruction| matches!(next.mnemonic(), Syscall | Sysenter | Int | Int1 | Int3);
+        let entering: Vec<_> = functions
+            .iter()
+            .filter(|(_, code)| code.iter().any(enters))
+            .collect();
+        let [(name, gate)] = entering[..] else {
+            panic!("{features:?}: {entering:?}");
+        };
+        assert!(name.contains("4gate"), "{name}");
+
+        let first = gate[0].ip();
+        let inside = first + 1..gate[gate.len() - 1].next_ip();
+        for (name, code) in &functions {
+            for next in code.iter().filter(|next| next.near_branch_target() != 0) {
+                let target = next.near_branch_target();
+                assert!(!inside.contains(&target), "{name} jumps into the gate");
+            }
+        }
+
+        let steps: Vec<Mnemonic> = gate.iter().map(Instruction::mnemonic).collect();
+        if !features.contains(&"trace") {
+            assert_eq!(steps, [Syscall, Ret]);
+            continue;
+        }
+        assert_eq!(steps, [Cmp, Je, Syscall, Ret]);
+        let address = |part: &str| {
+            let mut symbols = file.symbols();
+            let symbol = symbols.find(|symbol| symbol.name().is_ok_and(|name| name.contains(part)));
+            symbol.unwrap_or_else(|| panic!("no {part}")).address()
+        };
+        assert_eq!(gate[0].memory_displacement64(), address("5trace5TRACE"));
+        assert_eq!(gate[1].near_branch_target(), address("11traced_gate"));
+    }
+}
+
+/// The instructions of each function, by its name.
+fn functions(file: &object::File) -> Vec<(String, Vec<Instruction>)> {
     let text = file.section_by_name(".text").expect("code");
     let bytes = text.data().expect("code");
-    let mut callers = Vec::new();
-    for symbol in file
+    let functions = file
         .symbols()
-        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0)
-    {
-        let from = (symbol.address() - text.address()) as usize;
-        let code = &bytes[from..from + symbol.size() as usize];
-        let decoder = Decoder::with_ip(64, code, symbol.address(), DecoderOptions::NONE);
-        let is_gate = |mnemonic| {
-            assert_ne!(mnemonic, Mnemonic::INVALID, "{:?}", symbol.name());
-            use Mnemonic::{Int, Int1, Int3, Syscall, Sysenter};
-            matches!(mnemonic, Syscall | Sysenter | Int | Int1 | Int3)
-        };
-        if decoder.into_iter().any(|next| is_gate(next.mnemonic())) {
-            callers.push(symbol.name().expect("a name").to_owned());
-        }
-    }
-    assert_eq!(callers.len(), 1, "{callers:?}");
-    assert!(callers[0].contains("4gate"), "{callers:?}");
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+    functions
+        .map(|symbol| {
+            let name = symbol.name().expect("a name").to_owned();
+            let from = (symbol.address() - text.address()) as usize;
+            let code = &bytes[from..from + symbol.size() as usize];
+            let decoder = Decoder::with_ip(64, code, symbol.address(), DecoderOptions::NONE);
+            let code: Vec<Instruction> = decoder.into_iter().collect();
+            assert!(code.iter().all(|next| !next.is_invalid()), "{name}");
+            (name, code)
+        })
+        .collect()
 }
 
 #[test]
