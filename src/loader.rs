@@ -59,7 +59,7 @@ impl Boot {
         }
         if now >= self.stall {
             while let Some(index) = self.schedule.give_up() {
-                self.tell_of(index);
+                self.tell_of(&self.log, index);
             }
         }
         self.search.lost = false;
@@ -165,14 +165,7 @@ impl Boot {
         self.schedule.settle(index, state);
         // No such device: the driver looked for its hardware and found none.
         if state != State::LOADED && state.error() != Errno::NODEV.raw_os_error() as usize {
-            self.tell_of(index);
-        }
-    }
-
-    /// Logs how a module stands that did not load as it should.
-    fn tell_of(&self, index: usize) {
-        if let Some(module) = self.plan.modules().nth(index) {
-            self.tell(&self.log, &module);
+            self.tell_of(&self.log, index);
         }
     }
 }

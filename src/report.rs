@@ -20,25 +20,6 @@ const LOOP: &[u8] = b"7";
 /// How many of the kernel's errors are told.
 const ERRORS: usize = 5;
 
-/// What the modalias of a device has that a disk or a keyboard can hang on: PCI storage, USB and SD host controllers; virtio's block devices and
-/// SCSI hosts; USB storage and keyboards, SCSI disks; and the disks of Hyper-V and Xen.
-const TELLING: &[u8] =
-    b"bc01 bc0Csc03 bc08sc05 virtio:d00000002 virtio:d00000008 ic08 ic03 scsi:t-0x00 mmc: vmbus:3241 xen:vbd";
-
-/// Whether a device without a driver is worth a line.
-fn is_telling(modalias: &[u8]) -> bool {
-    let mut marks = TELLING.split(|byte| *byte == b' ');
-    marks.any(|mark| {
-        let mut rest = modalias;
-        while let [_, tail @ ..] = rest
-            && !rest.starts_with(mark)
-        {
-            rest = tail;
-        }
-        !rest.is_empty()
-    })
-}
-
 /// Says the last `count` lines of the kernel's log, or those of them that are errors of the kernel itself.
 pub fn say_kernel_log(log: &Log, only_errors: bool, count: usize) {
     // Facility 0 is the kernel's own, and below level 4 are errors.
@@ -108,17 +89,20 @@ impl Boot {
         }
     }
 
-    /// Says what hardware nothing in the initrd serves.
+    /// Says what hardware waits for a driver that the kernel has and the initrd has not.
     fn report_hardware(&self, log: &Log) {
         each_entry(b"/sys/bus", &[], &mut |bus| {
             each_entry(b"/sys/bus/%/devices", &[bus], &mut |device| {
                 let mut event = Line::new();
                 let _ = contents(&mut event, b"/sys/bus/%/devices/%/uevent", &[bus, device]);
                 let modalias = value(&event, Key::MODALIAS);
-                let mut served = !value(&event, Key::DRIVER).is_empty();
-                self.plan.lookup(modalias, &mut |_| served = true);
-                if !served && is_telling(modalias) {
-                    log.error(b"no driver for %", &[modalias]);
+                if value(&event, Key::DRIVER).is_empty() {
+                    self.plan.lookup(modalias, &mut |index| {
+                        if self.schedule.state(index) == State::ABSENT {
+                            log.error(b"no driver for %", &[modalias]);
+                            self.tell_of(log, index);
+                        }
+                    });
                 }
             });
         });
@@ -128,7 +112,7 @@ impl Boot {
     pub fn report_modules(&self, log: &Log, all: bool) {
         for module in self.plan.modules() {
             let state = self.schedule.state(module.number);
-            if state != State::UNASKED && (all || state != State::LOADED) {
+            if !matches!(state, State::UNASKED | State::ABSENT) && (all || state != State::LOADED) {
                 self.tell(log, &module);
             }
         }
@@ -162,8 +146,15 @@ impl Boot {
         });
     }
 
+    /// Says how the module with this number stands.
+    pub fn tell_of(&self, log: &Log, index: usize) {
+        if let Some(module) = self.plan.modules().nth(index) {
+            self.tell(log, &module);
+        }
+    }
+
     /// Says how one module stands.
-    pub fn tell(&self, log: &Log, module: &Module) {
+    fn tell(&self, log: &Log, module: &Module) {
         let (mut text, mut age) = (Line::new(), Line::new());
         let state = self.schedule.state(module.number);
         state.push(&mut text);

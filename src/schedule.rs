@@ -26,7 +26,9 @@ impl State {
     pub const CRASHED: Self = Self(6);
     /// Something that it depends on could not be loaded.
     pub const BLOCKED: Self = Self(7);
-    const ERRORS: u8 = 8;
+    /// Only known.
+    pub const ABSENT: Self = Self(8);
+    const ERRORS: u8 = 9;
 
     /// Refused with this error number, or, with 0, loaded.
     pub fn of_error(number: usize) -> Self {
@@ -49,7 +51,7 @@ impl State {
     /// Appends what people are told of it.
     pub fn push(self, line: &mut Line) {
         const NAMES: &[u8] = b",waiting,waiting,loading,takes long: not waited for,loaded,\
-its init function crashed,needs one that failed";
+its init function crashed,needs one that failed,not in this initrd";
         if self.0 < Self::ERRORS {
             push(line, item(NAMES, b',', self.0.into()));
         } else {

@@ -16,7 +16,7 @@ fn a_machine_within_a_millisecond_and_linear_in_modaliases() {
     let selection = resolve::resolve(&catalogue, &profile.modules).expect("a selection");
     let mut settings = profile.settings(&kernel.release);
     settings.push((Key::Suffix, b".ko".to_vec()));
-    let bytes = plan::encode(&selection.modules, &settings).expect("a plan");
+    let bytes = plan::encode(&selection.modules, &selection.known, &settings).expect("a plan");
     let figures = matcher::measure(&Plan::parse(&bytes).expect("a plan"));
     println!("{figures:?}, growth {:.3}", figures.growth());
     assert!(figures.good(), "{figures:?}");

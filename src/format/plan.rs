@@ -52,6 +52,8 @@ pub const SOFT: u16 = 0x8000;
 pub const ALWAYS: u8 = 1;
 /// Module flag: a driver for people at the console (keyboards, screens), which no way to a disk leads through.
 pub const CONSOLE: u8 = 2;
+/// Module flag: it is not in the initrd, but known, so that a report can name it. It is never loaded, and has aliases of hardware only.
+pub const ABSENT: u8 = 4;
 /// Module flag: a console can hang on it: what [`CONSOLE`] has, USB host controllers, the PCI side of virtio. To be loaded before anything waits for a
 /// person.
 pub const ATTEND: u8 = 8;

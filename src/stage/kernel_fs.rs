@@ -13,8 +13,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::failure::{Error, Step};
-use toehold::format::plan::{self, Key};
+use toehold::format::plan::{self, ABSENT, Key};
 use toehold::options::Word;
+use toehold::schedule::State;
 use toehold::text::Line;
 
 const HARDENED: MountFlags = MountFlags::NOSUID
@@ -137,5 +138,11 @@ pub fn read_plan(boot: &mut Boot) -> Call {
     let file = open(plan::PATH, OFlags::RDONLY)?;
     let size = file.status()?.size;
     let plan = memory::map(file, size)?;
-    boot.plan.open(plan).map_err(|_| Error::REFUSED)
+    boot.plan.open(plan).map_err(|_| Error::REFUSED)?;
+    for module in boot.plan.modules() {
+        if module.flags & ABSENT != 0 {
+            boot.schedule.settle(module.number, State::ABSENT);
+        }
+    }
+    Ok(())
 }

@@ -84,7 +84,7 @@ fn chosen(module: &Module) -> Chosen<'_> {
 fn classes_with_wildcards_are_refused() {
     for pattern in REFUSED {
         let module = module("m".to_owned(), format!("t:{pattern}e"));
-        let error = plan::encode(&[chosen(&module)], &[]).unwrap_err();
+        let error = plan::encode(&[chosen(&module)], &[], &[]).unwrap_err();
         let text = format!("{error:#}");
         assert!(
             text.contains("module m") && text.contains(pattern),
@@ -111,7 +111,7 @@ fn classes_of_characters() {
     let profile = Profile::read(&paths::root().join("xtask/profiles/qemu.toml"));
     let mut settings = profile.expect("a profile").settings("1");
     settings.push((Key::Suffix, b".ko".to_vec()));
-    let bytes = plan::encode(&chosen, &settings).expect("a plan");
+    let bytes = plan::encode(&chosen, &[], &settings).expect("a plan");
     let plan = Plan::parse(&bytes).expect("a plan");
 
     // Each printable character alone, and beside others. modprobe refuses names with brackets.

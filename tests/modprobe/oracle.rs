@@ -147,7 +147,7 @@ impl Oracle {
         let selection = resolve::resolve(&catalogue, &profile.modules).expect("a selection");
         let mut settings = profile.settings(&kernel.release);
         settings.push((Key::Suffix, b".ko".to_vec()));
-        let plan = plan::encode(&selection.modules, &settings).expect("a plan");
+        let plan = plan::encode(&selection.modules, &[], &settings).expect("a plan");
         let modules = Plan::parse(&plan)
             .expect("a plan")
             .modules()

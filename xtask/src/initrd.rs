@@ -143,7 +143,7 @@ impl<'a> Decision<'a> {
         let mut settings = profile.settings(catalogue.release()?);
         let suffix = packing.compression.module_suffix();
         settings.push((Key::Suffix, suffix.as_bytes().to_vec()));
-        let plan = plan::encode(&selection.modules, &settings)?;
+        let plan = plan::encode(&selection.modules, &selection.known, &settings)?;
         Ok(Self {
             selection,
             packing,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use toehold::format::{
     glob::DIGIT,
-    plan::{ALWAYS, ATTEND, CONSOLE, Key, Module, Plan},
+    plan::{ABSENT, ALWAYS, ATTEND, CONSOLE, Key, Module, Plan},
 };
 
 use super::print;
@@ -118,9 +118,11 @@ fn whole(plan: &Plan, bytes: usize) -> String {
             }
         }
     }
+    let absent = modules.iter().filter(|module| is_absent(module)).count();
     let mut text = format!(
-        "{} modules, {} aliases of {} shapes, {bytes} bytes\n",
-        modules.len(),
+        "{} modules, {} more only known, {} aliases of {} shapes, {bytes} bytes\n",
+        modules.len() - absent,
+        absent,
         aliases.iter().map(Vec::len).sum::<usize>(),
         plan.groups().count()
     );
@@ -152,6 +154,7 @@ fn line(module: &Module, modules: &[Module]) -> String {
         (ALWAYS, "  always"),
         (CONSOLE, "  console"),
         (ATTEND, "  attend"),
+        (ABSENT, "  not in this initrd"),
     ] {
         if module.flags & flag != 0 {
             text += title;
@@ -186,6 +189,11 @@ fn alias(shape: &[u8], mut key: u64) -> String {
 /// What the init would load for `modalias`, in order; and what the whole kernel has for it beside that.
 fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String, Verdict) {
     let modules: Vec<Module> = plan.modules().collect();
+    let is_there = |number: &usize| {
+        modules
+            .get(*number)
+            .is_some_and(|module| !is_absent(module))
+    };
     let named = |module: &Module| folded(&lossy(module.name)) == folded(modalias);
     let mut matched: BTreeSet<usize> = (0..modules.len())
         .filter(|number| named(&modules[*number]))
@@ -193,6 +201,12 @@ fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String,
     plan.lookup(modalias.as_bytes(), &mut |number| {
         matched.insert(number);
     });
+    let known: Vec<usize> = matched
+        .iter()
+        .copied()
+        .filter(|number| !is_there(number))
+        .collect();
+    matched.retain(is_there);
 
     let mut needed = BTreeSet::new();
     let mut todo: Vec<usize> = matched.iter().copied().collect();
@@ -211,6 +225,13 @@ fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String,
         true => "no module of the initrd matches\n",
         false => "(* matches; the others are needed by it)\n",
     };
+    for number in known.iter().filter_map(|number| modules.get(*number)) {
+        let _ = writeln!(
+            text,
+            "not in the initrd, but known to match: {}",
+            lossy(number.name)
+        );
+    }
     let Some(catalogue) = catalogue else {
         if needed.is_empty() {
             text += "(--modules-dir DIR shows what the whole kernel has for it)\n";
@@ -236,6 +257,10 @@ fn loads(plan: &Plan, modalias: &str, catalogue: Option<&Catalogue>) -> (String,
         }
     }
     (text, verdict(!needed.is_empty() || found == Found::Builtin))
+}
+
+fn is_absent(module: &Module) -> bool {
+    module.flags & ABSENT != 0
 }
 
 fn verdict(found: bool) -> Verdict {
@@ -315,7 +340,7 @@ mod tests {
         let decision = Decision::make(&catalogue, &profile, None, None).unwrap();
         let text = whole(&Plan::parse(&decision.plan).unwrap(), decision.plan.len());
         for want in [
-            "4 modules, 2 aliases of 2 shapes, ",
+            "4 modules, 0 more only known, 2 aliases of 2 shapes, ",
             "\nRelease             1.2.3\n",
             "\nJobs                2\n",
             "\n   0  dm_mod  always\n",

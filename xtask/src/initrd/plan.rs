@@ -9,28 +9,42 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 use toehold::format::{
     crc32::crc32,
-    plan::{HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
+    plan::{ABSENT, HEADER, Key, MAGIC, MAX_MODULES, SOFT, VERSION},
 };
 
-use super::{classes::expand, resolve::Chosen};
+use super::{
+    catalogue::Module,
+    classes::expand,
+    resolve::{Chosen, is_hardware},
+};
 use shape::{Shape, Take};
 
 /// From so many aliases on, a shape is worth its bytes; below, more digits go into the key so that more aliases share one.
 const SHARED: usize = 3;
 
-/// The plan for `modules`, which are in loading order.
-pub fn encode(modules: &[Chosen], settings: &[(Key, Vec<u8>)]) -> Result<Vec<u8>> {
+/// The plan for `modules`, which are in loading order, with the names and aliases of those that are `known` only.
+pub fn encode(
+    modules: &[Chosen],
+    known: &[&Module],
+    settings: &[(Key, Vec<u8>)],
+) -> Result<Vec<u8>> {
+    let count = modules.len() + known.len();
     ensure!(
-        modules.len() <= MAX_MODULES,
-        "{} modules: a plan holds {MAX_MODULES} at most",
-        modules.len()
+        count <= MAX_MODULES,
+        "{count} modules: a plan holds {MAX_MODULES} at most"
     );
     let mut module_section = Vec::new();
     for (number, chosen) in modules.iter().enumerate() {
         write_module(&mut module_section, number, chosen)
             .with_context(|| format!("module {}", chosen.module.name))?;
     }
-    let alias_section = aliases(modules)?;
+    for module in known {
+        module_section.push(ABSENT);
+        write_string(&mut module_section, module.kernel_name().as_bytes());
+        // Neither options nor dependencies.
+        module_section.extend([0, 0]);
+    }
+    let alias_section = aliases(modules, known)?;
 
     let mut file = Vec::new();
     file.extend(MAGIC);
@@ -86,9 +100,11 @@ fn write_module(into: &mut Vec<u8>, place: usize, chosen: &Chosen) -> Result<()>
 /// The keys of each module, by shape.
 type Groups = BTreeMap<Vec<u8>, BTreeMap<usize, BTreeSet<u64>>>;
 
-fn aliases(modules: &[Chosen]) -> Result<Vec<u8>> {
+fn aliases(modules: &[Chosen], known: &[&Module]) -> Result<Vec<u8>> {
     let mut shapes = Vec::new();
-    for (number, chosen) in modules.iter().enumerate() {
+    let chosen = modules.iter().map(|chosen| (chosen.module, true));
+    let known = known.iter().map(|module| (*module, false));
+    for (number, (module, is_chosen)) in chosen.chain(known).enumerate() {
         let mut add = |alias: &str| -> Result<()> {
             for alias in expand(alias)? {
                 let shape = |take| Shape::of(&alias, take);
@@ -96,8 +112,10 @@ fn aliases(modules: &[Chosen]) -> Result<Vec<u8>> {
             }
             Ok(())
         };
-        for alias in &chosen.module.info.aliases {
-            add(alias).with_context(|| format!("module {}", chosen.module.name))?;
+        for alias in &module.info.aliases {
+            if is_chosen || is_hardware(alias) {
+                add(alias).with_context(|| format!("module {}", module.name))?;
+            }
         }
     }
     let mut users: HashMap<&[u8], usize> = HashMap::new();

@@ -51,10 +51,19 @@ pub struct Modules {
     pub strip: Strip,
     /// Take the firmware files that the modules name.
     pub firmware: bool,
+    /// Glob patterns of modules that a report names where hardware waits for one of them and the initrd does not have it. They need not match
+    /// anything. By default what disks and keyboards hang on.
+    #[serde(default = "known")]
+    pub known: Vec<String>,
     /// Parameters by module name, as on insmod's command line.
     pub options: BTreeMap<String, String>,
     /// How many to load at a time, instead of as many as there are processors.
     pub jobs: Option<NonZeroU32>,
+}
+
+fn known() -> Vec<String> {
+    const DRIVERS: &str = "ata,block,firewire,hid,hv,input/serio,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage,virtio";
+    vec![format!("kernel/drivers/{{{DRIVERS}}}/**")]
 }
 
 /// Whether debug information and BTF are removed from modules.

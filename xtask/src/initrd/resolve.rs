@@ -46,6 +46,8 @@ impl Chosen<'_> {
 #[derive(Debug, Default)]
 pub struct Selection<'a> {
     pub modules: Vec<Chosen<'a>>,
+    /// Those that hardware may ask for and that were left out, by name: for reports.
+    pub known: Vec<&'a Module>,
     pub warnings: Vec<String>,
 }
 
@@ -114,9 +116,15 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
         })
         .collect();
     Ok(Selection {
+        known: choice.known(&rules.known)?,
         modules,
         warnings: choice.warnings,
     })
+}
+
+/// Whether an alias is one that hardware asks by: `pci:v…`, not `fs-btrfs`.
+pub fn is_hardware(alias: &str) -> bool {
+    alias.contains(':')
 }
 
 /// Why a module was chosen.
@@ -200,6 +208,22 @@ impl<'a> Choice<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Modules that drive hardware, by glob pattern, and were not chosen.
+    fn known(&self, patterns: &[String]) -> Result<Vec<&'a Module>> {
+        let rules = Rule::list(patterns)?;
+        let modules = (0..).zip(&self.catalogue.modules);
+        let mut known: Vec<&Module> = modules
+            .filter(|(number, module)| {
+                !self.why.contains_key(number)
+                    && module.info.aliases.iter().any(|alias| is_hardware(alias))
+                    && rules.iter().any(|rule| rule.takes(module))
+            })
+            .map(|(_, module)| module)
+            .collect();
+        known.sort_by_key(|module| &module.name);
+        Ok(known)
     }
 
     /// Adds what the chosen modules need, until nothing is missing.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use toehold::format::plan::{Key, Plan, Refused};
+use toehold::format::plan::{ABSENT, Key, Plan, Refused};
 use toehold::schedule::{Schedule, State};
 
 use super::encode;
@@ -79,6 +79,7 @@ fn small() -> Vec<u8> {
             chosen(&modules[0], Rank::Always, "", Vec::new()),
             chosen(&modules[1], Rank::Console, "x=1", vec![(0, true)]),
         ],
+        &[&module("a-c", &["fs-ac", "usb:v0001p0003d*"])],
         &settings(),
     )
     .unwrap()
@@ -87,10 +88,10 @@ fn small() -> Vec<u8> {
 #[test]
 fn exact_bytes() {
     let mut want = Vec::new();
-    let modules = b"\x01\x06dm_mod\0\0\x02\x02ab\x03x=1\x01\x00\x80";
+    let modules = b"\x01\x06dm_mod\0\0\x02\x02ab\x03x=1\x01\x00\x80\x04\x03a_c\0\0";
     // Keys 0x00010002, then 2 more, then 0xFFFFFE more.
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
-        \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0A\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07";
+        \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0F\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07\x01\x03\x83\x80\x04";
     let settings = b"\x01\x036.1\x02\x03usr\x03\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
         \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff";
     let len = 28 + modules.len() + aliases.len() + settings.len();
@@ -114,7 +115,7 @@ fn reads_back() {
     let file = small();
     let plan = Plan::parse(&file).unwrap();
     let modules: Vec<_> = plan.modules().collect();
-    assert_eq!(modules.len(), 2);
+    assert_eq!(modules.len(), 3);
     assert_eq!(
         (modules[0].name, modules[0].options, modules[0].flags),
         (&b"dm_mod"[..], &b""[..], 1)
@@ -124,6 +125,7 @@ fn reads_back() {
         (&b"ab"[..], &b"x=1"[..], 2)
     );
     assert_eq!(modules[1].dependencies().collect::<Vec<_>>(), [(0, true)]);
+    assert_eq!((modules[2].name, modules[2].flags), (&b"a_c"[..], ABSENT));
     assert_eq!(plan.setting(Key::Release), Some(&b"6.1"[..]));
     assert_eq!(plan.setting(Key::VerityRequired), Some(&b""[..]));
     assert_eq!(plan.setting(Key::Jobs), None);
@@ -132,19 +134,21 @@ fn reads_back() {
     assert_eq!(plan.setting(Key::Locked), Some(&b""[..]));
     assert_eq!(plan.setting(Key::RootHash), Some(&b"00ff"[..]));
     for (modalias, want) in [
-        ("fs-ab", true),
-        ("fs_ab", true),
-        ("fs-abc", false),
-        ("usb:v0001p0002d0100", true),
-        ("usb:v0001p0003d0100", false),
-        ("usb:v0001p0004d", true),
-        ("usb:v0101p0002d0100", true),
-        ("usb:v0101p0003d0100", false),
-        ("", false),
+        ("fs-ab", Some(1)),
+        ("fs_ab", Some(1)),
+        ("fs-abc", None),
+        // By hardware only.
+        ("fs-ac", None),
+        ("usb:v0001p0002d0100", Some(1)),
+        ("usb:v0001p0003d0100", Some(2)),
+        ("usb:v0001p0004d", Some(1)),
+        ("usb:v0101p0002d0100", Some(1)),
+        ("usb:v0101p0003d0100", None),
+        ("", None),
     ] {
         let mut found = Vec::new();
         plan.lookup(modalias.as_bytes(), &mut |number| found.push(number));
-        assert_eq!(found, if want { vec![1] } else { vec![] }, "{modalias}");
+        assert_eq!(found, Vec::from_iter(want), "{modalias}");
     }
 }
 
@@ -167,6 +171,7 @@ fn what_depends_on_later_ones_is_refused() {
     for needed in [0, 1] {
         let error = encode(
             &[chosen(&one, Rank::Hardware, "", vec![(needed, false)])],
+            &[],
             &settings(),
         );
         let text = format!("{:#}", error.unwrap_err());
@@ -346,7 +351,7 @@ fn lookups_find_what_a_search_finds() {
         .iter()
         .map(|module| chosen(module, Rank::Hardware, "", Vec::new()))
         .collect();
-    let file = encode(&modules, &settings()).unwrap();
+    let file = encode(&modules, &[], &settings()).unwrap();
     for _ in 0..20 {
         check_lookups(&file, &modules);
     }
