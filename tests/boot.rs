@@ -62,6 +62,8 @@ mod oracle;
 mod others;
 #[path = "boot/parameters.rs"]
 mod parameters;
+#[path = "boot/pstore.rs"]
+mod pstore;
 #[path = "boot/rescue.rs"]
 mod rescue;
 #[allow(dead_code, reason = "there is a test that needs all of it")]

@@ -24,7 +24,7 @@ pub struct Report {
     /// Fields of /proc/meminfo in KiB, read before anything else was started; and `PerCpuLists`, the free pages that
     /// processors keep at hand, which are not counted there.
     pub memory: BTreeMap<String, u64>,
-    /// Text of each file below /run/toehold and /run/udev/rules.d, by path.
+    /// Text of each file below /run/toehold, /run/udev/rules.d and /sys/fs/pstore, by path.
     pub files: BTreeMap<String, String>,
     /// Names in `/`.
     pub root: Vec<String>,

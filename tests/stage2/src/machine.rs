@@ -98,9 +98,23 @@ fn per_cpu_lists() -> u64 {
     pages * 4
 }
 
+/// Shows what pstore kept of earlier boots, in /sys/fs/pstore.
+pub fn mount_pstore() -> io::Result<()> {
+    let flags = rustix::mount::MountFlags::empty();
+    Ok(rustix::mount::mount(
+        "pstore",
+        "/sys/fs/pstore",
+        "pstore",
+        flags,
+        None,
+    )?)
+}
+
 fn files() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut folders = vec!["/run/toehold".to_owned(), "/run/udev/rules.d".to_owned()];
+    let mut folders = ["/run/toehold", "/run/udev/rules.d", "/sys/fs/pstore"]
+        .map(str::to_owned)
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for name in names(&folder) {
             let path = format!("{folder}/{name}");

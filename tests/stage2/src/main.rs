@@ -1,6 +1,7 @@
 //! Stage 2 of the tests: runs as PID 1, reports the state of the machine on the second serial line, and powers off.
 //!
 //! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits,
+//! `stage2.pstore=yes` mounts pstore,
 //! `stage2.open=DATA,HASH,OPTION,…` has veritysetup open the device that the init opened (see [`oracle`]).
 //!
 //! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
@@ -41,6 +42,11 @@ fn main() {
     machine::settle();
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let stopped = word(&cmdline, "trace_event").map(|_| calls::stop());
+    if word(&cmdline, "stage2.pstore").is_some()
+        && let Err(error) = machine::mount_pstore()
+    {
+        panic!("cannot mount pstore: {error}");
+    }
     let mut report = machine::state();
     report.ran = ran
         .split(' ')
