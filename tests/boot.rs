@@ -46,6 +46,8 @@ mod harness;
 mod identity;
 #[path = "boot/initrds.rs"]
 mod initrds;
+#[path = "boot/keyboard.rs"]
+mod keyboard;
 #[path = "boot/locked.rs"]
 mod locked;
 #[path = "boot/memory.rs"]

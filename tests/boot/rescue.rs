@@ -11,7 +11,7 @@ use crate::harness::{Boot, Booted};
 use crate::initrds::{Initrd, Wanted};
 use crate::{IMAGE, expect};
 
-const GREETING: &str = "toehold rescue console: help lists the commands";
+pub const GREETING: &str = "toehold rescue console: help lists the commands";
 
 /// Waits for a line, or ends the test with what came instead.
 #[track_caller]
@@ -295,7 +295,7 @@ fn failing(settings: &'static str, append: &'static str) -> Outcome {
     outcome
 }
 
-const PROMPT: &str = "Press Enter for emergency shell";
+pub const PROMPT: &str = "Press Enter for emergency shell";
 
 #[test]
 fn policies() {

@@ -12,11 +12,13 @@ use crate::tools;
 
 mod drives;
 pub mod firmware;
+mod keyboard;
 mod qmp;
 mod running;
 
 pub use drives::{ALL, Drive, Interface};
 use firmware::Variables;
+pub use keyboard::Keyboard;
 pub use running::{Outcome, Running};
 
 /// A machine to start. Disks are never written: what the guest writes is thrown away.
@@ -29,6 +31,8 @@ pub struct Machine {
     pub drives: Vec<Drive>,
     /// Boots through UEFI, with these variables, which it may change; absent for QEMU's BIOS.
     pub firmware: Option<Variables>,
+    /// With a screen; absent for neither.
+    pub keyboard: Option<Keyboard>,
     pub cpus: u32,
     /// The guest's clock counts instructions, a nanosecond each: equal boots take equally long, whatever else this machine does.
     pub counts_instructions: bool,
@@ -50,6 +54,7 @@ impl Machine {
             append,
             drives: vec![Drive::new(disk, Interface::VirtioBlk)],
             firmware: None,
+            keyboard: None,
             cpus: 2,
             counts_instructions: false,
             memory: 1024,
@@ -71,7 +76,12 @@ impl Machine {
         ]);
         // Linux 6.12 crashes at random where QEMU 7.2 emulates cmpxchg16b.
         let processor = "max,-cx16";
-        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", processor]);
+        let machine = match self.keyboard {
+            Some(Keyboard::Usb) => "q35,i8042=off",
+            _ => "q35",
+        };
+        qemu.args(["-machine", machine, "-accel", "tcg", "-cpu", processor]);
+        qemu.args(self.keyboard.map_or(&[][..], Keyboard::arguments));
         qemu.args([
             "-smp",
             &self.cpus.to_string(),

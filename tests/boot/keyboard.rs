@@ -1,0 +1,96 @@
+//! A person at a screen and a keyboard.
+
+use xtask::kernels::Series;
+use xtask::qemu::{Keyboard, Running};
+
+use crate::harness::Boot;
+use crate::initrds::Wanted;
+use crate::rescue::{GREETING, PROMPT, elsewhere};
+
+/// Waits for a text on the screen, or ends the test with what is there instead.
+#[track_caller]
+fn see(running: &Running, text: &str) {
+    if !running.wait_for_screen(text).expect("a screen") {
+        let screen = running.screen().expect("a screen").join("\n");
+        panic!(
+            "no \"{text}\" on\n{screen}\nthe serial line:\n{}",
+            running.tail(40)
+        );
+    }
+}
+
+#[track_caller]
+fn press(running: &Running, keys: &str) {
+    running.press(keys).expect("keys");
+}
+
+fn boot(keyboard: Keyboard, boot: Boot) -> Running {
+    let mut ready = boot.ready();
+    ready.machine.keyboard = Some(keyboard);
+    ready.start()
+}
+
+#[track_caller]
+fn ends(running: Running, line: &str) {
+    let outcome = running.finish().expect("QEMU");
+    assert!(
+        !outcome.timed_out && outcome.log.contains(line),
+        "{}",
+        outcome.log.tail(30)
+    );
+}
+
+#[test]
+fn at_the_ps2_controller() {
+    let running = boot(
+        Keyboard::Ps2,
+        Boot {
+            initrd: Wanted {
+                prompt_seconds: 100,
+                ..Wanted::DEMO
+            },
+            words: elsewhere,
+            append: "rd.earlytimeout=1 console=tty0 no-scroll",
+            ..Boot::default()
+        },
+    );
+    see(&running, &format!("{PROMPT} or wait"));
+    press(&running, "\n");
+    see(&running, GREETING);
+    press(&running, "help\n");
+    see(&running, "report blk mods");
+    press(&running, "reboot\n");
+    ends(running, "reboot: Restarting system");
+}
+
+/// On a kernel that has all of USB in modules. At the first breakpoint no hardware was looked at yet.
+#[test]
+fn at_usb() {
+    let mut running = boot(
+        Keyboard::Usb,
+        Boot {
+            kernel: Series::Generic61,
+            initrd: Wanted {
+                names: &["xhci_pci", "usbhid", "hid_generic"],
+                prompt_seconds: 100,
+                ..Wanted::DEMO
+            },
+            words: elsewhere,
+            append: "rd.earlyshell=1 rd.earlytimeout=1 console=tty0 no-scroll",
+            ..Boot::default()
+        },
+    );
+    assert!(running.wait_for("toehold: breakpoint 1/4 before modules"));
+    see(&running, PROMPT);
+    assert!(running.wait_for("QEMU USB Keyboard] on usb-"));
+    press(&running, "\n");
+    see(&running, GREETING);
+    press(&running, "continue\n");
+    see(&running, &format!("{PROMPT} or wait"));
+    press(&running, "\n");
+    // The first one has left the screen by now, or not: what is asked next has not.
+    press(&running, "help\n");
+    see(&running, "report blk mods");
+    press(&running, "poweroff\n");
+    ends(running, "reboot: Power down");
+}
