@@ -297,6 +297,61 @@ fn failing(settings: &'static str, append: &'static str) -> Outcome {
 
 pub const PROMPT: &str = "Press Enter for emergency shell";
 
+/// Three consoles: one without anybody (there is no screen), one whose terminal has asked for silence, and a living one, whose driver is a module that
+/// nothing but this needs.
+#[test]
+fn consoles_that_are_dead() {
+    let mut ready = Boot {
+        initrd: Wanted {
+            names: &["virtio_console"],
+            prompt_seconds: 100,
+            ..Wanted::DEMO
+        },
+        words: elsewhere,
+        append: "console=hvc0 console=tty0 rd.earlytimeout=1",
+        ..Boot::default()
+    }
+    .ready();
+    ready.machine.second_console = true;
+    let mut running = ready.start();
+    let mut second = running.second().expect("a second console");
+    see(&mut running, "toehold: FAILED stage=device step=wait");
+    for left in ["100", "99", "98", "97", "96", "95"] {
+        let shown = format!("\r{PROMPT} or wait {left} seconds for reboot ");
+        let found = second.wait_for(&shown).expect("a second console");
+        assert!(found, "no {shown}: {}", second.rest());
+        if left == "99" {
+            // XOFF: what is written to this one from here on waits.
+            running.send("\x13").expect("a key");
+        }
+    }
+    second.send("\r").expect("a key");
+    // A line at 9600 baud carries 960 bytes a second: what is typed costs what it changes.
+    for (typed, answer) in [
+        ("", GREETING),
+        ("", "\r\ntoehold> "),
+        ("x", "x"),
+        ("\x7f", "\x08 \x08"),
+        ("cmdline\r", "console=tty0"),
+        ("", "\r\ntoehold> "),
+    ] {
+        second.send(typed).expect("a command");
+        let found = second.wait_for(answer).expect("a second console");
+        assert!(found, "no {answer:?}: {}", second.rest());
+        let is_single = typed.len() == 1;
+        assert!(
+            !is_single || second.rest().is_empty(),
+            "{:?}",
+            second.rest()
+        );
+    }
+    second.send("poweroff\r").expect("a command");
+    let outcome = running.finish().expect("QEMU");
+    let log = outcome.log;
+    assert!(log.contains("reboot: Power down"), "{}", log.tail(30));
+    assert!(!log.contains("or wait 97 seconds"), "{}", log.tail(30));
+}
+
 #[test]
 fn policies() {
     for (settings, append, prompt, end) in [

@@ -15,11 +15,13 @@ pub mod firmware;
 mod keyboard;
 mod qmp;
 mod running;
+mod second;
 
 pub use drives::{ALL, Drive, Interface};
 use firmware::Variables;
 pub use keyboard::Keyboard;
 pub use running::{Outcome, Running};
+pub use second::Second;
 
 /// A machine to start. Disks are never written: what the guest writes is thrown away.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Machine {
     pub firmware: Option<Variables>,
     /// With a screen; absent for neither.
     pub keyboard: Option<Keyboard>,
+    /// A virtio console beside the serial one.
+    pub second_console: bool,
     pub cpus: u32,
     /// The guest's clock counts instructions, a nanosecond each: equal boots take equally long, whatever else this machine does.
     pub counts_instructions: bool,
@@ -55,6 +59,7 @@ impl Machine {
             drives: vec![Drive::new(disk, Interface::VirtioBlk)],
             firmware: None,
             keyboard: None,
+            second_console: false,
             cpus: 2,
             counts_instructions: false,
             memory: 1024,
@@ -141,6 +146,15 @@ impl Machine {
         ]);
         qemu.arg("-serial");
         qemu.arg(format!("file:{}", room.path().join("report").display()));
+        if self.second_console {
+            let socket = room.path().join("second");
+            let socket = format!(
+                "socket,id=second,path={},server=on,wait=off",
+                socket.display()
+            );
+            qemu.args(["-chardev", &socket, "-device", "virtio-serial-pci"]);
+            qemu.args(["-device", "virtconsole,chardev=second"]);
+        }
         qemu.arg("-qmp");
         qemu.arg(format!("unix:{},server=on,wait=off", socket.display()));
         let mut child = qemu

@@ -62,7 +62,7 @@ pub struct Modules {
 }
 
 fn known() -> Vec<String> {
-    const DRIVERS: &str = "ata,block,firewire,hid,hv,input/serio,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage,virtio";
+    const DRIVERS: &str = "ata,block,firewire,hid,hv,input/keyboard,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage,virtio";
     vec![format!("kernel/drivers/{{{DRIVERS}}}/**")]
 }
 
