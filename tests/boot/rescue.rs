@@ -78,24 +78,53 @@ fn all_breakpoints() {
     expect::everything(&ready.stage2(running), IMAGE);
 }
 
+/// Two of them, and between these the system calls.
 #[test]
 fn some_breakpoints() {
     let ready = Boot {
-        append: "rd.earlyshell=3",
+        initrd: Wanted {
+            features: &["trace"],
+            ..Wanted::DEMO
+        },
+        append: "rd.earlyshell=2,4",
         ..Boot::default()
     }
     .ready();
     let mut running = ready.start();
-    see(&mut running, "toehold: breakpoint 3/4 before usr");
-    open(&mut running);
-    running.send("continue\r").expect("a command");
+    for (line, command) in [
+        ("toehold: breakpoint 2/4 before verity", "trace on"),
+        ("toehold: breakpoint 4/4 before switch-root", "trace off"),
+    ] {
+        see(&mut running, line);
+        open(&mut running);
+        ask(&mut running, command, "toehold> ");
+        running.send("continue\r").expect("a command");
+    }
     let booted = ready.stage2(running);
     expect::everything(&booted, IMAGE);
-    let points = booted
-        .log
-        .toehold()
-        .filter(|line| line.starts_with("breakpoint "));
-    assert_eq!(points.count(), 1);
+    let said: Vec<&str> = booted.log.toehold().collect();
+    let place = |text: &str| {
+        let found = said.iter().position(|line| line.starts_with(text));
+        found.unwrap_or_else(|| panic!("no {text}"))
+    };
+    let points = said.iter().filter(|line| line.starts_with("breakpoint "));
+    assert_eq!(points.count(), 2);
+    for (number, line) in said.iter().enumerate() {
+        // The last ones are the end of the console itself, seen by the one who waits for it.
+        let traced = place("breakpoint 2/4")..=place("stage=switch-root");
+        assert!(
+            !line.starts_with("[1] +") || traced.contains(&number),
+            "{line}"
+        );
+    }
+    let verity = &said[place("stage=device")..place("stage=verity")];
+    assert!(
+        verity
+            .iter()
+            .any(|line| line.contains(", DM_TABLE_LOAD, {\"usr\", \"verity\", \"1 "))
+    );
+    let root = &said[place("breakpoint 4/4")..];
+    assert!(!root.iter().any(|line| line.contains("pivot_root(")));
 }
 
 /// Each command once, with wrong arguments as well, and every way to edit a line; then the mistake is corrected, and the boot tried again.
@@ -350,6 +379,52 @@ fn consoles_that_are_dead() {
     let log = outcome.log;
     assert!(log.contains("reboot: Power down"), "{}", log.tail(30));
     assert!(!log.contains("or wait 97 seconds"), "{}", log.tail(30));
+}
+
+/// The mistake is in what verifies: nothing of the first attempt is in the way of the second.
+#[test]
+fn a_root_hash_corrected() {
+    let ready = Boot {
+        initrd: Wanted {
+            prompt_seconds: 100,
+            ..Wanted::DEMO
+        },
+        words: |disk| {
+            let hash = &disk.verity.as_ref().expect("verity").root_hash;
+            disk.words().replace(hash.as_str(), &"0".repeat(hash.len()))
+        },
+        append: "rd.emergency=shell",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(
+        &mut running,
+        "toehold: FAILED stage=verity step=probe errno=EIO subject=/dev/vda2",
+    );
+    open(&mut running);
+    assert!(!running.tail(1).contains("or wait"), "{}", running.tail(1));
+    ask(&mut running, "ls /dev/mapper", "control");
+    let hash = &ready.disk.verity.as_ref().expect("verity").root_hash;
+    running
+        .send(&format!("set verity.usrhash={hash}\r"))
+        .expect("a command");
+    again(&mut running);
+    second(ready.disk.clone(), &ready.initrd, running);
+}
+
+#[test]
+fn halt() {
+    let ready = Boot {
+        words: elsewhere,
+        append: "rd.earlytimeout=1 rd.emergency=halt",
+        ..Boot::default()
+    }
+    .ready();
+    let mut running = ready.start();
+    see(&mut running, "reboot: System halted");
+    let shown = format!("{PROMPT} or wait 1 seconds for halt");
+    assert!(running.tail(3).contains(&shown), "{}", running.tail(3));
 }
 
 #[test]
