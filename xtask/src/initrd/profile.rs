@@ -62,8 +62,14 @@ pub struct Modules {
 }
 
 fn known() -> Vec<String> {
-    const DRIVERS: &str = "ata,block,firewire,hid,hv,input/keyboard,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage,virtio";
-    vec![format!("kernel/drivers/{{{DRIVERS}}}/**")]
+    const FOLDERS: &str =
+        "ata,block,firewire,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage";
+    // Beside them lies what neither a disk nor a keyboard hangs on: balloons, touch pads, clocks.
+    const DRIVERS: &str = "hid/{hid-generic,hid-hyperv,usbhid/usbhid},hv/hv_vmbus,input/{keyboard/atkbd,serio/i8042,serio/hyperv-keyboard},virtio/virtio_{mmio,pci}";
+    vec![
+        format!("kernel/drivers/{{{FOLDERS}}}/**"),
+        format!("kernel/drivers/{{{DRIVERS}}}.ko"),
+    ]
 }
 
 /// Whether debug information and BTF are removed from modules.
