@@ -9,6 +9,7 @@ use crate::sys::mounts::detach;
 #[cfg(feature = "trace")]
 use crate::sys::trace;
 use crate::sys::{clock, process};
+use core::mem;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::{Error, Stage, describe};
@@ -70,7 +71,10 @@ impl Boot {
         if !step.advice().is_empty() {
             self.log.error(b"%", &[step.advice()]);
         }
+        // What comes of it is in the report.
+        let log = mem::replace(&mut self.log.file, NONE);
         self.attend();
+        self.log.file = log;
         self.report(&self.log, false);
 
         let told = position(ACTIONS, self.options.value(Word::Emergency));

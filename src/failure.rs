@@ -133,13 +133,13 @@ missing or damaged: rebuild the initrd
 missing, wrong, or against another word or the profile
 compare with the devices below, check driver and rd.earlytimeout
 several devices answer: name one by its /dev path
-see above, rebuild the initrd
+see below, rebuild the initrd
 
 missing, or not the one asked for: check hash-offset and the image
 no signature by a key that this kernel trusts
 are dm-mod and dm-verity in the initrd?
 
-see above, check options and length of the root hash
+see below, check options and length of the root hash
 is its module in the initrd?
 
 wrong root hash or salt, or the image was changed

@@ -7,6 +7,7 @@ use crate::sys::clock;
 use crate::sys::files::{contents, each_entry, make_directory, open};
 use crate::sys::kernel_log;
 use rustix::fs::OFlags;
+use toehold::failure::Stage;
 use toehold::format::gpt::Table;
 use toehold::format::plan::{Key as Setting, Module};
 use toehold::format::uevent::{Key, is, value};
@@ -62,7 +63,7 @@ impl Boot {
         }
     }
 
-    /// Says how it stands; unless `all`, after a failure: what is loaded is not told, but what may be missing.
+    /// Says how it stands; unless `all`, after a failure: what is loaded is not told, but what may be missing. What can be the cause comes first.
     #[inline(never)]
     pub fn report(&self, log: &Log, all: bool) {
         let mut text = Line::new();
@@ -71,6 +72,16 @@ impl Boot {
             b"kernel %, plan %",
             &[running, self.plan.text(Setting::Release)],
         );
+        // The kernel's own words say why it refused something; before that, what is seen says more than old errors.
+        let refused = self.stage as u8 > Stage::Device as u8;
+        if !all {
+            if refused {
+                say_kernel_log(log, true, ERRORS);
+            }
+            self.report_hardware(log);
+        }
+        self.report_modules(log, all);
+        self.report_devices(log);
         for role in AWAITED {
             let wanted = &self.options.spec(role).text;
             if let Some(found) = self.options.target.devices.get(role as usize)
@@ -79,12 +90,7 @@ impl Boot {
                 log.error(b"wanted: %: %", &[wanted, value(found, Key::DEVNAME)]);
             }
         }
-        if !all {
-            self.report_hardware(log);
-        }
-        self.report_modules(log, all);
-        self.report_devices(log);
-        if !all {
+        if !all && !refused {
             say_kernel_log(log, true, ERRORS);
         }
     }
