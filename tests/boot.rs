@@ -66,6 +66,8 @@ mod others;
 mod parameters;
 #[path = "boot/pstore.rs"]
 mod pstore;
+#[path = "boot/reports.rs"]
+mod reports;
 #[path = "boot/rescue.rs"]
 mod rescue;
 #[allow(dead_code, reason = "there is a test that needs all of it")]

@@ -6,6 +6,7 @@ use xtask::disk::{self, Disk, Recipe};
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;
+use crate::reports;
 
 /// Block 0 of /usr cannot be read through verity.
 const PROBE: &str = "FAILED stage=verity step=probe errno=EIO subject=/dev/vda2";
@@ -22,7 +23,7 @@ fn without_root_hash(disk: &Disk) -> String {
 
 #[test]
 fn wrong_root_hash() {
-    Boot {
+    let outcome = Boot {
         words: |disk| {
             let hash = &verity(disk).root_hash;
             let wrong = if hash.starts_with('0') { '1' } else { '0' };
@@ -32,25 +33,28 @@ fn wrong_root_hash() {
         ..Boot::default()
     }
     .fails(PROBE);
+    reports::WRONG_ROOT_HASH.is_named(&outcome.log);
 }
 
 #[test]
 fn first_block_corrupted() {
-    Boot {
+    let outcome = Boot {
         damage: Some(|disk| disk.flip(17).expect("damage")),
         ..Boot::default()
     }
     .fails(PROBE);
+    reports::DATA_CHANGED.is_named(&outcome.log);
 }
 
 #[test]
 fn tree_corrupted() {
-    Boot {
+    let outcome = Boot {
         // The root of the tree is the block after the superblock.
         damage: Some(|disk| disk.flip(verity(disk).hash_offset + 4096).expect("damage")),
         ..Boot::default()
     }
     .fails(PROBE);
+    reports::TREE_CHANGED.is_named(&outcome.log);
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn block_corrupted_that_only_stage2_reads() {
 
 #[test]
 fn image_missing() {
-    Boot {
+    let outcome = Boot {
         recipe: Recipe {
             image_path: "lib/elsewhere.img".to_owned(),
             ..Recipe::default()
@@ -82,6 +86,7 @@ fn image_missing() {
         ..Boot::default()
     }
     .fails("FAILED stage=stage2 step=open errno=ENOENT subject=/sysusr/usr/lib/toehold/stage2.img");
+    reports::NO_IMAGE.is_named(&outcome.log);
 }
 
 #[test]
@@ -95,6 +100,7 @@ fn no_such_partition() {
         ..Boot::default()
     }
     .fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=00000000-1111-4222-8333-444444444444");
+    reports::WRONG_IDENTIFIER.is_named(&outcome.log);
     // Every block device is listed, with all that could have named it.
     let disk = disk::make(&Recipe::default()).expect("a disk");
     for partition in &disk.partitions {
@@ -129,7 +135,7 @@ fn no_such_partition() {
 
 #[test]
 fn no_superblock() {
-    Boot {
+    let outcome = Boot {
         recipe: Recipe {
             verity: false,
             ..Recipe::default()
@@ -141,15 +147,17 @@ fn no_superblock() {
         ..Boot::default()
     }
     .fails("FAILED stage=verity step=superblock errno=- subject=/dev/vda2");
+    reports::NO_SUPERBLOCK.is_named(&outcome.log);
 }
 
 #[test]
 fn verity_without_root_hash() {
-    Boot {
+    let outcome = Boot {
         words: without_root_hash,
         ..Boot::default()
     }
     .fails("FAILED stage=verity step=options errno=- subject=verity.usrhash");
+    reports::NO_ROOT_HASH.is_named(&outcome.log);
 }
 
 /// The machine restarts as many seconds after a failure as the profile says.

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use xtask::disk::Disk;
 use xtask::kernels::Series;
-use xtask::qemu::ALL;
+use xtask::qemu::{ALL, Outcome};
 
 use crate::harness::Boot;
 use crate::identity::booted_from;
 use crate::initrds::Wanted;
 use crate::others::{Content, Other};
+use crate::reports;
 use crate::{IMAGE, expect};
 
 /// 4096 bytes of the disk from `offset` in the partition on.
@@ -38,12 +39,12 @@ fn bait(disk: &Disk) -> Option<Range<u64>> {
     block(disk, disk.bait().expect("bait"))
 }
 
-fn unreadable(what: fn(&Disk) -> Option<Range<u64>>, line: &str) {
+fn unreadable(what: fn(&Disk) -> Option<Range<u64>>, line: &str) -> Outcome {
     Boot {
         unreadable: what,
         ..Boot::default()
     }
-    .fails(line);
+    .fails(line)
 }
 
 #[test]
@@ -64,10 +65,11 @@ fn tree_unreadable() {
 
 #[test]
 fn first_block_unreadable() {
-    unreadable(
+    let outcome = unreadable(
         data,
         "FAILED stage=verity step=data errno=EIO subject=/dev/vda2",
     );
+    reports::UNREADABLE.is_named(&outcome.log);
 }
 
 #[test]

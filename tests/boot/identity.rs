@@ -10,6 +10,7 @@ use crate::harness::{Boot, Booted};
 use crate::initrds::Wanted;
 use crate::misbehaving::WAITS;
 use crate::others::{Content, Other};
+use crate::reports;
 use crate::{IMAGE, expect};
 
 /// A twin whose first block is another one.
@@ -209,6 +210,7 @@ fn both_without_verity() {
         ..Boot::default()
     }
     .fails("FAILED stage=device step=ambiguous errno=- subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");
+    reports::SAME_IDENTIFIERS.is_named(&outcome.log);
     for node in ["vda2", "vdb2"] {
         let line = outcome.log.toehold().find(|line| {
             line.starts_with("block device: ") && line.contains(&format!("DEVNAME={node} "))

@@ -33,7 +33,7 @@ pub struct Wanted {
     pub built_for: Option<Series>,
     /// Those of [`misbehaving`] that the kernel has, too.
     pub misbehaving: &'static [&'static str],
-    /// The module whose file is left out of the archive although the plan has it.
+    /// The file that is left out of the archive although it belongs there, by the start of its name.
     pub without: &'static str,
     /// Length of an incompressible file that the initrd gets in addition.
     pub ballast: usize,
@@ -133,12 +133,12 @@ impl Wanted {
         let mut contents = Contents::gather(&request).expect("an initrd");
         if !self.without.is_empty() {
             let before = contents.entries.len();
-            let file = format!("{}.ko", self.without);
             contents.entries.retain(|(entry, _)| {
                 let name = Path::new(entry.path.as_str()).file_name();
-                name.is_none_or(|name| !name.to_string_lossy().starts_with(&file))
+                name.is_none_or(|name| !name.to_string_lossy().starts_with(self.without))
             });
-            assert_eq!(contents.entries.len(), before - 1, "{file} is not in it");
+            let left = contents.entries.len();
+            assert_eq!(left, before - 1, "{} is not in it", self.without);
         }
         let archive = cpio::pack(contents.entries.iter().map(|(entry, _)| entry)).expect("cpio");
         let bytes = archive.len();

@@ -9,7 +9,7 @@ use xtask::{cache, paths};
 
 use crate::harness::{Boot, Booted};
 use crate::initrds::{Initrd, Wanted};
-use crate::{IMAGE, expect};
+use crate::{IMAGE, expect, reports};
 
 pub const GREETING: &str = "toehold rescue console: help lists the commands";
 
@@ -207,6 +207,7 @@ fn a_second_attempt_from_usr() {
         "toehold: FAILED stage=usr step=mount errno=EINVAL subject=/dev/mapper/usr",
     );
     open(&mut running);
+    reports::WRONG_FILESYSTEM.is_named(running.log());
     running.send("set usrfstype=btrfs\r").expect("a command");
     again(&mut running);
     second(ready.disk.clone(), &ready.initrd, running);
@@ -232,6 +233,7 @@ fn a_disk_plugged_in_at_the_prompt() {
         "toehold: FAILED stage=device step=wait errno=ETIMEDOUT",
     );
     open(&mut running);
+    reports::TOO_LATE.is_named(running.log());
     running.plug(ready.number).expect("a disk");
     see(&mut running, "sda: sda1 sda2 sda3");
     ask(&mut running, "blk", "DEVNAME=sda2 DEVTYPE=partition");

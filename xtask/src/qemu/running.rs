@@ -55,7 +55,12 @@ impl Running {
         false
     }
 
-    /// The last lines that the console has shown.
+    /// What the console has shown so far.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The last lines of it.
     pub fn tail(&self, lines: usize) -> String {
         self.log.tail(lines)
     }
