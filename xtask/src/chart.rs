@@ -1,9 +1,10 @@
 //! The picture of a boot, from its log: stages, modules, what PID 1 did, and what it waited for.
 //!
-//! `record` reads the log and puts every call on one time axis, `boot` finds out what happened, `picture` draws that, `perfetto` writes it
-//! down for other tools.
+//! `record` reads the log and puts every call on one time axis, `boot` finds out what happened, `path` what that took the time, `picture` draws
+//! it, `perfetto` writes it down for other tools.
 
 mod boot;
+mod path;
 mod perfetto;
 mod picture;
 mod record;

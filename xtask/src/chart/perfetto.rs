@@ -5,7 +5,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::boot::{Boot, State, What};
+use super::boot::{Boot, State};
+use super::path::What;
 
 /// The process that holds what no process did: stages, and what the boot spent its time with. Linux has no such number.
 const SUMMARY: u32 = u32::MAX >> 1;

@@ -2,7 +2,8 @@
 
 use roxmltree::Document;
 
-use super::boot::{Boot, State, What};
+use super::boot::{Boot, State};
+use super::path::What;
 use super::{draw, json};
 
 const SAMPLE: &str = include_str!("sample.log");
@@ -44,9 +45,35 @@ fn check(log: &str) -> Option<String> {
             .descendants()
             .any(|node| node.has_tag_name("script"))
     );
+    labels_are_inside(&document);
     let trace: serde_json::Value = serde_json::from_str(&json(&boot)).unwrap();
     nested(&trace);
     Some(picture)
+}
+
+/// Labels do not reach over the edge, even in a font that is wider than most.
+fn labels_are_inside(document: &Document) {
+    let number =
+        |node: roxmltree::Node, name| -> f64 { node.attribute(name).unwrap().parse().unwrap() };
+    let paper = number(document.root_element(), "width");
+    for label in document
+        .descendants()
+        .filter(|node| node.has_tag_name("text"))
+    {
+        let classes: Vec<&str> = label
+            .attribute("class")
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
+        let (at, text) = (number(label, "x"), label.text().unwrap_or_default());
+        let width = 7.2 * text.chars().count() as f64;
+        let right = match &classes[..] {
+            ["over", ..] => at + width,
+            [_, "over", ..] if classes[0] == "right" => at,
+            _ => continue,
+        };
+        assert!(right <= paper, "{text} ends at {right} of {paper}");
+    }
 }
 
 /// Every event has what its phase asks for; those of a thread are in order, and within each other or apart.
