@@ -17,8 +17,6 @@ pub type Call = [usize; 7];
 /// Of paths, tables and other texts so many bytes are shown, and of data.
 const TEXT: usize = 600;
 const DATA: usize = 64;
-/// The last values that a call can return are errors.
-const ERRORS: usize = 4095;
 
 /// Errors that calls may meet and a boot does not fail with, as [`ERRNO_NAMES`]. (EPIPE cannot be: its number is the space.)
 const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
@@ -30,41 +28,45 @@ pub fn describe(
     answer: Option<usize>,
     memory: impl Fn(usize) -> u8 + Copy,
 ) {
-    let [number, arguments @ ..] = call;
-    let (mut marks, mut arguments) = match named(CALLS, *number % MODULUS) {
-        Some(known) => (known, arguments.as_slice()),
+    let mut place = 1;
+    let mut marks = named(CALLS, call[0] % MODULUS).unwrap_or_else(|| {
         // As syscall(2) takes it.
-        None => (b"syscall!!!!!!!".as_slice(), call.as_slice()),
-    };
+        place = 0;
+        b"syscall!!!!!!!"
+    });
+    let at = |place| call.get(place).copied().unwrap_or(0);
     let mut between: &[u8] = b"(";
     let mut structure = 0;
     while let Some((mark, rest)) = marks.split_first() {
         marks = rest;
         if !matches!(mark, b'!'..=b'/' | b':'..=b'@') {
-            push(line, &[*mark]);
+            say(line, &[*mark]);
             if *mark == b'}' {
                 structure = 0;
             }
             continue;
         }
-        push(line, between);
+        say(line, between);
         between = b", ";
-        let mut argument = 0;
+        let mut argument = at(place);
         if structure == 0 {
-            if let Some((first, others)) = arguments.split_first() {
-                (argument, arguments) = (*first, others);
-            }
-        } else if let Some((place, others)) = marks.split_first() {
-            argument = structure + usize::from(place - b'0') * 8;
+            place += 1;
+        } else if let Some((unit, others)) = marks.split_first() {
+            argument = structure + usize::from(unit - b'!') * 4;
             marks = others;
         }
-        let next = arguments.first().copied().unwrap_or(0);
+        let next = at(place);
         let number = |len: usize| {
             let bytes = (argument..argument + len).rev().map(memory);
             bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
         };
         match mark {
-            b':'..=b'@' => push_flags(line, *mark, argument),
+            b')' | b':'..=b'@' => {
+                if structure != 0 {
+                    argument = number(4);
+                }
+                push_flags(line, *mark, argument);
+            }
             b',' => {
                 marks = named(REQUESTS, argument & 0xFF).unwrap_or_else(|| {
                     push_signed(line, argument);
@@ -72,50 +74,47 @@ pub fn describe(
                 });
             }
             b'.' => {}
-            b'%' if argument as i32 == AT_FDCWD => push(line, b"AT_FDCWD"),
-            b'!' | b'%' => push_signed(line, argument),
-            _ if argument == 0 => push(line, b"NULL"),
-            b'*' => push_signed(line, number(4) as i32 as usize),
-            b'/' => push_signed(line, number(8)),
-            b'(' => {
-                push(line, b"{");
+            b'!' if argument as i32 == AT_FDCWD => say(line, b"AT_FDCWD"),
+            b'!' => push_signed(line, argument),
+            _ if argument == 0 => say(line, b"NULL"),
+            b'$' | b'(' => push_signed(line, number(usize::from(mark & 15))),
+            b'*' => {
+                say(line, b"{");
                 between = b"";
-                structure = argument;
+                structure = if structure == 0 { argument } else { number(8) };
             }
             b'\'' => push_quoted(line, argument, usize::MAX, memory),
             b'+' => push_quoted(line, argument, next, memory),
             b'-' if answer <= Some(next) => {
                 push_quoted(line, argument, answer.unwrap_or(0), memory);
             }
-            _ => push(line, b"..."),
+            _ => say(line, b"..."),
         }
     }
-    push(line, b") = ");
-    match answer {
-        None => push(line, b"?"),
-        Some(answer) if answer.wrapping_neg().wrapping_sub(1) < ERRORS => {
-            let number = answer.wrapping_neg();
-            match named(ERRNO_NAMES, number).or_else(|| named(MORE_ERRNO_NAMES, number)) {
-                Some(name) => push(line, name),
-                None => push_signed(line, answer),
-            }
-        }
-        Some(answer) => push_signed(line, answer),
+    say(line, b") = ");
+    let Some(answer) = answer else {
+        return say(line, b"?");
+    };
+    // Nothing else than an error has such a number.
+    let number = answer.wrapping_neg();
+    match named(ERRNO_NAMES, number).or_else(|| named(MORE_ERRNO_NAMES, number)) {
+        Some(name) => say(line, name),
+        None => push_signed(line, answer),
     }
 }
 
 /// Appends a number that may stand for a negative one.
-fn push_signed(line: &mut Line, number: usize) {
+pub fn push_signed(line: &mut Line, number: usize) {
     let number = number as isize;
     if number < 0 {
-        push(line, b"-");
+        say(line, b"-");
     }
     push_number(line, number.unsigned_abs() as u64);
 }
 
 /// Appends so many bytes, or what ends with a NUL.
 fn push_quoted(line: &mut Line, address: usize, len: usize, memory: impl Fn(usize) -> u8) {
-    push(line, b"\"");
+    say(line, b"\"");
     let shown = if len == usize::MAX { TEXT } else { DATA };
     for place in 0..len {
         let byte = memory(address + place);
@@ -123,33 +122,44 @@ fn push_quoted(line: &mut Line, address: usize, len: usize, memory: impl Fn(usiz
             break;
         }
         if place == shown {
-            push(line, b"\"...");
+            say(line, b"\"...");
             return;
         }
         if matches!(byte, b'"' | b'\\') || !matches!(byte, b' '..=b'~') {
-            push(line, b"\\x");
+            say(line, b"\\x");
             push_hex(line, &[byte]);
         } else {
-            push(line, &[byte]);
+            say(line, &[byte]);
         }
     }
-    push(line, b"\"");
+    say(line, b"\"");
 }
 
 fn push_flags(line: &mut Line, mark: u8, flags: usize) {
-    let mut flags = flags;
+    let mut flags = flags as u32;
     if mark == OPEN {
         flags = flags & !3 | 1 << (flags & 3);
     }
     if flags == 0 {
-        push(line, b"0");
+        say(line, b"0");
     }
-    let mut between: &[u8] = b"";
-    for bit in 0..32 {
-        if flags >> bit & 1 != 0 {
-            push(line, between);
-            between = b"|";
-            push_named(line, FLAGS, usize::from(base(mark)) + bit, 1 << bit);
+    while flags != 0 {
+        let bit = flags.trailing_zeros();
+        push_named(
+            line,
+            FLAGS,
+            usize::from(base(mark)) + bit as usize,
+            1 << bit,
+        );
+        flags &= flags - 1;
+        if flags != 0 {
+            say(line, b"|");
         }
     }
+}
+
+/// As [`push`], for the one line of the trace, whose address then stands in one place.
+#[inline(never)]
+pub fn say(line: &mut Line, text: &[u8]) {
+    push(line, text);
 }

@@ -8,8 +8,8 @@ use super::files::{File, STDIN};
 use crate::journal::Log;
 use core::cell::{Cell, UnsafeCell};
 use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
-use toehold::format::trace::{Call, describe};
-use toehold::text::{Line, push, push_number};
+use toehold::format::trace::{Call, describe, push_signed, say};
+use toehold::text::Line;
 
 /// What the gate looks at, first, and where lines go.
 #[repr(C)]
@@ -66,8 +66,8 @@ pub fn keep(file: File) {
 
 impl State {
     fn write(&mut self) {
-        for line in self.lines.split(|byte| *byte == b'\n') {
-            for log in &self.logs {
+        for log in &self.logs {
+            for line in self.lines.split(|byte| *byte == b'\n') {
                 if log.file != STDIN && !line.is_empty() {
                     log.info(b"%", &[line]);
                 }
@@ -83,13 +83,14 @@ impl State {
 /// The arguments must be what the call asks for.
 pub unsafe extern "C" fn traced(call: &Call) -> usize {
     TRACE.off.set(true);
-    let [number, a, b, c, d, e, f] = *call;
     let before = clock::now();
-    if [__NR_exit_group, __NR_execve, __NR_reboot].contains(&(number as u32)) {
+    let number = call[0] as u32;
+    if number == __NR_exit_group || number == __NR_execve || number == __NR_reboot {
         note(call, None, before);
     }
+    let [_, a, b, c, d, e, f] = *call;
     // SAFETY: the caller's promise.
-    let answer = unsafe { value6(number as u32, a, b, c, d, e, f) };
+    let answer = unsafe { value6(number, a, b, c, d, e, f) };
     note(call, Some(answer), before);
     TRACE.off.set(false);
     answer
@@ -99,18 +100,16 @@ fn note(call: &Call, answer: Option<usize>, before: u64) {
     // SAFETY: as above.
     let state = unsafe { &mut *TRACE.state.get() };
     let (line, now) = (&mut state.lines, clock::now());
-    let mut field = |text: &[u8], number: u64| {
-        push(line, text);
-        push_number(line, number);
-    };
-    field(b"[", super::process::id() as u64);
-    field(b"] +", now - state.last);
+    say(line, b"[");
+    push_signed(line, super::process::id());
+    say(line, b"] +");
+    push_signed(line, (now - state.last) as usize);
     state.last = now;
-    push(line, b" ");
+    say(line, b" ");
     describe(line, call, answer, memory);
-    push(line, b" ");
-    push_number(line, now - before);
-    push(line, b"\n");
+    say(line, b" ");
+    push_signed(line, (now - before) as usize);
+    say(line, b"\n");
     if state.logs[0].file != STDIN {
         state.write();
     }

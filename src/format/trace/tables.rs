@@ -3,7 +3,7 @@
 use crate::format::dm::Command;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS, TCSETS, TIOCSCTTY};
-use linux_raw_sys::loop_device::{LOOP_CONFIGURE, LOOP_CTL_GET_FREE};
+use linux_raw_sys::loop_device::*;
 
 /// Numbers modulo this fit into the byte that an item of a list begins with, and no two calls have the same.
 pub const MODULUS: usize = 229;
@@ -12,37 +12,36 @@ pub const MODULUS: usize = 229;
 ///
 /// | mark | argument |
 /// | --- | --- |
-/// | `!` | a number |
-/// | `%` | a file or a directory |
+/// | `!` | a number, a file or a directory |
 /// | `'` | the address of a text |
 /// | `+`, `-` | the address of data of as many bytes as the next argument says, or the result |
-/// | `*`, `/` | the address of a number of 32 or 64 bits |
+/// | `$`, `(` | the address of a number of 32 or 64 bits |
 /// | `&` | another address |
-/// | `(` | the address of a structure: marks of its fields follow, each with its place in units of eight bytes from `0` on, then `}` |
+/// | `*` | the address of a structure: marks of its fields follow, each with its place in units of four bytes from `!` on, then `}` |
 /// | `,` | a request of ioctl: what follows is in [`REQUESTS`] |
-/// | `:` to `@` | flags, whose names are in [`FLAGS`] |
+/// | `)`, `:` to `@` | flags, whose names are in [`FLAGS`] |
 /// | `.` | none |
 ///
 /// A name may hold none of them.
 pub const CALLS: &[u8] = &join::<{ joined(&ALL_CALLS) }>(&ALL_CALLS);
 const ALL_CALLS: [(u32, &str); 40] = [
-    call(__NR_read, "read%-!"),
-    call(__NR_write, "write%+!"),
-    call(__NR_close, "close%"),
-    call(__NR_fstat, "fstat%&"),
-    call(__NR_mmap, "mmap&!<=%!"),
-    call(__NR_rt_sigprocmask, "rt_sigprocmask!/&!"),
-    call(__NR_ioctl, "ioctl%,"),
-    call(__NR_pread64, "pread64%&!!"),
+    call(__NR_read, "read!-!"),
+    call(__NR_write, "write!+!"),
+    call(__NR_close, "close!"),
+    call(__NR_fstat, "fstat!&"),
+    call(__NR_mmap, "mmap&!<=!!"),
+    call(__NR_rt_sigprocmask, "rt_sigprocmask!(&!"),
+    call(__NR_ioctl, "ioctl!,"),
+    call(__NR_pread64, "pread64!&!!"),
     call(__NR_getpid, "getpid."),
-    call(__NR_socket, "socket!!!"),
-    call(__NR_recvfrom, "recvfrom%-!!&&"),
-    call(__NR_bind, "bind%&!"),
-    call(__NR_setsockopt, "setsockopt%!!*!"),
+    call(__NR_socket, "socket!)!"),
+    call(__NR_recvfrom, "recvfrom!-!!&&"),
+    call(__NR_bind, "bind!&!"),
+    call(__NR_setsockopt, "setsockopt!!!$!"),
     call(__NR_clone, "clone!&&&&"),
     call(__NR_execve, "execve'&&"),
-    call(__NR_wait4, "wait4!*>&"),
-    call(__NR_flock, "flock%!"),
+    call(__NR_wait4, "wait4!$>&"),
+    call(__NR_flock, "flock!@"),
     call(__NR_chdir, "chdir'"),
     call(__NR_statfs, "statfs'&"),
     call(__NR_pivot_root, "pivot_root''"),
@@ -51,19 +50,19 @@ const ALL_CALLS: [(u32, &str); 40] = [
     call(__NR_umount2, "umount2'?"),
     call(__NR_reboot, "reboot!!!"),
     call(__NR_init_module, "init_module&!'"),
-    call(__NR_getdents64, "getdents64%&!"),
-    call(__NR_clock_gettime, "clock_gettime!(/0/1}"),
+    call(__NR_getdents64, "getdents64!&!"),
+    call(__NR_clock_gettime, "clock_gettime!*(!(#}"),
     call(__NR_exit_group, "exit_group!"),
     call(__NR_add_key, "add_key''+!!"),
-    call(__NR_openat, "openat%':!"),
-    call(__NR_mkdirat, "mkdirat%'!"),
-    call(__NR_unlinkat, "unlinkat%'@"),
-    call(__NR_symlinkat, "symlinkat'%'"),
-    call(__NR_ppoll, "ppoll&!(/0/1}&!"),
-    call(__NR_signalfd4, "signalfd4!/!:"),
-    call(__NR_finit_module, "finit_module%'!"),
+    call(__NR_openat, "openat!':!"),
+    call(__NR_mkdirat, "mkdirat!'!"),
+    call(__NR_unlinkat, "unlinkat!'@"),
+    call(__NR_symlinkat, "symlinkat'!'"),
+    call(__NR_ppoll, "ppoll&!*(!(#}&!"),
+    call(__NR_signalfd4, "signalfd4!(!)"),
+    call(__NR_finit_module, "finit_module!'?"),
     call(__NR_setsid, "setsid."),
-    call(__NR_dup3, "dup3%%!"),
+    call(__NR_dup3, "dup3!!!"),
     call(__NR_close_range, "close_range!!!"),
     call(__NR_syslog, "syslog!&!"),
 ];
@@ -71,25 +70,26 @@ const ALL_CALLS: [(u32, &str); 40] = [
 /// The requests of ioctl, by the last byte of their number, and their argument in the same way.
 pub const REQUESTS: &[u8] = &join::<{ joined(&ALL_REQUESTS) }>(&ALL_REQUESTS);
 const ALL_REQUESTS: [(u32, &str); 14] = [
-    request(Command::Create as u32, "DM_DEV_CREATE('6}"),
-    request(Command::Remove as u32, "DM_DEV_REMOVE('6}"),
-    request(Command::Suspend as u32, "DM_DEV_SUSPEND('6}"),
-    request(Command::TableLoad as u32, "DM_TABLE_LOAD('6'Z'\\}"),
-    request(Command::TableStatus as u32, "DM_TABLE_STATUS('6'Z'\\}"),
+    request(Command::Create as u32, "DM_DEV_CREATE*'-}"),
+    request(Command::Remove as u32, "DM_DEV_REMOVE*'-}"),
+    request(Command::Suspend as u32, "DM_DEV_SUSPEND*'-}"),
+    request(Command::TableLoad as u32, "DM_TABLE_LOAD*'-'u'y}"),
+    request(Command::TableStatus as u32, "DM_TABLE_STATUS*'-'u'y}"),
     request(Command::ListVersions as u32, "DM_LIST_VERSIONS&"),
     request(LOOP_CTL_GET_FREE, "LOOP_CTL_GET_FREE"),
-    request(LOOP_CONFIGURE, "LOOP_CONFIGURE(*0}"),
-    request(BLKSSZGET, "BLKSSZGET*"),
-    request(BLKGETSIZE64, "BLKGETSIZE64/"),
-    request(BLKPG, "BLKPG&"),
+    request(LOOP_CONFIGURE, "LOOP_CONFIGURE*$!@0}"),
+    request(BLKSSZGET, "BLKSSZGET$"),
+    request(BLKGETSIZE64, "BLKGETSIZE64("),
+    request(BLKPG, "BLKPG*$!*%(!(#$%}}"),
     request(TIOCSCTTY, "TIOCSCTTY!"),
     request(TCGETS, "TCGETS&"),
     request(TCSETS, "TCSETS&"),
 ];
 
-/// The flags, by their mark and their bit. The access mode of open counts as one bit of three.
+/// The flags, by their mark and their bit. The access mode of open counts as one bit of three. Arguments that have no bit in common share a
+/// mark.
 pub const FLAGS: &[u8] = &join::<{ joined(&ALL_FLAGS) }>(&ALL_FLAGS);
-const ALL_FLAGS: [(u32, &str); 27] = [
+const ALL_FLAGS: [(u32, &str); 34] = [
     flag(OPEN, 1 << O_RDONLY, "O_RDONLY"),
     flag(OPEN, 1 << O_WRONLY, "O_WRONLY"),
     flag(OPEN, 1 << O_RDWR, "O_RDWR"),
@@ -112,10 +112,17 @@ const ALL_FLAGS: [(u32, &str); 27] = [
     flag(b';', MS_MOVE, "MS_MOVE"),
     flag(b';', MS_RELATIME, "MS_RELATIME"),
     flag(b';', MS_STRICTATIME, "MS_STRICTATIME"),
+    flag(b'@', LO_FLAGS_READ_ONLY as u32, "LO_FLAGS_READ_ONLY"),
+    flag(b'@', LO_FLAGS_AUTOCLEAR as u32, "LO_FLAGS_AUTOCLEAR"),
+    flag(b')', 2, "SOCK_DGRAM"),
+    flag(b')', O_NONBLOCK, "O_NONBLOCK"),
+    flag(b')', O_CLOEXEC, "O_CLOEXEC"),
     flag(b'<', PROT_READ, "PROT_READ"),
     flag(b'=', MAP_PRIVATE, "MAP_PRIVATE"),
     flag(b'>', WNOHANG, "WNOHANG"),
     flag(b'?', MNT_DETACH, "MNT_DETACH"),
+    flag(b'?', 4, "MODULE_INIT_COMPRESSED_FILE"),
+    flag(b'@', LOCK_EX, "LOCK_EX"),
     flag(b'@', AT_REMOVEDIR, "AT_REMOVEDIR"),
 ];
 /// The mark of open's flags.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::dm::{self, Command};
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET, TCGETS};
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS};
 use linux_raw_sys::loop_device::{LOOP_CONFIGURE, LOOP_CTL_GET_FREE};
 
 /// Where the memory of these calls lies.
@@ -112,6 +112,21 @@ fn calls() {
             ],
             "ppoll(..., 10, {5, 256}, NULL, 0) = 0",
         ),
+        (
+            __NR_socket,
+            &[16, 0o2004002, 15],
+            Some(5),
+            b"",
+            "socket(16, SOCK_DGRAM|O_NONBLOCK|O_CLOEXEC, 15) = 5",
+        ),
+        (
+            __NR_finit_module,
+            &[7, HERE, 4],
+            Some(-17),
+            b"a=b\0",
+            r#"finit_module(7, "a=b", MODULE_INIT_COMPRESSED_FILE) = EEXIST"#,
+        ),
+        (__NR_flock, &[7, 2], Some(0), b"", "flock(7, LOCK_EX) = 0"),
         // An error without a name is told from success by its sign.
         (__NR_setsid, &[], Some(-133), b"", "setsid() = -133"),
         (
@@ -133,6 +148,14 @@ fn requests() {
     dm::add_target(&mut table, 8);
     push(&mut table, b"1 254:2 254:2");
     dm::finish(&mut table);
+    // fd, block size, and loop_info64 from its eighth byte on, whose flags are read only and autoclear.
+    let mut image = [0; 304];
+    (image[0], image[8 + 52]) = (7, 5);
+    // Operation, flags, length and address, where the start, the length and the number follow.
+    let mut partition = [0; 176];
+    (partition[0], partition[16]) = (1, 24);
+    partition[17] = (HERE >> 8) as u8;
+    (partition[24 + 2], partition[24 + 8 + 2], partition[24 + 16]) = (16, 32, 130);
     for (request, argument, answer, memory, want) in [
         (
             Command::TableLoad as u32,
@@ -161,8 +184,15 @@ fn requests() {
             LOOP_CONFIGURE,
             HERE,
             0,
-            &[7, 0, 0, 0],
-            "LOOP_CONFIGURE, {7}) = 0",
+            &image,
+            "LOOP_CONFIGURE, {7, LO_FLAGS_READ_ONLY|LO_FLAGS_AUTOCLEAR}) = 0",
+        ),
+        (
+            BLKPG,
+            HERE,
+            0,
+            &partition,
+            "BLKPG, {1, {1048576, 2097152, 130}}) = 0",
         ),
         (TCGETS, HERE, -25, b"", "TCGETS, ...) = ENOTTY"),
         (0xABCD, 7, -22, b"", "43981, 7) = EINVAL"),
