@@ -1,7 +1,7 @@
 //! Schedules over small plans: every order that processes can end in.
 
 use super::*;
-use crate::format::plan::{SOFT, sample};
+use crate::format::plan::{ABSENT, SOFT, sample};
 use std::collections::BTreeSet;
 
 /// A plan of modules `0`, `1` …, given by flags and dependencies.
@@ -273,4 +273,17 @@ fn names() {
         state.push(&mut line);
         assert_eq!(line, name.as_bytes());
     }
+}
+
+#[test]
+fn what_is_only_known_is_never_started() {
+    let plan = plan(&[(0, &[]), (ABSENT, &[])]);
+    let mut one = schedule(2);
+    one.settle(1, State::ABSENT);
+    for demand in [State::WANTED, State::NEEDED] {
+        assert!(one.ask(0, demand));
+        assert!(!one.ask(1, demand));
+    }
+    assert_eq!(start(&mut one, &plan), [0]);
+    assert_eq!(one.state(1), State::ABSENT);
 }
