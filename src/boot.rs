@@ -119,7 +119,7 @@ impl Boot {
     pub fn execute(&mut self) -> Error {
         let program = keep_one(self.setting(Key::Init));
         self.subject = Some(program.to_bytes());
-        self.leave_report();
+        self.leave_report(true);
         self.journal.hand_over(&self.log, program.to_bytes());
         process::forget_children();
         self.step = Step::Exec;

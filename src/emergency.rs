@@ -76,6 +76,7 @@ impl Boot {
         self.attend();
         self.log.file = log;
         self.report(&self.log, false);
+        self.leave_report(false);
 
         let told = position(ACTIONS, self.options.value(Word::Emergency));
         let planned = self.plan.number(Key::Action).unwrap_or(0) as usize;

@@ -47,8 +47,8 @@ pub fn say_kernel_log(log: &Log, only_errors: bool, count: usize) {
 }
 
 impl Boot {
-    /// Leaves the report for stage 2, in the directory that the timeline goes to as well.
-    pub fn leave_report(&self) {
+    /// Leaves the report for stage 2 or for a shell, in the directory that the timeline goes to as well.
+    pub fn leave_report(&self, all: bool) {
         let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/report", flags) {
@@ -57,7 +57,7 @@ impl Boot {
                     file,
                     prefix: Some(b""),
                 },
-                true,
+                all,
             );
             file.close();
         }

@@ -202,6 +202,28 @@ fn files(report: &Report) {
         .get("/run/udev/rules.d/09-toehold.rules")
         .map(|text| text.trim_end());
     assert_eq!(rule, report.dm.is_some().then_some(RULE));
+    seen(report);
+}
+
+/// What was seen is left for stage 2, nothing else, and the device was found.
+fn seen(report: &Report) {
+    let seen = report.files.get("/run/toehold/report").expect("a report");
+    let start = format!("kernel {0}, plan {0}\n", report.release);
+    let lists = seen.strip_prefix(&start);
+    let lists = lists.unwrap_or_else(|| panic!("no {start}in {seen}"));
+    for line in lists.lines() {
+        let kinds = ["module ", "block device: ", "wanted: "];
+        let is_known = kinds.iter().any(|kind| line.starts_with(kind));
+        assert!(is_known, "{line} in {seen}");
+    }
+    if report.dm.is_some() {
+        let verity = lists.lines().any(|line| line == "module dm_verity: loaded");
+        assert!(verity, "{seen}");
+        let found = |line: &str| line.starts_with("wanted: ") && line.ends_with(": mapper/usr");
+        assert!(lists.lines().any(found), "{seen}");
+    }
+    let disk = lists.contains("\nblock device: ");
+    assert!(disk, "{seen}");
 }
 
 /// The stable lines, on the console and in the kernel's log.

@@ -275,6 +275,8 @@ fn the_initrds_own_shell() {
     std::thread::sleep(Duration::from_secs(1));
     running.send("\x03").expect("^C");
     ask(&mut running, "echo a''live", "alive");
+    let wanted = "wanted: PARTUUID=00000000-0000-4000-8000-000000000000:";
+    ask(&mut running, "grep want /run/toehold/report", wanted);
     ask(&mut running, "exit", "toehold: retry");
     see(&mut running, "toehold: FAILED stage=device");
     assert!(!running.tail(1000).contains("job control turned off"));
