@@ -52,9 +52,14 @@ fn every_call_as_the_kernel_saw_it() {
         .expect("a recording")
         .expect("the tracepoints");
     let kernel = by_process(kernel, |call| call.pid);
-    for (pid, calls) in &calls {
-        agree(calls, &kernel[pid]);
+    for (pid, seen) in &kernel {
+        match calls.get(pid) {
+            Some(calls) => agree(calls, seen),
+            // What the kernel starts by itself is no child of the init.
+            None => assert_ne!(name_of(&seen[0]), "clone", "process {pid} is not traced"),
+        }
     }
+    assert!(calls.keys().all(|pid| kernel.contains_key(pid)));
     let loaders = calls
         .values()
         .filter(|calls| calls.iter().any(|call| call.name == "finit_module"));
@@ -80,7 +85,7 @@ fn by_process<Of>(
 }
 
 /// Checks that a process has made just these calls, in this order, and between them only those of the trace itself: the time before, the call,
-/// the time after, who it is, and what writes the lines.
+/// the time after, who it is, and what writes the lines. And that nothing follows them, but what stage 2 does.
 fn agree(calls: &[Call], kernel: &[SystemCall]) {
     let mut seen = kernel.iter().peekable();
     // The init itself began at the end of one.
@@ -118,6 +123,10 @@ fn agree(calls: &[Call], kernel: &[SystemCall]) {
             (Outcome::NoReturn, None) => {}
             (_, result) => panic!("the kernel says {result:?}: {call}"),
         }
+    }
+    let last = calls.last().map(|call| (call.name, call.result));
+    if last != Some(("execve", Outcome::NoReturn)) {
+        assert_eq!(seen.next(), None, "after {last:?}");
     }
 }
 
