@@ -1,4 +1,4 @@
-//! A recorded boot (the demo's, with rd.earlytrace; most of its search for hardware left out), made-up ones, and broken logs.
+//! A recorded boot (the demo's, with rd.earlytrace; without most calls of the search for hardware), made-up ones, and broken logs.
 
 use roxmltree::Document;
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Lines as the init writes them, one for each form.
-const LINES: [&str; 21] = [
+const LINES: [&str; 22] = [
     r#"toehold: [1] +2515243 clock_gettime(1, {5, 2515243}) = 0 28"#,
     r#"toehold: [1] +56 getpid() = 1 2"#,
     r#"toehold: [1] +357 recvfrom(-1, ..., 3072, 64, NULL, NULL) = -9 306"#,
@@ -22,8 +22,9 @@ const LINES: [&str; 21] = [
     r#"toehold: [1] +12 ioctl(4, DM_DEV_CREATE, {"usr"}) = EBUSY 3"#,
     r#"toehold: [1] +12 ioctl(4, BLKGETSIZE64, 16777216) = 0 3"#,
     r#"toehold: [1] +12 ioctl(4, LOOP_CTL_GET_FREE) = 2 3"#,
-    r#"toehold: [1] +12 ioctl(4, LOOP_CONFIGURE, {7}) = 0 3"#,
+    r#"toehold: [1] +12 ioctl(4, LOOP_CONFIGURE, {7, LO_FLAGS_READ_ONLY|LO_FLAGS_AUTOCLEAR}) = 0 3"#,
     r#"toehold: [1] +12 ioctl(4, 43981, 7) = -133 3"#,
+    r#"toehold: [1] +12 ioctl(4, BLKPG, {1, {1048576, 2097152, 130}}) = 0 3"#,
     r#"toehold: [1] +12 syscall(9999, 1, 2, 0, 0, 0, 0) = ENOSYS 3"#,
 ];
 
