@@ -37,11 +37,11 @@ pub fn describe(
     let at = |place| call.get(place).copied().unwrap_or(0);
     let mut between: &[u8] = b"(";
     let mut structure = 0;
-    while let Some((mark, rest)) = marks.split_first() {
+    while let Some((&mark, rest)) = marks.split_first() {
         marks = rest;
         if !matches!(mark, b'!'..=b'/' | b':'..=b'@') {
-            say(line, &[*mark]);
-            if *mark == b'}' {
+            say(line, &[mark]);
+            if mark == b'}' {
                 structure = 0;
             }
             continue;
@@ -61,11 +61,11 @@ pub fn describe(
             bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
         };
         match mark {
-            b')' | b':'..=b'@' => {
+            b')' | b':'.. => {
                 if structure != 0 {
                     argument = number(4);
                 }
-                push_flags(line, *mark, argument);
+                push_flags(line, mark, argument);
             }
             b',' => {
                 marks = named(REQUESTS, argument & 0xFF).unwrap_or_else(|| {

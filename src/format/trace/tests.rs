@@ -220,3 +220,28 @@ fn long_texts_are_cut() {
     let want = format!("chdir(\"{}\"...) = 0", "x".repeat(TEXT));
     assert_eq!(line, want);
 }
+
+/// Whatever the init calls has its name here: `__NR_name` in the source stands for every call that it makes.
+#[test]
+fn every_call_of_the_init_is_known() {
+    let known = |name: &str| {
+        let mut calls = CALLS.split(|byte| *byte == b' ');
+        calls.any(|call| {
+            let rest = call
+                .get(1..)
+                .and_then(|call| call.strip_prefix(name.as_bytes()));
+            rest.is_some_and(|marks| marks.first().is_some_and(u8::is_ascii_punctuation))
+        })
+    };
+    let mut count = 0;
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/sys")).unwrap() {
+        let code = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for name in code.split("__NR_").skip(1) {
+            let end = name.find(|next: char| !next.is_ascii_alphanumeric() && next != '_');
+            let name = &name[..end.unwrap()];
+            assert!(known(name), "{name}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count} calls only");
+}
