@@ -64,6 +64,8 @@ mod oracle;
 mod others;
 #[path = "boot/parameters.rs"]
 mod parameters;
+#[path = "boot/policies.rs"]
+mod policies;
 #[path = "boot/pstore.rs"]
 mod pstore;
 #[path = "boot/reports.rs"]

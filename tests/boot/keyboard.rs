@@ -5,7 +5,8 @@ use xtask::qemu::{Keyboard, Running};
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;
-use crate::rescue::{GREETING, PROMPT, elsewhere};
+use crate::policies::PROMPT;
+use crate::rescue::{GREETING, elsewhere};
 
 /// Waits for a text on the screen, or ends the test with what is there instead.
 #[track_caller]
