@@ -124,7 +124,7 @@ impl Boot {
         }
     }
 
-    /// Says which block devices there are, as the kernel describes them.
+    /// Says which block devices there are, how large (in bytes), and what they are called.
     pub fn report_devices(&self, log: &Log) {
         let mut last = Table::NONE;
         device::each(&mut |event| {
@@ -140,7 +140,8 @@ impl Boot {
             ));
             let (mut size, mut fields) = (Line::new(), Line::new());
             push_number(&mut size, sectors.unwrap_or(0) << 9);
-            fill(&mut fields, b"%\nSIZE=%", &[event, &size]);
+            let parts = [value(event, Key::DEVNAME), &size];
+            fill(&mut fields, b"% SIZE=%", &parts);
             device::describe_partition(&mut last, event, 0, &mut fields);
             device::describe(event, &mut fields);
             for byte in &mut fields {
