@@ -33,14 +33,15 @@ impl Second {
         Ok(self.stream.write_all(text.as_bytes())?)
     }
 
-    /// Reads until `text` was shown, at the end of a line or not, and forgets what came before it; false if it was not within a minute.
-    pub fn wait_for(&mut self, text: &str) -> Result<bool> {
+    /// Reads until `text` was shown, at the end of a line or not. Gives all that was shown since the last time, up to the end of `text`; nothing if it
+    /// did not come within a minute.
+    pub fn wait_for(&mut self, text: &str) -> Result<Option<String>> {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             let mut windows = self.shown.windows(text.len());
             if let Some(place) = windows.position(|window| window == text.as_bytes()) {
-                self.shown.drain(..place + text.len());
-                return Ok(true);
+                let shown: Vec<u8> = self.shown.drain(..place + text.len()).collect();
+                return Ok(Some(String::from_utf8_lossy(&shown).into_owned()));
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
@@ -50,10 +51,10 @@ impl Second {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// What was shown since.
+    /// What was shown since, as far as it was read.
     pub fn rest(&self) -> String {
         String::from_utf8_lossy(&self.shown).into_owned()
     }
