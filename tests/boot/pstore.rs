@@ -47,19 +47,21 @@ fn a_report_outlives_the_machine() {
     let records = booted.report.files.iter();
     let records = records.filter(|(path, _)| path.starts_with("/sys/fs/pstore/"));
     let found: String = records.map(|(_, text)| text.as_str()).collect();
-    for line in outcome.log.toehold() {
-        let is_report = [
-            "FAILED ",
-            "compare with",
-            "kernel 6.1",
-            "wanted: ",
-            "block device: ",
-        ]
-        .iter()
-        .any(|begin| line.starts_with(begin));
-        // The kernel cuts what it keeps where a part of the log is full.
-        let kept = line.get(..60).unwrap_or(line);
-        assert!(!is_report || found.contains(kept), "no {line} in\n{found}");
+    for begin in [
+        "FAILED ",
+        "compare with",
+        "kernel 6.1",
+        "wanted: ",
+        "block device: ",
+    ] {
+        let said = outcome.log.toehold();
+        let lines: Vec<&str> = said.filter(|line| line.starts_with(begin)).collect();
+        assert!(!lines.is_empty(), "no {begin}:\n{}", outcome.log.tail(60));
+        for line in lines {
+            // The kernel cuts what it keeps where a part of the log is full.
+            let kept = line.get(..60).unwrap_or(line);
+            assert!(found.contains(kept), "no {line} in\n{found}");
+        }
     }
     assert!(found.contains(&failed) && found.contains(end), "{found}");
 }
