@@ -1,7 +1,7 @@
 //! A keyboard and a screen: keys pressed, and the screen's text read back.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, json};
@@ -78,9 +78,10 @@ impl Running {
             .collect())
     }
 
-    /// Looks at the screen until it has `text`, be it over the end of a row; false if none has for a minute.
-    pub fn wait_for_screen(&self, text: &str) -> Result<bool> {
-        for _ in 0..300 {
+    /// Looks at the screen until it has `text`, be it over the end of a row; false if it has not for so long.
+    pub fn wait_for_screen(&self, text: &str, time: Duration) -> Result<bool> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
             if self.screen()?.concat().contains(text) {
                 return Ok(true);
             }
