@@ -65,7 +65,13 @@ impl Wanted {
         ballast: 0,
     };
 
-    /// The same with what the init lacks by default.
+    /// The same with time for a person.
+    pub const PATIENT: Self = Self {
+        prompt_seconds: 100,
+        ..Self::DEMO
+    };
+
+    /// The demo's with what the init lacks by default.
     pub const FULL: Self = Self {
         features: &["full"],
         ..Self::DEMO

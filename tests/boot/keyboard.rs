@@ -63,10 +63,7 @@ fn at_the_ps2_controller() {
     let running = boot(
         Keyboard::Ps2,
         Boot {
-            initrd: Wanted {
-                prompt_seconds: 100,
-                ..Wanted::DEMO
-            },
+            initrd: Wanted::PATIENT,
             words: elsewhere,
             append: "rd.earlytimeout=1 console=tty0 no-scroll",
             ..Boot::default()
@@ -88,8 +85,7 @@ fn at_usb() {
             kernel: Series::Generic61,
             initrd: Wanted {
                 names: &["xhci_pci", "usbhid", "hid_generic"],
-                prompt_seconds: 100,
-                ..Wanted::DEMO
+                ..Wanted::PATIENT
             },
             words: elsewhere,
             append: "rd.earlyshell=1 rd.earlytimeout=1 console=tty0 no-scroll",

@@ -15,8 +15,7 @@ fn consoles_that_are_dead() {
     let mut ready = Boot {
         initrd: Wanted {
             names: &["virtio_console"],
-            prompt_seconds: 100,
-            ..Wanted::DEMO
+            ..Wanted::PATIENT
         },
         words: elsewhere,
         append: "console=hvc0 console=tty0 rd.earlytimeout=1",

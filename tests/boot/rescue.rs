@@ -131,10 +131,7 @@ fn some_breakpoints() {
 #[test]
 fn every_command_and_a_second_attempt() {
     let ready = Boot {
-        initrd: Wanted {
-            prompt_seconds: 100,
-            ..Wanted::DEMO
-        },
+        initrd: Wanted::PATIENT,
         words: elsewhere,
         append: "rd.earlytimeout=1",
         ..Boot::default()
@@ -193,10 +190,7 @@ fn every_command_and_a_second_attempt() {
 #[test]
 fn a_second_attempt_from_usr() {
     let ready = Boot {
-        initrd: Wanted {
-            prompt_seconds: 100,
-            ..Wanted::DEMO
-        },
+        initrd: Wanted::PATIENT,
         append: "mount.usrfstype=ext4",
         ..Boot::default()
     }
@@ -217,10 +211,7 @@ fn a_second_attempt_from_usr() {
 #[test]
 fn a_disk_plugged_in_at_the_prompt() {
     let ready = Boot {
-        initrd: Wanted {
-            prompt_seconds: 100,
-            ..Wanted::DEMO
-        },
+        initrd: Wanted::PATIENT,
         interface: Interface::VirtioScsi,
         unplugged: true,
         append: "rd.earlytimeout=1",
@@ -254,9 +245,8 @@ fn the_initrds_own_shell() {
     );
     let ready = Boot {
         initrd: Wanted {
-            prompt_seconds: 100,
             settings: settings.leak(),
-            ..Wanted::DEMO
+            ..Wanted::PATIENT
         },
         words: elsewhere,
         append: "rd.earlytimeout=1",
@@ -286,10 +276,7 @@ fn the_initrds_own_shell() {
 #[test]
 fn a_root_hash_corrected() {
     let ready = Boot {
-        initrd: Wanted {
-            prompt_seconds: 100,
-            ..Wanted::DEMO
-        },
+        initrd: Wanted::PATIENT,
         words: |disk| {
             let hash = &disk.verity.as_ref().expect("verity").root_hash;
             disk.words().replace(hash.as_str(), &"0".repeat(hash.len()))
