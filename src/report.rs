@@ -140,8 +140,13 @@ impl Boot {
             ));
             let (mut size, mut fields) = (Line::new(), Line::new());
             push_number(&mut size, sectors.unwrap_or(0) << 9);
-            let parts = [value(event, Key::DEVNAME), &size];
-            fill(&mut fields, b"% SIZE=%", &parts);
+            let parts = [
+                value(event, Key::DEVNAME),
+                value(event, Key::MAJOR),
+                value(event, Key::MINOR),
+                &size,
+            ];
+            fill(&mut fields, b"% %:% SIZE=%", &parts);
             device::describe_partition(&mut last, event, 0, &mut fields);
             device::describe(event, &mut fields);
             for byte in &mut fields {

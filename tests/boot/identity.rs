@@ -32,13 +32,9 @@ fn verified(booted: &Booted) -> String {
     let table = &booted.report.dmsetup_table.stdout;
     let number = table.split(' ').nth(4).expect("a table");
     let report = &booted.report.files["/run/toehold/report"];
-    let value = |line: &str, key: &str| {
-        let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
-        fields.find_map(|(name, value)| (name == key).then(|| value.to_owned()))
-    };
     let found = report.lines().find_map(|line| {
-        let [major, minor] = ["MAJOR", "MINOR"].map(|key| value(line, key));
-        (format!("{}:{}", major?, minor?) == number).then(|| value(line, "DEVNAME"))?
+        let (node, rest) = line.strip_prefix("block device: ")?.split_once(' ')?;
+        rest.starts_with(&format!("{number} ")).then_some(node)
     });
     format!("/dev/{}", found.expect("its device"))
 }

@@ -150,7 +150,7 @@ fn every_command_and_a_second_attempt() {
             "load NAME set NAME=VALUE trace on|off retry continue reboot poweroff",
         ),
         ("report", release),
-        ("blk", "block device: vda2 SIZE="),
+        ("blk", "block device: vda2 253:2 SIZE="),
         ("mods", "virtio_blk "),
         ("log 500", "Linux version 6.1."),
         ("ls /sysusr", "usr"),
@@ -227,7 +227,7 @@ fn a_disk_plugged_in_at_the_prompt() {
     reports::TOO_LATE.is_named(running.log());
     running.plug(ready.number).expect("a disk");
     see(&mut running, "sda: sda1 sda2 sda3");
-    ask(&mut running, "blk", "block device: sda2 SIZE=");
+    ask(&mut running, "blk", "block device: sda2 8:2 SIZE=");
     again(&mut running);
     second(ready.disk.clone(), &ready.initrd, running);
 }
