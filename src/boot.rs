@@ -10,7 +10,7 @@ use crate::sys::process::{self, Arguments};
 use toehold::failure::{Error, Stage, Step};
 use toehold::format::gpt::Table;
 use toehold::format::plan::{Key, Plan};
-use toehold::options::Options;
+use toehold::options::{Options, Word};
 use toehold::schedule::Schedule;
 use toehold::text::Line;
 
@@ -104,6 +104,14 @@ impl Boot {
         Err(Error::REFUSED)
     }
 
+    /// The program that the new root is started with.
+    pub fn program(&self) -> &'static [u8] {
+        match self.options.value(Word::Init) {
+            [] => self.setting(Key::Init),
+            told => told,
+        }
+    }
+
     /// What is being worked on.
     pub fn subject(&self) -> &'static [u8] {
         self.subject.unwrap_or_default()
@@ -117,7 +125,7 @@ impl Boot {
 
     /// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
     pub fn execute(&mut self) -> Error {
-        let program = keep_one(self.setting(Key::Init));
+        let program = keep_one(self.program());
         self.subject = Some(program.to_bytes());
         self.leave_report(true);
         self.journal.hand_over(&self.log, program.to_bytes());

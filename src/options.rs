@@ -1,22 +1,29 @@
 //! What the kernel command line and the plan together ask for, decided before anything is touched.
 
+use crate::NETBOOT;
 use crate::failure::Stage;
 use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::{Parameter, Target, is_root_hash};
 use crate::spec::Spec;
-use crate::text::{Line, after, decimal, is_same, position, push, word};
+use crate::text::{self, Line, after, decimal, is_same, position, push, word};
 use core::ops::RangeInclusive;
 
-/// Words that we take: first one for each [`Word`], in its order, then other names.
-const WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency systemd.verity_usr_options \
+/// Words that an init takes which mounts /usr: first one for each [`Word`], in its order, then other names. The plan has them. No word of a
+/// command line can be called `==`.
+pub const USR_WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
+systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency == systemd.verity_usr_options \
 usrhash usr usrfstype usrflags";
+
+/// The same for one that mounts the root itself.
+pub const ROOT_WORDS: &[u8] = b"verity.root roothash root rootfstype rootflags rd.earlytimeout \
+systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency init systemd.verity_root_options";
+
 /// How far an other name's place is from its word's.
-const ALIAS: usize = 12;
+const ALIAS: usize = 13;
 
 /// Those of [`Word`] that ask for verity, a bit each.
-const ABOUT_VERITY: u32 = 0b1_0000_1100_0011;
+const ABOUT_VERITY: u32 = 0b10_0000_1100_0011;
 
 /// The first and the last of [`Word`] that need no value.
 const ALONE: RangeInclusive<usize> = Word::Trace as usize..=Word::Breakpoints as usize;
@@ -49,6 +56,8 @@ pub enum Word {
     Shell,
     /// One of [`ACTIONS`].
     Emergency,
+    /// Program to execute in the root, absolute.
+    Init,
     /// As in veritytab(5).
     VerityOptions,
 }
@@ -64,12 +73,7 @@ const BREAKPOINTS: [u8; 7] = *b"-1-23-4";
 impl Word {
     /// What it is where the command line does not have it.
     fn default(self) -> Text {
-        word(b"- - - auto ro 300 - - 0 . - - ", self as usize)
-    }
-
-    /// As it stands on the command line.
-    pub fn name(self) -> Text {
-        word(WORDS, self as usize)
+        word(b"- - - auto ro 300 - - 0 . - -  ", self as usize)
     }
 }
 
@@ -99,6 +103,8 @@ pub const AWAITED: [Role; 3] = [Role::Data, Role::Tree, Role::Correction];
 
 /// Everything that the command line says.
 pub struct Options {
+    /// As the command line spells each [`Word`].
+    words: Option<Text>,
     values: [Option<Text>; COUNT],
     /// One for each [`Role`].
     pub specs: [Spec; 4],
@@ -112,6 +118,7 @@ impl Options {
     /// Of an empty command line.
     pub const fn none() -> Self {
         Self {
+            words: None,
             values: [None; COUNT],
             specs: [const { Spec::NONE }; 4],
             timeout: 0,
@@ -128,10 +135,11 @@ impl Options {
         plan: &Plan<'static>,
         stage: &mut Stage,
     ) -> Result<(), Text> {
+        self.words = plan.setting(Key::Words);
         let mut verity = plan.setting(Key::VerityRequired).is_some();
         for words in [line, more] {
             for word in cmdline::words(words) {
-                let mut place = position(WORDS, word.name);
+                let mut place = position(self.words.unwrap_or_default(), word.name);
                 if place >= COUNT {
                     place -= ALIAS;
                 }
@@ -145,12 +153,15 @@ impl Options {
             }
         }
         *stage = Stage::Device;
-        self.timeout = decimal(self.value(Word::Timeout)).ok_or(Word::Timeout.name())?;
+        self.timeout = decimal(self.value(Word::Timeout)).ok_or(self.name(Word::Timeout))?;
         // With verity, only the verified device can be mounted, and without it there is no such device.
         let mount = self.get(Word::Mount);
         let mounts_verified = mount
             .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
         if !verity && !mounts_verified {
+            if NETBOOT && mount.is_none() && plan.setting(Key::Netboot).is_some() {
+                return Ok(());
+            }
             return self.look_for(Role::Data, [Word::Mount; 2], None);
         }
         *stage = Stage::Verity;
@@ -158,10 +169,10 @@ impl Options {
         let root_hash = self.get(Word::RootHash).or(pinned).unwrap_or_default();
         let other = |pinned: Text| !is_same(pinned, root_hash);
         if !is_root_hash(root_hash) || pinned.is_some_and(other) {
-            return Err(Word::RootHash.name());
+            return Err(self.name(Word::RootHash));
         }
         if mount.is_some() && !mounts_verified {
-            return Err(Word::Mount.name());
+            return Err(self.name(Word::Mount));
         }
         if plan.setting(Key::Locked).is_some() {
             // Options of a filesystem can bring other devices in (btrfs: `device=`), and some filesystems need none.
@@ -170,10 +181,11 @@ impl Options {
                 Word::MountOptions,
                 Word::Breakpoints,
                 Word::Emergency,
+                Word::Init,
                 Word::VerityOptions,
             ] {
                 if self.value(word) != word.default() {
-                    return Err(word.name());
+                    return Err(self.name(word));
                 }
             }
         }
@@ -202,6 +214,11 @@ impl Options {
             tree.text.clear();
         }
         Ok(())
+    }
+
+    /// A word as it stands on the command line.
+    fn name(&self, word: Word) -> Text {
+        text::word(self.words.unwrap_or_default(), word as usize)
     }
 
     #[inline(never)] // Measured: smaller so.
@@ -252,7 +269,7 @@ impl Options {
                 push(&mut text, &[*digit]);
             }
         }
-        self.read_spec(role, &text).ok_or(first.name())
+        self.read_spec(role, &text).ok_or(self.name(first))
     }
 }
 

@@ -97,6 +97,7 @@ impl Boot {
 
     /// Says what hardware waits for a driver that the kernel has and the initrd has not.
     fn report_hardware(&self, log: &Log) {
+        let mut told = usize::MAX;
         each_entry(b"/sys/bus", &[], &mut |bus| {
             each_entry(b"/sys/bus/%/devices", &[bus], &mut |device| {
                 let mut event = Line::new();
@@ -104,7 +105,9 @@ impl Boot {
                 let modalias = value(&event, Key::MODALIAS);
                 if value(&event, Key::DRIVER).is_empty() {
                     self.plan.lookup(modalias, &mut |index| {
-                        if self.schedule.state(index) == State::ABSENT {
+                        // Once for many of the same kind.
+                        if self.schedule.state(index) == State::ABSENT && told != index {
+                            told = index;
                             log.error(b"no driver for %", &[modalias]);
                             self.tell_of(log, index);
                         }

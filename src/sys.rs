@@ -5,6 +5,9 @@
 #[cfg(target_arch = "x86_64")]
 #[path = "sys/x86_64.rs"]
 mod arch;
+#[cfg(target_arch = "aarch64")]
+#[path = "sys/aarch64.rs"]
+mod arch;
 
 pub mod call;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! Real kernels booted in QEMU: each scenario asserts what stage 2 reports, or the exact line of the failure.
 
-use xtask::disk::{Disk, Filesystem, Recipe};
+use xtask::disk::{Filesystem, Recipe};
 use xtask::kernels::Series;
 
 use harness::Boot;
@@ -30,6 +30,8 @@ macro_rules! on_three_kernels {
     )*};
 }
 
+#[path = "boot/aarch64.rs"]
+mod aarch64;
 #[path = "boot/drivers.rs"]
 mod drivers;
 #[path = "boot/expect.rs"]
@@ -38,8 +40,8 @@ mod expect;
 mod failures;
 #[path = "boot/faults.rs"]
 mod faults;
-#[path = "boot/firmware.rs"]
-mod firmware;
+#[path = "boot/flatcar.rs"]
+mod flatcar;
 #[path = "boot/harness.rs"]
 mod harness;
 #[path = "boot/identity.rs"]
@@ -58,6 +60,8 @@ mod misbehaving;
 mod modprobe;
 #[path = "boot/modules.rs"]
 mod modules;
+#[path = "boot/netboot.rs"]
+mod netboot;
 #[path = "boot/oracle.rs"]
 mod oracle;
 #[path = "boot/others.rs"]
@@ -72,13 +76,19 @@ mod pstore;
 mod reports;
 #[path = "boot/rescue.rs"]
 mod rescue;
+#[path = "boot/root.rs"]
+mod root;
 #[allow(dead_code, reason = "there is a test that needs all of it")]
 #[path = "parsers/samples.rs"]
 mod samples;
+#[path = "boot/series.rs"]
+mod series;
 #[path = "boot/signed.rs"]
 mod signed;
 #[path = "boot/specs.rs"]
 mod specs;
+#[path = "boot/systemd.rs"]
+mod systemd;
 #[allow(dead_code, reason = "there is a test that needs all of it")]
 #[path = "hostile/tables.rs"]
 mod tables;
@@ -87,14 +97,24 @@ mod tables;
 mod target;
 #[path = "boot/trace.rs"]
 mod trace;
+#[path = "boot/uki.rs"]
+mod uki;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";
 
-fn usr(filesystem: Filesystem, stage2: Filesystem) {
+fn usr(kernel: Series, filesystem: Filesystem, stage2: Filesystem) {
     let booted = Boot {
+        kernel,
+        initrd: Wanted {
+            names: &["xfs"],
+            // What xfs does not tell.
+            settings: "verity.hash_offset_fallback = 335544320",
+            ..Wanted::DEMO
+        },
         recipe: Recipe {
             usr: filesystem,
+            usr_bytes: (filesystem == Filesystem::Xfs).then_some(320 << 20),
             stage2,
             ..Recipe::default()
         },
@@ -107,6 +127,10 @@ fn usr(filesystem: Filesystem, stage2: Filesystem) {
     assert_eq!(read.errors, [""; 0]);
     // 300 small ones, two large ones, the bait, and the image.
     assert_eq!(read.files, 304);
+    if filesystem == Filesystem::Xfs {
+        let offset = format!("{} sectors", (320 << 20) / 512 + 8);
+        assert_eq!(booted.report.verity()["hash offset"], offset);
+    }
     let image = booted.report.mount("/stage2/image");
     assert!(
         image.is_none_or(|mount| mount.fstype == stage2.to_string()),
@@ -114,25 +138,23 @@ fn usr(filesystem: Filesystem, stage2: Filesystem) {
     );
 }
 
-#[test]
-fn usr_on_btrfs() {
-    usr(Filesystem::Btrfs, Filesystem::Squashfs);
+fn usr_on_btrfs(kernel: Series) {
+    usr(kernel, Filesystem::Btrfs, Filesystem::Squashfs);
 }
 
-#[test]
-fn usr_on_ext4() {
-    usr(Filesystem::Ext4, Filesystem::Squashfs);
+fn usr_on_ext4(kernel: Series) {
+    usr(kernel, Filesystem::Ext4, Filesystem::Squashfs);
 }
 
-#[test]
-fn usr_on_squashfs() {
-    usr(Filesystem::Squashfs, Filesystem::Erofs);
+fn usr_on_squashfs(kernel: Series) {
+    usr(kernel, Filesystem::Squashfs, Filesystem::Erofs);
 }
 
-#[test]
-fn usr_on_erofs_and_stage2_on_erofs() {
-    usr(Filesystem::Erofs, Filesystem::Erofs);
+fn usr_on_xfs(kernel: Series) {
+    usr(kernel, Filesystem::Xfs, Filesystem::Squashfs);
 }
+
+on_three_kernels! { usr_on_btrfs usr_on_ext4 usr_on_squashfs usr_on_xfs }
 
 #[test]
 fn usr_without_verity() {
@@ -206,36 +228,4 @@ fn arguments_and_environment_reach_stage2_unchanged() {
         booted.report.environment,
         ["HOME=/", "TERM=linux", "greeting=hello world"]
     );
-}
-
-/// Flatcar's command line, hash offset and image, on Debian's kernel for any hardware, with its 586 modules.
-#[test]
-fn flatcar_profile_on_the_generic_kernel() {
-    const HASH_OFFSET: u64 = 1_065_345_024;
-    const IMAGE: &str = "lib/flatcar/bootengine.img";
-    fn words(disk: &Disk) -> String {
-        let root_hash = &disk.verity.as_ref().expect("verity").root_hash;
-        format!(
-            "mount.usr=/dev/mapper/usr verity.usr=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132 mount.usrflags=ro \
-             verity.usrhash={root_hash}"
-        )
-    }
-    let booted = Boot {
-        kernel: Series::Generic61,
-        initrd: Wanted {
-            profile: "flatcar.toml",
-            ..Wanted::DEMO
-        },
-        recipe: Recipe {
-            usr_bytes: Some(HASH_OFFSET),
-            image_path: IMAGE.to_owned(),
-            ..Recipe::default()
-        },
-        words,
-        ..Boot::default()
-    }
-    .stage2();
-    expect::everything(&booted, IMAGE);
-    let offset = format!("{} sectors", HASH_OFFSET / 512 + 8);
-    assert_eq!(booted.report.verity()["hash offset"], offset);
 }

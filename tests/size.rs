@@ -5,6 +5,8 @@ use std::{
     process::{Command, Output},
 };
 
+use xtask::arch::Arch;
+
 /// `xtask size` with these limits for the init.
 fn size(raw: usize, zstd: usize, arguments: &[&str]) -> Output {
     let room = tempfile::tempdir().unwrap();
@@ -33,7 +35,7 @@ fn within_the_budget() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let bytes = |value: &serde_json::Value| value.as_u64().unwrap();
     let total = &report["init"]["total"];
-    let ships = fs::metadata(xtask::paths::init("x86_64", &[]))
+    let ships = fs::metadata(xtask::paths::init(Arch::X86_64, &[]))
         .unwrap()
         .len();
     assert_eq!(bytes(&total["raw"]), ships);
@@ -43,7 +45,7 @@ fn within_the_budget() {
     assert_eq!(with.len(), features.len() + 1);
     for (more, feature) in with.iter().zip(features) {
         assert_eq!(more["name"], feature);
-        let built = fs::metadata(xtask::paths::init("x86_64", &[feature])).unwrap();
+        let built = fs::metadata(xtask::paths::init(Arch::X86_64, &[feature])).unwrap();
         assert_eq!(bytes(&more["raw"]), built.len());
         assert!(built.len() > ships, "{feature}");
         assert!(bytes(&more["zstd"]) < built.len());
@@ -65,15 +67,16 @@ fn over_the_budget() {
     let output = size(1000, 1 << 20, &[]);
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let ships = fs::metadata(xtask::paths::init("x86_64", &[]))
-        .unwrap()
-        .len() as usize;
-    let grouped = xtask::size::report::grouped;
-    let first = format!(
-        "over budget: init (raw) takes {} bytes, {} more than its limit of 1,000\n  the limit: a reason\n",
-        grouped(ships),
-        grouped(ships - 1000)
-    );
+    let over = |name: &str, arch| {
+        let ships = fs::metadata(xtask::paths::init(arch, &[])).unwrap().len() as usize;
+        let grouped = xtask::size::report::grouped;
+        format!(
+            "over budget: {name} (raw) takes {} bytes, {} more than its limit of 1,000\n  the limit: a reason\n",
+            grouped(ships),
+            grouped(ships - 1000)
+        )
+    };
+    let first = over("init", Arch::X86_64) + &over("init for aarch64", Arch::Aarch64);
     let worst = stderr
         .strip_prefix(&first)
         .unwrap_or_else(|| panic!("{stderr}\nlacks\n{first}"));

@@ -71,13 +71,13 @@ pub enum Key {
     VerityName = 2,
     /// Present (and empty): refuse to boot without a root hash.
     VerityRequired = 3,
-    /// Where /usr is mounted, absolute.
+    /// Where /usr is mounted, absolute; or where the filesystem that is to be the root is.
     Mountpoint = 6,
-    /// Stage-2 image, relative to /usr's mount point.
+    /// Stage-2 image, relative to /usr's mount point; absent where what is mounted there is the root itself.
     Image = 7,
-    /// Mount data of the tmpfs above the stage-2 image (`mode=0755,size=50%`).
+    /// Mount data of the tmpfs above the stage-2 image or the root (`mode=0755,size=50%`); absent for none.
     OverlayOptions = 8,
-    /// Program to execute in stage 2, absolute.
+    /// Program to execute in stage 2, absolute, where the command line does not name one.
     Init = 9,
     /// u32: seconds between a failure and the reboot.
     PromptSeconds = 10,
@@ -100,20 +100,27 @@ pub enum Key {
     NoShell = 18,
     /// The shell in the initrd, absolute; absent for the rescue console.
     Shell = 19,
+    /// The words of the command line that the init takes: [`USR_WORDS`](crate::options::USR_WORDS) or
+    /// [`ROOT_WORDS`](crate::options::ROOT_WORDS).
+    Words = 20,
+    /// Image in the initramfs to mount instead of a device, absolute, where the command line names none.
+    Netboot = 21,
+    /// What of the initramfs is taken over then: paths, absolute, a blank between them. There can be other names for each, a comma between them: the
+    /// first that is there and no empty directory is what is at the first in stage 2.
+    Carry = 22,
 }
 
 /// More than any number of a [`Key`].
-const KEYS: usize = Key::Shell as usize + 1;
+const KEYS: usize = Key::Carry as usize + 1;
 
 /// Settings without which there is no boot.
-const REQUIRED: [Key; 7] = [
+const REQUIRED: [Key; 6] = [
     Key::Release,
     Key::VerityName,
     Key::Mountpoint,
-    Key::Image,
-    Key::OverlayOptions,
     Key::Init,
     Key::Suffix,
+    Key::Words,
 ];
 
 /// A bit for each of them.

@@ -9,7 +9,7 @@ mod tests;
 use crate::failure::ERRNO_NAMES;
 use crate::text::{Line, named, push, push_hex, push_named, push_number};
 use linux_raw_sys::general::AT_FDCWD;
-use tables::{CALLS, FLAGS, MODULUS, OPEN, REQUESTS, base};
+use tables::{CALLS, FLAGS, OPEN, REQUESTS, base, code};
 
 /// What the kernel gets: the call's number, and six arguments, of which a call takes the first.
 pub type Call = [usize; 7];
@@ -29,7 +29,7 @@ pub fn describe(
     memory: impl Fn(usize) -> u8 + Copy,
 ) {
     let mut place = 1;
-    let mut marks = named(CALLS, call[0] % MODULUS).unwrap_or_else(|| {
+    let mut marks = named(CALLS, code(call[0])).unwrap_or_else(|| {
         // As syscall(2) takes it.
         place = 0;
         b"syscall!!!!!!!"

@@ -164,6 +164,102 @@ fn breakpoints() {
     }
 }
 
+/// The same decisions by the names that a root has.
+#[test]
+fn root() {
+    let plan = || {
+        let words = [
+            &[Key::Words as u8, ROOT_WORDS.len() as u8 | 0x80, 1],
+            ROOT_WORDS,
+        ]
+        .concat();
+        assert_eq!(ROOT_WORDS.len() >> 7, 1);
+        let name = [Key::VerityName as u8, 4, b'r', b'o', b'o', b't'];
+        sample::plan(b"", &[&words[..], &name].concat())
+    };
+    let read = |line: &'static str| {
+        let (mut options, mut stage) = (Options::none(), Stage::KernelFs);
+        match options.read(line.as_bytes(), b"", &plan(), &mut stage) {
+            Ok(()) => Ok(options),
+            Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
+        }
+    };
+    for line in [
+        "verity.root=/dev/a roothash=00ff root=/dev/mapper/root init=/bin/sh rootflags=noatime",
+        "systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/a roothash=00ff init=/bin/sh rootflags=noatime \
+        usrhash=11 mount.usr=/dev/b",
+    ] {
+        let options = read(line).ok().unwrap();
+        assert_eq!(text(&options, Role::Data), b"/dev/a");
+        assert_eq!(text(&options, Role::Tree), b"");
+        assert_eq!(options.target.root_hash, Some(&b"00ff"[..]));
+        assert_eq!(options.value(Word::Init), b"/bin/sh");
+        assert_eq!(options.value(Word::MountOptions), b"noatime");
+    }
+    let options = read("root=PARTLABEL=root rootfstype=ext4 rd.earlytimeout=3")
+        .ok()
+        .unwrap();
+    assert_eq!(text(&options, Role::Data), b"PARTLABEL=root");
+    assert_eq!(options.value(Word::Fstype), b"ext4");
+    assert_eq!(options.value(Word::Init), b"");
+    assert_eq!((options.target.root_hash, options.timeout), (None, 3));
+    for (line, stage, subject) in [
+        ("usr=/dev/a", Stage::Device, "root"),
+        ("root=/dev/mapper/root", Stage::Verity, "roothash"),
+        ("roothash=00ff", Stage::Verity, "verity.root"),
+        (
+            "verity.root=/dev/a roothash=00ff root=/dev/a",
+            Stage::Verity,
+            "root",
+        ),
+    ] {
+        assert_eq!(
+            read(line).err().unwrap(),
+            (stage, subject.to_owned()),
+            "{line}"
+        );
+    }
+    // `==` is where a root has `init`: no word is called so.
+    assert_eq!(
+        self::read(
+            "mount.usr=/dev/a init=/a ==/a ===/a ====/a \"====/a\"",
+            false
+        )
+        .ok()
+        .unwrap()
+        .value(Word::Init),
+        b""
+    );
+}
+
+/// Without a disk, /usr is an image in the initramfs, but never where verification is asked for.
+#[test]
+fn netboot() {
+    let read = |line: &'static str, more: &[u8]| {
+        let netboot = [&[Key::Netboot as u8, 2, b'/', b'u'], more].concat();
+        let (mut options, plan) = (Options::none(), sample::plan(b"", &netboot));
+        let read = options.read(line.as_bytes(), b"", &plan, &mut Stage::KernelFs);
+        read.map(|()| options)
+            .map_err(|word| String::from_utf8_lossy(word).into_owned())
+    };
+    assert_eq!(
+        text(&read("flatcar.first_boot=1", b"").ok().unwrap(), Role::Data),
+        b""
+    );
+    assert_eq!(
+        text(&read("usr=/dev/a", b"").ok().unwrap(), Role::Data),
+        b"/dev/a"
+    );
+    for (line, more, subject) in [
+        ("verity.usr=/dev/a", &b""[..], "verity.usrhash"),
+        ("mount.usr=/dev/mapper/usr", b"", "verity.usrhash"),
+        ("", &[Key::VerityRequired as u8, 0], "verity.usrhash"),
+        ("usr=", b"", "mount.usr"),
+    ] {
+        assert_eq!(read(line, more).err().unwrap(), subject, "{line}");
+    }
+}
+
 /// What was set at the console stands behind the command line, even behind its `--`.
 #[test]
 fn words_that_were_set() {

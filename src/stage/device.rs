@@ -9,6 +9,7 @@ use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use toehold::NETBOOT;
 use toehold::failure::{Error, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
@@ -56,6 +57,11 @@ impl Boot {
         let node = node(data);
         self.subject = Some(node.to_bytes());
         node
+    }
+
+    /// Whether /usr is an image in the initramfs: no device is looked for.
+    pub fn is_netboot(&self) -> bool {
+        NETBOOT && self.options.spec(Role::Data).text.is_empty()
     }
 
     /// A role for which no device has been found.

@@ -1,4 +1,4 @@
-//! Stage 6: the stage-2 image inside /usr, on a loop device, under a tmpfs that makes it writable.
+//! Stage 6: the stage-2 image inside /usr, or the root itself, under a tmpfs that makes it writable.
 
 use crate::boot::Boot;
 use crate::sys::call::Result as Call;
@@ -19,29 +19,18 @@ pub const WRITABLE: &CStr = c"/stage2/rw";
 pub const ROOT: &CStr = c"/stage2/root";
 
 pub fn run(boot: &mut Boot) -> Call {
-    let path = keep(
-        b"%/%",
-        &[boot.setting(Key::Mountpoint), boot.setting(Key::Image)],
-    );
-    boot.subject = Some(path.to_bytes());
-    boot.step = Step::Open;
-    let image = open(path, OFlags::RDONLY)?;
-    boot.step = Step::Detect;
-    let fstype = filesystem::name(&image).ok_or(Error::REFUSED)?;
-    boot.require(b"loop")?;
-    boot.require_filesystem(fstype)?;
+    if let Some(image) = boot.plan.setting(Key::Image) {
+        let path = keep(b"%/%", &[boot.setting(Key::Mountpoint), image]);
+        boot.mount_image(path, IMAGE)?;
+    }
+    let Some(options) = boot.plan.setting(Key::OverlayOptions) else {
+        return Ok(());
+    };
     boot.require_filesystem(b"overlay")?;
-
-    boot.step = Step::Loop;
-    let node = loop_device::attach(image)?;
-    boot.step = Step::Mount;
-    mount(node, IMAGE, keep_one(fstype), MountFlags::RDONLY, c"")?;
-
     let none = MountFlags::empty();
-    let options = keep_one(boot.setting(Key::OverlayOptions));
     let layers = c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";
     boot.step = Step::Overlay;
-    mount(c"tmpfs", WRITABLE, c"tmpfs", none, options)?;
+    mount(c"tmpfs", WRITABLE, c"tmpfs", none, keep_one(options))?;
     make_directory(c"/stage2/rw/upper")?;
     make_directory(c"/stage2/rw/work")?;
     mount(c"overlay", ROOT, c"overlay", none, layers)?;
@@ -49,4 +38,33 @@ pub fn run(boot: &mut Boot) -> Call {
     let _ = detach(IMAGE);
     let _ = detach(WRITABLE);
     Ok(())
+}
+
+impl Boot {
+    /// Mounts the image at `path`, whatever filesystem it is.
+    pub fn mount_image(&mut self, path: &'static CStr, target: &CStr) -> Call {
+        self.subject = Some(path.to_bytes());
+        let fstype = self.detect(path)?;
+        let read_only = MountFlags::RDONLY;
+        // Since Linux 6.12, erofs needs no device.
+        if fstype.to_bytes() == b"erofs" && mount(path, target, fstype, read_only, c"").is_ok() {
+            return Ok(());
+        }
+        self.require(b"loop")?;
+        self.step = Step::Loop;
+        let node = loop_device::attach(open(path, OFlags::RDONLY)?)?;
+        self.step = Step::Mount;
+        mount(node, target, fstype, read_only, c"")
+    }
+
+    /// Finds out which filesystem a device or an image holds, and loads its driver.
+    pub fn detect(&mut self, path: &CStr) -> Call<&'static CStr> {
+        self.step = Step::Open;
+        let file = open(path, OFlags::RDONLY)?;
+        self.step = Step::Detect;
+        let fstype = filesystem::name(&file).ok_or(Error::REFUSED)?;
+        file.close();
+        self.require_filesystem(fstype)?;
+        Ok(keep_one(fstype))
+    }
 }

@@ -28,6 +28,9 @@ const CONTROL: &CStr = c"/dev/mapper/control";
 const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 
 pub fn run(boot: &mut Boot) -> Call {
+    if boot.is_netboot() {
+        return Ok(());
+    }
     if boot.options.target.root_hash.is_none() {
         let device = boot.device();
         boot.log

@@ -169,6 +169,21 @@ pub fn symlink(target: &CStr, path: &CStr) -> Result {
     }
 }
 
+/// Gives a file or a directory another name; what has that is replaced, unless it is a directory that is not empty.
+pub fn rename(from: &CStr, to: &CStr) -> Result {
+    // SAFETY: both are NUL-terminated.
+    unsafe {
+        done5(
+            __NR_renameat2,
+            CWD.number(),
+            from.as_ptr() as usize,
+            CWD.number(),
+            to.as_ptr() as usize,
+            0,
+        )
+    }
+}
+
 /// Removes a file, or with [`AtFlags::REMOVEDIR`] an empty directory.
 pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     // SAFETY: the name is NUL-terminated.

@@ -34,6 +34,13 @@ pub fn move_mount(from: &CStr, to: &CStr) -> Result {
     unsafe { done5(__NR_mount, from, to, 0, MS_MOVE as usize, 0) }
 }
 
+/// Shows a file or a directory at another place, too.
+pub fn bind_mount(from: &CStr, to: &CStr) -> Result {
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    // SAFETY: both are NUL-terminated.
+    unsafe { done5(__NR_mount, from, to, 0, MS_BIND as usize, 0) }
+}
+
 /// Takes a mount out of the tree now; its filesystem lives as long as something uses it.
 #[inline(never)] // Measured: smaller so.
 pub fn detach(target: &CStr) -> Result {

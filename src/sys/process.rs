@@ -70,8 +70,10 @@ impl Arguments {
         self.text(self.count()).to_bytes()
     }
 
-    /// Becomes another program, with the arguments and environment that we were given. Returns only on failure.
+    /// Becomes another program, with the arguments and environment that we were given, but for its own name. Returns only on failure.
     pub fn execute(self, path: &CStr) -> Error {
+        // SAFETY: the vector is on our own stack, and there is a first argument.
+        unsafe { *self.at(1).cast_mut() = path.as_ptr() as usize };
         self.execute_with(path, self.at(1))
     }
 

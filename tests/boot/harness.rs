@@ -10,11 +10,11 @@ use xtask::console::Log;
 use xtask::disk::{self, Disk, Recipe};
 use xtask::kernels::{self, Series};
 use xtask::qemu::{Drive, Interface, Machine, Outcome, Running};
-use xtask::{paths, tools};
+use xtask::{paths, results, tools};
 
-use crate::firmware;
 use crate::initrds::{Files, Initrd, Wanted};
 use crate::others::Other;
+use crate::uki;
 
 /// A boot to try. The default is the demo, but for a shorter time between a failure and the reboot.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Boot {
     pub damage: Option<fn(&Disk)>,
     /// Files that the initrd gets in addition, by path.
     pub files: fn(&Disk) -> Files,
+    /// Files of a second archive behind the initrd's.
+    pub appended: fn(&Disk) -> Files,
     pub interface: Interface,
     /// The disk comes only when it is plugged in.
     pub unplugged: bool,
@@ -34,8 +36,11 @@ pub struct Boot {
     /// More disks, which the kernel meets before this one and after it.
     pub before: Vec<Other>,
     pub after: Vec<Other>,
-    /// The machine has UEFI, whose boot loader left that it was started from the partition with this PARTUUID.
-    pub loader: Option<&'static str>,
+    /// The machine has UEFI and starts from the drive with this number: kernel, command line and initrd are one file on each drive's EFI
+    /// system partition.
+    pub started_from: Option<usize>,
+    /// Secure Boot is on; whether that file is signed with a key that the firmware trusts.
+    pub secure_boot: Option<bool>,
     /// Everything on the command line that is about the disk.
     pub words: fn(&Disk) -> String,
     pub append: &'static str,
@@ -53,12 +58,14 @@ impl Default for Boot {
             recipe: Recipe::default(),
             damage: None,
             files: |_| Vec::new(),
+            appended: |_| Vec::new(),
             interface: Interface::VirtioBlk,
             unplugged: false,
             unreadable: |_| None,
             before: Vec::new(),
             after: Vec::new(),
-            loader: None,
+            started_from: None,
+            secure_boot: None,
             words: Disk::words,
             append: "",
             cpus: 2,
@@ -70,6 +77,7 @@ impl Default for Boot {
 
 /// A machine that is ready to start, and what it is made of.
 pub struct Ready {
+    pub kernel: Series,
     pub machine: Machine,
     pub disk: Disk,
     /// Its number among the machine's drives.
@@ -81,6 +89,7 @@ pub struct Ready {
 
 /// A boot that reached stage 2.
 pub struct Booted {
+    pub kernel: Series,
     pub report: Report,
     pub log: Log,
     pub disk: Disk,
@@ -93,13 +102,21 @@ impl Boot {
         static TOOLS: OnceLock<()> = OnceLock::new();
         TOOLS.get_or_init(|| tools::require(&tools::all()).expect("the tools"));
         let kernel = kernels::fetch(self.kernel).expect("a kernel");
-        let made = disk::make(&self.recipe).expect("a disk");
+        let made = disk::make(&Recipe {
+            arch: self.kernel.arch(),
+            ..self.recipe.clone()
+        })
+        .expect("a disk");
         let room = tempfile::tempdir_in(paths::output()).expect("a folder");
         let disk = match self.damage {
             Some(damage) => damaged(&made, damage, &room.path().join("disk.img")),
             None => made.clone(),
         };
-        let initrd = self.initrd.build(self.kernel, &(self.files)(&disk));
+        let mut initrd = self.initrd.build(self.kernel, &(self.files)(&disk));
+        let appended = (self.appended)(&disk);
+        if !appended.is_empty() {
+            initrd.append(appended, &room.path().join("initrd.img"));
+        }
         let more = |others: &[Other], first: usize| -> Vec<Drive> {
             let numbered = others.iter().zip(first..);
             numbered
@@ -115,25 +132,31 @@ impl Boot {
             ..Drive::new(disk.path.clone(), self.interface)
         });
         drives.extend(more(&self.after, number + 1));
-        let firmware = self
-            .loader
-            .map(|partuuid| firmware::started_from(partuuid, &room.path().join("variables")));
         let words = (self.words)(&disk);
         let append = format!("{words} rd.earlytimeout=30 {}", self.append);
+        let packed = initrd.path.clone();
+        let machine = match self.started_from {
+            None => Machine::new(kernel.vmlinuz, packed, disk.path.clone(), append),
+            Some(number) => {
+                let signed = self.secure_boot == Some(true);
+                let file = uki::make(self.kernel, packed, &append, signed, room.path());
+                uki::install(self.kernel, &file, &disk, &mut drives, room.path());
+                drives[number].boot_index = Some(0);
+                let variables =
+                    uki::variables(self.kernel, self.secure_boot.is_some(), room.path());
+                Machine::from_disk(variables, disk.path.clone())
+            }
+        };
         let machine = Machine {
+            arch: self.kernel.arch(),
             drives,
-            firmware,
             cpus: self.cpus,
             counts_instructions: self.counts_instructions,
             memory: self.memory,
-            ..Machine::new(
-                kernel.vmlinuz,
-                initrd.path.clone(),
-                disk.path.clone(),
-                append,
-            )
+            ..machine
         };
         Ready {
+            kernel: self.kernel,
             machine,
             disk,
             number,
@@ -206,6 +229,7 @@ impl Ready {
         };
         assert_eq!(outcome.log.failed(), None);
         Booted {
+            kernel: self.kernel,
             report,
             log: outcome.log,
             disk: self.disk,
@@ -215,6 +239,17 @@ impl Ready {
 }
 
 impl Booted {
+    /// Keeps that this boot was seen through, everything asserted, for the table of results.
+    pub fn passed(&self, mode: &str) {
+        let seen = results::Booted {
+            kernel: self.kernel.version().to_owned(),
+            arch: self.kernel.arch().to_string(),
+            mode: mode.to_owned(),
+            filesystem: self.disk.filesystem.to_string(),
+        };
+        seen.record().expect("a result");
+    }
+
     /// When a stage was done, after the start of init.
     pub fn stage(&self, name: &str) -> Duration {
         let stages = self.log.stages();

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use xtask::commands::build;
 use xtask::initrd::compress::Compression;
+use xtask::initrd::cpio::Entry;
 use xtask::initrd::profile::Profile;
 use xtask::initrd::{Contents, Request, cpio};
 use xtask::kernels::{self, Series};
@@ -120,8 +121,11 @@ impl Wanted {
         let features = [profile.features(), self.features.to_vec()].concat();
         let features: BTreeSet<&str> = features.into_iter().collect();
         let features: Vec<&str> = features.into_iter().collect();
-        let init = build::init("x86_64", &features).expect("the init");
-        let mut request = Request::new(&modules_dir, profile_path, init);
+        let init = build::init(series.arch(), &features).expect("the init");
+        let mut request = Request {
+            arch: series.arch(),
+            ..Request::new(&modules_dir, profile_path, init)
+        };
         // Since Linux 6.5 a module that crashes leaves a trap for later ones in a table of finit_module's: the init can go round
         // it with plain modules only.
         request.module_compress = (!self.misbehaving.is_empty()).then_some(Compression::None);
@@ -170,6 +174,29 @@ impl Wanted {
         );
         merge(&mut profile, self.settings.parse().expect("settings"));
         profile.to_string()
+    }
+}
+
+impl Initrd {
+    /// Makes it one with a second archive behind it, as boot loaders and administrators do; it will lie at `path`.
+    pub fn append(&mut self, files: Files, path: &Path) {
+        let mut entries: Vec<Entry> = Vec::new();
+        for (inside, bytes) in files {
+            let name = inside.trim_start_matches('/');
+            for (end, _) in name.match_indices('/') {
+                if !entries.iter().any(|entry| entry.path == name[..end]) {
+                    entries.push(Entry::directory(&name[..end]));
+                }
+            }
+            entries.push(Entry::file(name, 0o600, bytes));
+        }
+        let mut both = fs::read(&self.path).expect("an initrd");
+        both.resize(both.len().next_multiple_of(4), 0);
+        let archive = cpio::pack(&entries).expect("cpio");
+        self.bytes += archive.len();
+        both.extend(Compression::Zstd.pack(archive).expect("zstd"));
+        fs::write(path, both).expect("an initrd");
+        self.path = path.to_owned();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The init as the kernel's `/sbin/modprobe`: names and aliases, dependencies first, and what it exits with.
 
+use xtask::arch::Arch;
 use xtask::commands::build;
 use xtask::disk::{self, Recipe};
 use xtask::initrd::{self, Request};
@@ -25,8 +26,8 @@ fn answers_the_kernel() {
     let kernel = kernels::fetch(Series::Cloud61).expect("a kernel");
     let room = tempfile::tempdir_in(paths::output()).expect("a folder");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let init = build::init_for("x86_64", &profile).expect("the init");
-    let reporter = guest::program("toehold-stage2").expect("the reporter");
+    let init = build::init_for(Arch::X86_64, &profile).expect("the init");
+    let reporter = guest::program(Arch::X86_64, "toehold-stage2").expect("the reporter");
     let built = initrd::build(&Request {
         extra: vec![
             ("/reporter".to_owned(), reporter),

@@ -1,5 +1,6 @@
 //! A failure that nobody saw: its report is in pstore when the machine has started again.
 
+use xtask::arch::Arch;
 use xtask::qemu::firmware::Variables;
 
 use crate::harness::Boot;
@@ -10,7 +11,7 @@ use crate::{IMAGE, expect};
 #[test]
 fn a_report_outlives_the_machine() {
     let room = tempfile::tempdir().expect("a folder");
-    let variables = Variables::create(&room.path().join("variables")).expect("OVMF");
+    let variables = Variables::create(Arch::X86_64, &room.path().join("variables")).expect("OVMF");
     let start = |boot: Boot| {
         let mut ready = boot.ready();
         ready.machine.firmware = Some(variables.clone());

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use xtask::apt::Apt;
+use xtask::arch::Arch;
 use xtask::disk::Disk;
+use xtask::kernels::Series;
 use xtask::qemu::{Interface, Running};
 use xtask::{cache, paths};
 
@@ -25,14 +27,14 @@ pub fn see(running: &mut Running, text: &str) {
 
 /// Opens the rescue console.
 #[track_caller]
-fn open(running: &mut Running) {
+pub fn open(running: &mut Running) {
     running.send("\r").expect("a key");
     see(running, GREETING);
 }
 
 /// Types a command, and waits for a line of its answer.
 #[track_caller]
-fn ask(running: &mut Running, command: &str, answer: &str) {
+pub fn ask(running: &mut Running, command: &str, answer: &str) {
     running.send(&format!("{command}\r")).expect("a command");
     see(running, answer);
 }
@@ -236,7 +238,7 @@ fn a_disk_plugged_in_at_the_prompt() {
 #[test]
 fn the_initrds_own_shell() {
     let folder = cache::folder(&paths::output().join("busybox-static"), |folder| {
-        Apt::open("bookworm")?.unpack("busybox-static", folder)
+        Apt::open("bookworm", Arch::X86_64)?.unpack("busybox-static", folder)
     });
     let busybox = folder.expect("busybox").join("bin/busybox");
     let settings = format!(
@@ -318,6 +320,7 @@ fn second(disk: Disk, initrd: &Initrd, running: Running) {
     }
     assert_eq!(log.failed(), None);
     let booted = Booted {
+        kernel: Series::Cloud61,
         report,
         log,
         disk,

@@ -1,7 +1,7 @@
 //! Every way to name the device, and every kind of disk to find it on.
 
 use uuid::Uuid;
-use xtask::disk::{Disk, Filesystem, Place, Recipe, Table, Tree};
+use xtask::disk::{Disk, Place, Recipe, Table, Tree};
 use xtask::kernels::Series;
 use xtask::qemu::Interface;
 
@@ -200,29 +200,4 @@ fn thousand_partitions() {
     // vda and vda1 to vda250, and so on: disks end in a letter.
     let is_partition = |name: &&String| name.starts_with("vd") && name.len() > 3;
     assert_eq!(partitions.filter(is_partition).count(), 1003);
-}
-
-/// The filesystem does not say where it ends: the profile does.
-#[test]
-fn hash_offset_from_the_profile_where_the_filesystem_has_none() {
-    const BYTES: u64 = 320 << 20;
-    let booted = Boot {
-        recipe: Recipe {
-            usr: Filesystem::Xfs,
-            usr_bytes: Some(BYTES),
-            ..Recipe::default()
-        },
-        initrd: Wanted {
-            names: &["xfs"],
-            settings: "verity.hash_offset_fallback = 335544320",
-            ..Wanted::DEMO
-        },
-        ..Boot::default()
-    }
-    .stage2();
-    expect::everything(&booted, IMAGE);
-    assert_eq!(
-        booted.report.verity()["hash offset"],
-        format!("{} sectors", BYTES / 512 + 8)
-    );
 }

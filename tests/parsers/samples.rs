@@ -1,5 +1,7 @@
 //! Structures laid out by hand from their specifications, small enough for every bit of them to be tried.
 
+use toehold::options::USR_WORDS;
+
 /// A verity superblock with the UUID 00010203-…; sizes are those of a data and of a hash block.
 pub fn superblock(
     hash_type: u32,
@@ -136,17 +138,19 @@ pub fn plan(modules: &[u8], aliases: &[u8], extra: &[u8]) -> Vec<u8> {
     }
     rest.extend([modules, aliases].concat());
     for (key, value) in [
-        (1, "6.1.0-56-amd64"),
-        (2, "usr"),
-        (13, "panic-on-corruption"),
-        (6, "/sysusr/usr"),
-        (7, "lib/stage2.img"),
-        (8, "mode=0755"),
-        (9, "/init"),
-        (11, ".ko"),
+        (1, &b"6.1.0-56-amd64"[..]),
+        (2, b"usr"),
+        (13, b"panic-on-corruption"),
+        (6, b"/sysusr/usr"),
+        (7, b"lib/stage2.img"),
+        (8, b"mode=0755"),
+        (9, b"/init"),
+        (11, b".ko"),
+        (20, USR_WORDS),
     ] {
-        rest.extend([key, value.len() as u8]);
-        rest.extend(value.as_bytes());
+        // A length in two bytes, whether or not one would do.
+        rest.extend([key, value.len() as u8 | 0x80, (value.len() >> 7) as u8]);
+        rest.extend(value);
     }
     rest.extend(extra);
     let mut file = b"toehold\0\x01\0\0\0".to_vec();

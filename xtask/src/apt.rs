@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::arch::Arch;
 use crate::{cache, paths, tools};
 
-mod sources;
+pub mod sources;
 
 /// A private apt directory for one Debian suite: its own lists, cache and state.
 pub struct Apt {
@@ -16,10 +17,10 @@ pub struct Apt {
 }
 
 impl Apt {
-    /// Opens the directory for a suite (`bookworm`), fetching its package lists when it is new.
-    pub fn open(suite: &str) -> Result<Self> {
+    /// Opens the directory for a suite (`bookworm`) and its packages for an architecture, fetching its package lists when it is new.
+    pub fn open(suite: &str, arch: Arch) -> Result<Self> {
         let sources = sources::private(Path::new("/"), suite, std::env::var(sources::MIRROR).ok())?;
-        let name = format!("{suite}-{}", cache::key(&[sources.as_bytes()]));
+        let name = format!("{suite}-{arch}-{}", cache::key(&[sources.as_bytes()]));
         let folder = paths::output().join("kernels/apt").join(name);
         let folder = cache::folder(&folder, |folder| {
             for part in ["lists/partial", "archives/partial"] {
@@ -27,7 +28,7 @@ impl Apt {
             }
             fs::write(folder.join("status"), "")?;
             fs::write(folder.join("debian.sources"), &sources)?;
-            fs::write(folder.join("apt.conf"), configuration(folder, suite))?;
+            fs::write(folder.join("apt.conf"), configuration(folder, suite, arch))?;
             let apt = Self {
                 folder: folder.to_owned(),
             };
@@ -147,8 +148,8 @@ fn dependencies(stanza: &str) -> Vec<String> {
 
 /// apt's configuration for a private directory. The machine's own is read before it, for the sake of its proxies and
 /// mirrors' credentials, and the hooks in it are dropped.
-fn configuration(folder: &Path, suite: &str) -> String {
-    let folder = folder.display();
+fn configuration(folder: &Path, suite: &str, arch: Arch) -> String {
+    let (folder, arch) = (folder.display(), arch.debian());
     // A suite that adds to another is taken from only where that is asked for.
     let release = match sources::base(suite) == suite {
         true => String::new(),
@@ -168,8 +169,8 @@ Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
 Dir::Log "{folder}";
 #clear APT::Architectures;
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";

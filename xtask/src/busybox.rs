@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::disk::Disk;
 use crate::guest;
 use crate::initrd::Built;
@@ -128,7 +129,7 @@ fn packages() -> Result<PathBuf> {
         .join(format!("{SUITE}-{key}"));
     cache::folder(&folder, |folder| {
         let step = progress::step(format!("fetching {}", PACKAGES.join(", ")));
-        Apt::open(SUITE)?.unpack_closure(PACKAGES, folder)?;
+        Apt::open(SUITE, Arch::X86_64)?.unpack_closure(PACKAGES, folder)?;
         step.done();
         Ok(())
     })

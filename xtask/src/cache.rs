@@ -1,7 +1,9 @@
 //! Things made once and kept below `target/toehold`: complete or absent, whoever else is making them at the same time.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -38,6 +40,32 @@ pub fn lock(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(context)?;
     file.lock().with_context(context)?;
     Ok(file)
+}
+
+/// What this process makes once, by a key.
+pub struct Once<K, V>(Mutex<BTreeMap<K, V>>);
+
+impl<K: Ord, V: Clone> Once<K, V> {
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// What was made before, or what is made now; others wait so long.
+    pub fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<V> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = made.get(&key) {
+            return Ok(found.clone());
+        }
+        let value = make()?;
+        made.insert(key, value.clone());
+        Ok(value)
+    }
+}
+
+impl<K: Ord, V: Clone> Default for Once<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A name for what is made from these inputs: 16 hexadecimal digits of their SHA-256.

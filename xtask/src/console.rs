@@ -30,6 +30,16 @@ fn message_at(rest: &str) -> Option<(Duration, &str)> {
     Some((time, text))
 }
 
+/// A line without what moves the cursor, clears the screen and the like (ECMA-48's control sequences), as firmware sends it.
+pub fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let end = part.find(|letter| matches!(letter, '@'..='~'));
+        text + end.map_or("", |end| &part[end + 1..])
+    })
+}
+
 impl Log {
     fn messages(&self) -> impl Iterator<Item = (Duration, &str)> {
         self.lines.iter().filter_map(|line| message(line))
@@ -131,6 +141,13 @@ SeaBIOS
         assert_eq!(log.unpacking(), Some(Duration::from_millis(250)));
         assert_eq!(log.failed(), None);
         assert_eq!(log.tail(1), "[    3.000000] toehold-stage2: hello");
+    }
+
+    #[test]
+    fn a_line_without_control_sequences() {
+        let line = "\x1b[2J\x1b[01;01Hone\x1b[=3h two[2J\x1b[0";
+        assert_eq!(plain(line), "one two[2J");
+        assert_eq!(plain("nothing"), "nothing");
     }
 
     #[test]

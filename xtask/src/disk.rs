@@ -9,17 +9,19 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use uuid::uuid;
 
-use crate::{cache, guest, paths, progress, tools};
+use crate::arch::Arch;
+use crate::{cache, guest, paths, progress, systemd, tools};
 
 mod build;
 mod content;
 mod filesystem;
+mod layout;
 mod table;
 mod verity;
 
-pub use build::{PARTLABEL, PARTUUID};
 use content::BAIT;
 pub use filesystem::{Filesystem, Identity};
+pub use layout::{Layout, OTHER_PARTUUID, PARTLABEL, PARTUUID};
 pub use table::{Partition, Table};
 pub use verity::{Fec, FecRecipe, Place, Tree, Verity};
 
@@ -27,15 +29,21 @@ pub use verity::{Fec, FecRecipe, Place, Tree, Verity};
 const BLOCK: u64 = 4096;
 const MIB: u64 = 1 << 20;
 /// Counted up when the same recipe is to give another disk.
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 5;
 
 /// What a disk shall have on it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Recipe {
+    /// Of the programs in stage 2.
+    pub arch: Arch,
     pub usr: Filesystem,
     /// UUID and LABEL of the /usr filesystem, where it has them.
     pub identity: Identity,
     pub stage2: Filesystem,
+    /// The filesystem is not /usr, but the root: stage 2 itself, without an image.
+    pub root: bool,
+    /// Stage 2 and what follows it are a Debian with systemd: see [`systemd`].
+    pub system: bool,
     /// Where the stage-2 image lies, relative to /usr.
     pub image_path: String,
     /// The /usr filesystem's exact size in bytes, a multiple of 4096; absent for what it needs. The verity superblock
@@ -45,6 +53,10 @@ pub struct Recipe {
     /// How verity protects it.
     pub tree: Tree,
     pub table: Table,
+    /// What else is on it.
+    pub layout: Layout,
+    /// Bytes of the demo's EFI system partition, a multiple of 1 MiB.
+    pub esp_bytes: u64,
     /// Bytes of a logical sector: 512 or 4096.
     pub sector: u64,
     /// PARTUUIDs of data and tree are the first and the last 128 bits of the root hash.
@@ -54,19 +66,38 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
+            arch: Arch::X86_64,
             usr: Filesystem::Btrfs,
             identity: Identity {
                 uuid: uuid!("7130c94a-0000-4000-8000-00000000f500"),
                 label: "toehold-usr".to_owned(),
             },
             stage2: Filesystem::Squashfs,
+            root: false,
+            system: false,
             image_path: "lib/toehold/stage2.img".to_owned(),
             usr_bytes: None,
             verity: true,
             tree: Tree::default(),
             table: Table::Gpt,
+            layout: Layout::Demo,
+            esp_bytes: 6 * MIB,
             sector: 512,
             partuuids_from_root_hash: false,
+        }
+    }
+}
+
+impl Recipe {
+    /// A disk as Flatcar has it.
+    ///
+    /// Source: flatcar/scripts, build_library/disk_layout.json and disk_util.
+    pub fn flatcar() -> Self {
+        Self {
+            usr_bytes: Some(260_094 * BLOCK),
+            image_path: "lib/flatcar/bootengine.img".to_owned(),
+            layout: Layout::Flatcar,
+            ..Self::default()
         }
     }
 }
@@ -78,6 +109,8 @@ pub struct Disk {
     /// Bytes of a logical sector, which the machine has to show.
     pub sector: u64,
     pub filesystem: Filesystem,
+    /// Of the stage-2 image; absent where the filesystem is the root.
+    pub stage2: Option<Filesystem>,
     /// UUID of the /usr filesystem, if it has one.
     pub uuid: Option<String>,
     /// LABEL of the /usr filesystem, if it has one.
@@ -101,11 +134,12 @@ pub struct Disk {
 /// lies.
 pub fn make(recipe: &Recipe) -> Result<Disk> {
     tools::require(tools::DISK)?;
-    let stage2 = guest::Stage2::find()?;
+    let stage2 = guest::Stage2::find(recipe.arch)?;
     let key = cache::key(&[
         &[LAYOUT],
         &serde_json::to_vec(recipe)?,
-        &stage2.fingerprint()?,
+        stage2.fingerprint.as_bytes(),
+        systemd::fingerprint().as_bytes(),
     ]);
     let folder = paths::output().join("images").join(key);
     let folder = cache::folder(&folder, |folder| {
@@ -128,15 +162,26 @@ impl Disk {
 
     /// The same, with another way to name the data partition.
     pub fn words_for(&self, spec: &str) -> String {
+        let name = self.name();
+        let mount = if self.stage2.is_some() {
+            "mount.usr"
+        } else {
+            "root"
+        };
         let Some(verity) = &self.verity else {
-            return format!("mount.usr={spec}");
+            return format!("{mount}={spec}");
+        };
+        let hash = if self.stage2.is_some() {
+            "verity.usrhash"
+        } else {
+            "roothash"
         };
         let mut words = format!(
-            "mount.usr=/dev/mapper/usr verity.usr={spec} verity.usrhash={}",
+            "{mount}=/dev/mapper/{name} verity.{name}={spec} {hash}={}",
             verity.root_hash
         );
         if let Some(tree) = &verity.partition {
-            words += &format!(" systemd.verity_usr_hash=PARTUUID={}", tree.partuuid);
+            words += &format!(" systemd.verity_{name}_hash=PARTUUID={}", tree.partuuid);
         }
         words + &self.verity_options()
     }
@@ -145,9 +190,15 @@ impl Disk {
     pub fn words_from_root_hash(&self) -> Option<String> {
         let root_hash = &self.verity.as_ref()?.root_hash;
         let options = self.verity_options();
-        Some(format!(
-            "mount.usr=/dev/mapper/usr usrhash={root_hash}{options}"
-        ))
+        Some(match self.stage2 {
+            Some(_) => format!("mount.usr=/dev/mapper/usr usrhash={root_hash}{options}"),
+            None => format!("roothash={root_hash}{options}"),
+        })
+    }
+
+    /// What the filesystem is, and the name of its verity device: `usr` or `root`.
+    pub fn name(&self) -> &'static str {
+        if self.stage2.is_some() { "usr" } else { "root" }
     }
 
     /// The word for the parameters that have to be told, if any, with a blank before it.
@@ -158,7 +209,7 @@ impl Disk {
             .map(|verity| verity.options(&self.partuuid));
         match options.unwrap_or_default() {
             none if none.is_empty() => none,
-            options => format!(" systemd.verity_usr_options={options}"),
+            options => format!(" systemd.verity_{}_options={options}", self.name()),
         }
     }
 
@@ -176,6 +227,31 @@ impl Disk {
             path: path.to_owned(),
             ..self.clone()
         })
+    }
+
+    /// Puts a file on the EFI system partition, at `path`, whose folders are made; what is there is replaced.
+    pub fn put_on_esp(&self, file: &Path, path: &str) -> Result<()> {
+        let mut partitions = self.partitions.iter();
+        let esp = partitions.find(|partition| partition.partlabel == table::EFI);
+        let esp = esp.context("the disk has no EFI system partition")?;
+        let image = format!("{}@@{}", self.path.display(), esp.offset);
+        let folders = path
+            .match_indices('/')
+            .filter_map(|(end, _)| path.get(..end));
+        let mut make = tools::MMD.command()?;
+        make.args(["-D", "s", "-i", &image]);
+        // Fails where one is there already, too; where one could not be made, the copy fails.
+        let _ = tools::run(make.args(folders.map(|folder| format!("::{folder}"))));
+        let mut copy = tools::MCOPY.command()?;
+        copy.args(["-D", "o", "-i", &image]).arg(file);
+        tools::run(copy.arg(format!("::{path}"))).with_context(|| {
+            let bytes = esp.bytes;
+            format!(
+                "cannot put {} on an EFI system partition of {bytes} bytes",
+                file.display()
+            )
+        })?;
+        Ok(())
     }
 
     /// Flips one bit of the byte at `offset` in the /usr partition.

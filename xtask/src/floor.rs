@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use toehold::format::verity::Target;
 use toehold::text::Line;
 
+use crate::arch::Arch;
 use crate::disk::Disk;
 use crate::guest;
 use crate::initrd::Built;
@@ -19,7 +20,7 @@ const DEVICE: &str = "/dev/vda2";
 
 /// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk. The result is compressed.
 pub fn build(toehold: &Built, disk: &Disk, compress: Compression) -> Result<Vec<u8>> {
-    let program = guest::program("toehold-floor")?;
+    let program = guest::program(Arch::X86_64, "toehold-floor")?;
     let program =
         fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
     let mut entries = vec![

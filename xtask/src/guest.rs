@@ -6,48 +6,76 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use object::read::elf::ProgramHeader;
 
-use crate::{paths, tools};
+use crate::apt::Apt;
+use crate::arch::Arch;
+use crate::cache::Once;
+use crate::{cache, paths, progress, toolchain, tools};
 
 /// The files of the stage-2 image.
+#[derive(Clone)]
 pub struct Stage2 {
+    /// Changes whenever one of the files does.
+    pub fingerprint: String,
     /// Path in the image (without the first `/`) and on the host.
     files: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Stage2 {
-    /// Builds the stage-2 program and finds the rest on the host.
-    pub fn find() -> Result<Self> {
-        let mut files = vec![("init".into(), program("toehold-stage2")?)];
+    /// Builds the stage-2 program and finds the rest on the host, or, for another architecture, in Debian's packages.
+    pub fn find(arch: Arch) -> Result<Self> {
+        static FOUND: Once<Arch, Stage2> = Once::new();
+        FOUND.get(arch, || Self::gather(arch))
+    }
+
+    fn gather(arch: Arch) -> Result<Self> {
+        let mut files = vec![("init".into(), program(arch, "toehold-stage2")?)];
         let mut libraries = BTreeSet::new();
+        let root = match arch {
+            Arch::X86_64 => PathBuf::from("/"),
+            other => foreign(other)?,
+        };
         for tool in [tools::VERITYSETUP, tools::DMSETUP] {
-            let path = tool
-                .find()
-                .with_context(|| format!("{} is missing", tool.binary))?;
-            libraries.extend(closure(&path)?);
+            let path = match arch {
+                Arch::X86_64 => tool.find(),
+                _ => ["usr/sbin", "sbin"]
+                    .map(|folder| root.join(folder).join(tool.binary))
+                    .into_iter()
+                    .find(|path| path.exists()),
+            };
+            let path = path.with_context(|| format!("{} is missing", tool.binary))?;
+            match arch {
+                Arch::X86_64 => libraries.extend(closure(&path)?),
+                _ => needed(&root, arch, &path, &mut libraries)?,
+            }
             files.push((Path::new("usr/sbin").join(tool.binary), path));
         }
         files.extend(libraries.into_iter().map(|path| {
-            let inside = path.strip_prefix("/").unwrap_or(&path).to_owned();
+            let inside = path.strip_prefix(&root).unwrap_or(&path).to_owned();
             (inside, path)
         }));
-        Ok(Self { files })
-    }
-
-    /// Changes whenever one of the files does.
-    pub fn fingerprint(&self) -> Result<Vec<u8>> {
-        let mut all = Vec::new();
-        for (inside, path) in &self.files {
+        let mut fingerprint = String::new();
+        for (inside, path) in &files {
             let bytes =
                 fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            all.extend(crate::cache::key(&[inside.as_os_str().as_encoded_bytes(), &bytes]).bytes());
+            fingerprint += &cache::key(&[inside.as_os_str().as_encoded_bytes(), &bytes]);
         }
-        Ok(all)
+        Ok(Self { fingerprint, files })
     }
 
     /// Lays the image's tree out in the new folder `root`.
     pub fn lay_out(&self, root: &Path) -> Result<()> {
-        for folder in ["dev", "proc", "sys", "run", "sysusr/usr", "tmp"] {
+        for folder in [
+            "dev",
+            "lib64",
+            "proc",
+            "sys",
+            "run",
+            "sbin",
+            "sysusr/usr",
+            "tmp",
+        ] {
             fs::create_dir_all(root.join(folder))?;
         }
         for (inside, path) in &self.files {
@@ -61,18 +89,24 @@ impl Stage2 {
 
 /// Builds a program of the workspace for the guest, linked statically: what the bench measures up to is stage 2's first
 /// line, not the loading of libraries.
-pub fn program(package: &str) -> Result<PathBuf> {
+pub fn program(arch: Arch, package: &str) -> Result<PathBuf> {
     let target = paths::root().join("target");
-    let triple = "x86_64-unknown-linux-gnu";
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--package", package])
-        .args(["--target", triple])
+    let triple = arch.target();
+    let mut cargo = toolchain::cargo(arch, "build")?;
+    if arch == Arch::default() {
+        cargo.args(["--target", triple]);
+    }
+    let status = cargo
+        .args(["--quiet", "--release", "--package", package])
         .args(["--config", "profile.release.strip=true"])
         .arg("--target-dir")
         .arg(&target)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .current_dir(paths::root())
+        .env(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            tools::GCC_ARM.binary,
+        )
         .status()
         .context("cannot start cargo")?;
     ensure!(
@@ -80,6 +114,48 @@ pub fn program(package: &str) -> Result<PathBuf> {
         "cargo could not build {package}; its messages stand above"
     );
     Ok(target.join(triple).join("release").join(package))
+}
+
+/// The tools of another architecture with their libraries, unpacked below `target/toehold`.
+fn foreign(arch: Arch) -> Result<PathBuf> {
+    let folder = paths::output().join("guests").join(arch.name());
+    cache::folder(&folder, |folder| {
+        let step = progress::step(format!("fetching veritysetup and dmsetup for {arch}"));
+        let packages = [tools::VERITYSETUP.package, tools::DMSETUP.package];
+        Apt::open("bookworm", arch)?.unpack_closure(&packages, folder)?;
+        step.done();
+        Ok(())
+    })
+}
+
+/// Adds the libraries and the loader that a program below `root` needs, which nothing on this host can run.
+fn needed(root: &Path, arch: Arch, program: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let file = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let file = object::read::elf::ElfFile64::<object::Endianness>::parse(&*file)?;
+    let mut names = Vec::new();
+    let (endian, data) = (file.endian(), file.data());
+    let table = file.elf_section_table().dynamic_table(endian, data)?;
+    for entry in table
+        .iter()
+        .filter(|entry| entry.tag == object::elf::DT_NEEDED)
+    {
+        names.push(table.string(entry)?);
+    }
+    for segment in file.elf_program_headers() {
+        names.extend(segment.interpreter(endian, data)?);
+    }
+    for name in names {
+        let name = String::from_utf8_lossy(name);
+        let own =
+            ["lib", "usr/lib"].map(|folder| root.join(folder).join(arch.libraries()).join(&*name));
+        let loader = root.join(name.trim_start_matches('/'));
+        let path = own.into_iter().chain([loader]).find(|path| path.exists());
+        let path = path.with_context(|| format!("{}: no {name} for it", program.display()))?;
+        if found.insert(path.clone()) {
+            needed(root, arch, &path, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// The shared libraries that a program of the host loads, and its loader.

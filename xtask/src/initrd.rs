@@ -24,9 +24,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::progress;
+use crate::{arch::Arch, progress};
 use catalogue::Catalogue;
 use compress::Compression;
 use config::Config;
@@ -50,7 +50,7 @@ pub struct Request {
     /// `…/lib/modules/<release>`.
     pub modules_dir: PathBuf,
     pub profile: PathBuf,
-    pub arch: String,
+    pub arch: Arch,
     /// The stripped init.
     pub init: PathBuf,
     pub compress: Compression,
@@ -70,7 +70,7 @@ impl Request {
         Self {
             modules_dir: modules_dir.to_owned(),
             profile,
-            arch: "x86_64".to_owned(),
+            arch: Arch::X86_64,
             init,
             compress: Compression::Zstd,
             module_compress: None,
@@ -160,6 +160,24 @@ pub fn kernel_config(file: Option<&Path>, modules_dir: &Path) -> Result<Option<C
     }
 }
 
+/// Refuses an init or modules that are another architecture's.
+fn check_arch(request: &Request, init: &[u8], selection: &Selection) -> Result<()> {
+    let wanted = request.arch;
+    let check = |path: &Path, file: &[u8]| match Arch::of(file) {
+        Some(other) if other != wanted => {
+            let path = path.display();
+            bail!("{path} is for {other}, the initrd for {wanted}: --arch says which")
+        }
+        _ => Ok(()),
+    };
+    check(&request.init, init)?;
+    let Some(chosen) = selection.modules.first() else {
+        return Ok(());
+    };
+    let file = request.modules_dir.join(&chosen.module.path);
+    check(&file, &modinfo::load(&file)?)
+}
+
 /// Everything that will be in the archive, in its order, each with its line for the manifest.
 pub struct Contents {
     pub entries: Vec<(Entry, Item)>,
@@ -181,9 +199,13 @@ impl Contents {
 
         let mut tree = Tree::default();
         let init = tree::read(&request.init)?;
+        check_arch(request, &init, &selection)?;
         tree.file("init", 0o755, init, Kind::Init, None, "init");
         tree.file(PLAN_NAME, 0o644, plan, Kind::Plan, None, "plan");
-        tree.skeleton(&profile.usr.mountpoint);
+        tree.skeleton(profile.mountpoint());
+        for path in profile.carried() {
+            tree.directory(path.trim_matches('/'), "netboot.carry");
+        }
         tree.modprobe(config);
         let mut unsigned = Vec::new();
         for chosen in &selection.modules {
@@ -215,7 +237,7 @@ impl Contents {
 
         let manifest = Manifest {
             release: catalogue.release()?.to_owned(),
-            arch: request.arch.clone(),
+            arch: request.arch.to_string(),
             profile: request
                 .profile
                 .file_name()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::progress;
 use crate::{cache, paths, tools};
 
@@ -26,16 +27,68 @@ pub enum Series {
     /// Debian's development kernel for virtual machines.
     #[value(name = "7.2")]
     Cloud72,
+    /// The kernels for virtual machines of the same three, for aarch64.
+    #[value(skip)]
+    Arm61,
+    #[value(skip)]
+    Arm612,
+    #[value(skip)]
+    Arm72,
 }
 
 impl Series {
-    /// As `--kernel` takes it.
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Cloud61,
+        Self::Generic61,
+        Self::Cloud612,
+        Self::Cloud72,
+        Self::Arm61,
+        Self::Arm612,
+        Self::Arm72,
+    ];
+
+    /// The same for an architecture, if it is known there.
+    pub fn on(self, arch: Arch) -> Result<Self> {
+        let version = self.version();
+        let mut all = Self::ALL.into_iter();
+        if arch == self.arch() {
+            return Ok(self);
+        }
+        let found = all.find(|other| other.arch() == arch && other.version() == version);
+        let found = found.filter(|_| self != Self::Generic61);
+        let name = self.name();
+        found.with_context(|| {
+            format!("kernel {name} is not known for {arch}; 6.1, 6.12 and 7.2 are")
+        })
+    }
+
+    pub fn arch(self) -> Arch {
+        match self {
+            Self::Arm61 | Self::Arm612 | Self::Arm72 => Arch::Aarch64,
+            _ => Arch::X86_64,
+        }
+    }
+
+    /// The kernel's version, without what tells builds of the same one apart.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Cloud61 | Self::Generic61 | Self::Arm61 => "6.1",
+            Self::Cloud612 | Self::Arm612 => "6.12",
+            Self::Cloud72 | Self::Arm72 => "7.2",
+        }
+    }
+
+    /// Of this and no other: [`Self::version`], and what it is built for where that is not x86_64's virtual machines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cloud61 => "6.1",
             Self::Generic61 => "6.1-generic",
             Self::Cloud612 => "6.12",
             Self::Cloud72 => "7.2",
+            Self::Arm61 => "6.1-arm64",
+            Self::Arm612 => "6.12-arm64",
+            Self::Arm72 => "7.2-arm64",
         }
     }
 
@@ -46,6 +99,9 @@ impl Series {
             Self::Generic61 => ("bookworm", "linux-image-amd64"),
             Self::Cloud612 => ("bookworm-backports", "linux-image-cloud-amd64"),
             Self::Cloud72 => ("sid", "linux-image-cloud-amd64"),
+            Self::Arm61 => ("bookworm", "linux-image-cloud-arm64"),
+            Self::Arm612 => ("bookworm-backports", "linux-image-cloud-arm64"),
+            Self::Arm72 => ("sid", "linux-image-cloud-arm64"),
         }
     }
 }
@@ -116,7 +172,7 @@ fn unpack(series: Series, folder: &Path) -> Result<()> {
     tools::require(&[tools::DPKG_DEB])?;
     let (suite, metapackage) = series.source();
     let step = progress::step(format!("fetching Debian's kernel {}", series.name()));
-    let apt = Apt::open(suite)?;
+    let apt = Apt::open(suite, series.arch())?;
     apt.fresh(|| {
         let image = apt.resolve(metapackage, "linux-image-")?;
         // All of the kernel, or a package that only names those with the kernel, its modules and its configuration.

@@ -3,6 +3,7 @@
 //! `commands/` has one file for each subcommand; the other modules are what they share.
 
 pub mod apt;
+pub mod arch;
 pub mod busybox;
 pub mod cache;
 pub mod chart;
@@ -20,10 +21,14 @@ pub mod paths;
 pub mod progress;
 pub mod qemu;
 pub mod quiet;
+pub mod results;
 pub mod size;
 pub mod summary;
+pub mod systemd;
+pub mod toolchain;
 pub mod tools;
 pub mod trace;
+pub mod uki;
 
 /// What a command found; each becomes an exit code (a command that could not run at all is an `Err`, exit code 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -22,6 +22,8 @@ enum Command {
     Build(commands::build::Args),
     /// Build an initrd from a kernel's modules and a profile, with a manifest
     Initrd(commands::initrd::Args),
+    /// Build a unified kernel image: kernel, command line and initrd in one file for UEFI
+    Uki(commands::uki::Args),
     /// Show the module plan of an initrd, or what a modalias would load
     Plan(commands::plan::Args),
     /// Show which drivers and hardware an initrd lost and gained; exit 1 on a loss
@@ -38,6 +40,8 @@ enum Command {
     Size(commands::size::Args),
     /// Run every test and the size gate
     Test(commands::test::Args),
+    /// Show what the last `test --all` has seen to boot
+    Results(commands::results::Args),
     /// Run what CI runs: format, lints, tests and sizes
     Ci(commands::ci::Args),
 }
@@ -47,6 +51,7 @@ impl Command {
         match self {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args),
+            Self::Uki(args) => commands::uki::run(args),
             Self::Plan(args) => commands::plan::run(args),
             Self::Coverage(args) => commands::coverage::run(args),
             Self::Boot(args) => commands::boot::run(args),
@@ -55,6 +60,7 @@ impl Command {
             Self::Image(args) => commands::image::run(args),
             Self::Size(args) => commands::size::run(args),
             Self::Test(args) => commands::test::run(args),
+            Self::Results(args) => commands::results::run(args),
             Self::Ci(args) => commands::ci::run(args),
         }
     }

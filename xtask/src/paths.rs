@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::arch::Arch;
+
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -15,8 +17,8 @@ pub fn output() -> PathBuf {
 }
 
 /// The stripped init of an architecture, with these cargo features.
-pub fn init(arch: &str, features: &[&str]) -> PathBuf {
+pub fn init(arch: Arch, features: &[&str]) -> PathBuf {
     output()
-        .join(arch)
+        .join(arch.name())
         .join([&["init"], features].concat().join("-"))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::arch::Arch;
 use crate::console::Log;
 use crate::tools;
 
@@ -23,13 +24,25 @@ pub use keyboard::Keyboard;
 pub use running::{Outcome, Running};
 pub use second::Second;
 
+/// Where a machine's kernel comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// QEMU loads these files.
+    Files {
+        vmlinuz: PathBuf,
+        initrd: PathBuf,
+        /// Kernel command line; the console's words are added before it.
+        append: String,
+    },
+    /// The machine's firmware finds it on a drive, and there is a command line with it.
+    Drive,
+}
+
 /// A machine to start. Disks are never written: what the guest writes is thrown away.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    pub vmlinuz: PathBuf,
-    pub initrd: PathBuf,
-    /// Kernel command line; the console's words are added before it.
-    pub append: String,
+    pub arch: Arch,
+    pub kernel: Source,
     pub drives: Vec<Drive>,
     /// Boots through UEFI, with these variables, which it may change; absent for QEMU's BIOS.
     pub firmware: Option<Variables>,
@@ -49,15 +62,37 @@ pub struct Machine {
     pub echo: bool,
 }
 
+/// A kernel command line with what a machine's console needs before it. `panic=-1`: a panic ends the machine at once.
+pub fn command_line(arch: Arch, words: &str) -> String {
+    let console = match arch {
+        Arch::X86_64 => "ttyS0",
+        Arch::Aarch64 => "ttyAMA0",
+    };
+    format!("console={console} printk.time=1 panic=-1 {words}")
+}
+
 impl Machine {
     /// A machine with two processors, 1 GiB of memory and a virtio disk.
     pub fn new(vmlinuz: PathBuf, initrd: PathBuf, disk: PathBuf, append: String) -> Self {
-        Self {
+        let kernel = Source::Files {
             vmlinuz,
             initrd,
             append,
+        };
+        Self::with(kernel, None, disk)
+    }
+
+    /// A machine like that whose firmware finds kernel, initrd and command line on the disk.
+    pub fn from_disk(firmware: Variables, disk: PathBuf) -> Self {
+        Self::with(Source::Drive, Some(firmware), disk)
+    }
+
+    fn with(kernel: Source, firmware: Option<Variables>, disk: PathBuf) -> Self {
+        Self {
+            arch: Arch::X86_64,
+            kernel,
             drives: vec![Drive::new(disk, Interface::VirtioBlk)],
-            firmware: None,
+            firmware,
             keyboard: None,
             second_console: false,
             cpus: 2,
@@ -71,7 +106,11 @@ impl Machine {
 
     /// The command without its console. Software emulation always: /dev/kvm may be there and not work.
     fn command(&self) -> Result<Command> {
-        let mut qemu = tools::QEMU.command()?;
+        let tool = match self.arch {
+            Arch::X86_64 => tools::QEMU,
+            Arch::Aarch64 => tools::QEMU_ARM,
+        };
+        let mut qemu = tool.command()?;
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -79,11 +118,12 @@ impl Machine {
             "-display",
             "none",
         ]);
-        // Linux 6.12 crashes at random where QEMU 7.2 emulates cmpxchg16b.
-        let processor = "max,-cx16";
-        let machine = match self.keyboard {
-            Some(Keyboard::Usb) => "q35,i8042=off",
-            _ => "q35",
+        let (machine, processor) = match (self.arch, self.keyboard) {
+            // Linux 6.12 crashes at random where QEMU 7.2 emulates cmpxchg16b.
+            (Arch::X86_64, Some(Keyboard::Usb)) => ("q35,i8042=off", "max,-cx16"),
+            (Arch::X86_64, _) => ("q35", "max,-cx16"),
+            // Newer ones have pointers authenticated, which is most of what this emulator does then.
+            (Arch::Aarch64, _) => ("virt", "cortex-a72"),
         };
         qemu.args(["-machine", machine, "-accel", "tcg", "-cpu", processor]);
         qemu.args(self.keyboard.map_or(&[][..], Keyboard::arguments));
@@ -97,15 +137,18 @@ impl Machine {
             // Nothing sleeps: where the guest waits, its clock goes on to the next event.
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }
-        qemu.arg("-kernel").arg(&self.vmlinuz);
-        qemu.arg("-initrd").arg(&self.initrd);
-        // panic=-1: a panic ends the machine at once.
-        qemu.arg("-append").arg(format!(
-            "console=ttyS0 printk.time=1 panic=-1 {}",
-            self.append
-        ));
+        if let Source::Files {
+            vmlinuz,
+            initrd,
+            append,
+        } = &self.kernel
+        {
+            qemu.arg("-kernel").arg(vmlinuz);
+            qemu.arg("-initrd").arg(initrd);
+            qemu.arg("-append").arg(command_line(self.arch, append));
+        }
         if let Some(variables) = &self.firmware {
-            qemu.args(variables.arguments()?);
+            qemu.args(variables.arguments(self.arch)?);
         }
         qemu.args(drives::arguments(&self.drives)?);
         Ok(qemu)
@@ -144,8 +187,14 @@ impl Machine {
             "-serial",
             "chardev:console",
         ]);
-        qemu.arg("-serial");
-        qemu.arg(format!("file:{}", room.path().join("report").display()));
+        // The second serial line. The board of aarch64 has one only.
+        let report = room.path().join("report");
+        qemu.arg("-chardev");
+        qemu.arg(format!("file,id=report,path={}", report.display()));
+        qemu.args(match self.arch {
+            Arch::X86_64 => ["-serial", "chardev:report"],
+            Arch::Aarch64 => ["-device", "pci-serial,chardev=report"],
+        });
         if self.second_console {
             let socket = room.path().join("second");
             let socket = format!(

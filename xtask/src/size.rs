@@ -61,8 +61,8 @@ pub struct Init {
 
 impl Init {
     /// Weighs the init at `path`; `init.debug` must lie beside it.
-    pub fn weigh(path: &Path) -> Result<Self> {
-        let total = Weight::read("init", path)?;
+    pub fn weigh(name: &str, path: &Path) -> Result<Self> {
+        let total = Weight::read(name, path)?;
         let debug = path.with_extension("debug");
         let twin = fs::read(&debug).with_context(|| format!("cannot read {}", debug.display()))?;
         let file =

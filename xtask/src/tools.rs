@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::arch::Arch;
+
 /// A program that xtask runs, or a file that such a program reads, and the Debian and Ubuntu package that has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tool {
@@ -22,6 +24,10 @@ const fn tool(binary: &'static str, package: &'static str) -> Tool {
 }
 
 pub const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
+pub const QEMU_ARM: Tool = tool("qemu-system-aarch64", "qemu-system-arm");
+/// What links the tests' stage 2 for aarch64, and that architecture's C library.
+pub const GCC_ARM: Tool = tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+pub const LIBC_ARM: Tool = tool("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross");
 pub const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
 pub const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
 pub const MKFS_EROFS: Tool = tool("mkfs.erofs", "erofs-utils");
@@ -30,6 +36,8 @@ pub const MKFS_XFS: Tool = tool("mkfs.xfs", "xfsprogs");
 pub const MKSQUASHFS: Tool = tool("mksquashfs", "squashfs-tools");
 pub const VERITYSETUP: Tool = tool("veritysetup", "cryptsetup-bin");
 pub const DMSETUP: Tool = tool("dmsetup", "dmsetup");
+pub const MCOPY: Tool = tool("mcopy", "mtools");
+pub const MMD: Tool = tool("mmd", "mtools");
 pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const SFDISK: Tool = tool("sfdisk", "fdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
@@ -37,10 +45,15 @@ pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const MAKE: Tool = tool("make", "make");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
+pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
 pub const OPENSSL: Tool = tool("openssl", "openssl");
+pub const SBSIGN: Tool = tool("sbsign", "sbsigntool");
+pub const SBVERIFY: Tool = tool("sbverify", "sbsigntool");
 /// UEFI firmware for QEMU, and the variables of a machine that is new.
 pub const OVMF: Tool = tool("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf");
 pub const OVMF_VARIABLES: Tool = tool("/usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf");
+pub const AAVMF: Tool = tool("/usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64");
+pub const AAVMF_VARIABLES: Tool = tool("/usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64");
 /// The variables of one that trusts a key for tests, that key (its passphrase is `snakeoil`), and its certificate.
 pub const OVMF_TRUSTING: Tool = tool("/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", "ovmf");
 pub const OVMF_KEY: Tool = tool("/usr/share/ovmf/PkKek-1-snakeoil.key", "ovmf");
@@ -59,26 +72,41 @@ pub const DISK: &[Tool] = &[
     DMSETUP,
 ];
 
+/// What puts a file on a disk's EFI system partition, and starts a machine from it.
+pub const UEFI: &[Tool] = &[MCOPY, MMD, OVMF, OVMF_VARIABLES, AAVMF, AAVMF_VARIABLES];
+
 /// What tests and comparisons need besides.
 const OTHERS: &[Tool] = &[
     QEMU,
-    OVMF,
-    OVMF_VARIABLES,
+    QEMU_ARM,
+    GCC_ARM,
+    LIBC_ARM,
     OVMF_TRUSTING,
     OVMF_KEY,
     OVMF_CERTIFICATE,
     SGDISK,
     OPENSSL,
+    SBSIGN,
+    SBVERIFY,
     DEPMOD,
     MODPROBE,
     MAKE,
     GCC,
     DPKG_DEB,
+    MMDEBSTRAP,
 ];
+
+/// What a machine of this architecture is run with, and its stage 2 is built with.
+pub fn machine(arch: Arch) -> Vec<Tool> {
+    match arch {
+        Arch::X86_64 => vec![QEMU],
+        Arch::Aarch64 => vec![QEMU_ARM, GCC_ARM, LIBC_ARM],
+    }
+}
 
 /// Everything.
 pub fn all() -> Vec<Tool> {
-    [DISK, OTHERS].concat()
+    [DISK, UEFI, OTHERS].concat()
 }
 
 impl Tool {

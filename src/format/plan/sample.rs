@@ -2,6 +2,7 @@
 
 use super::{Key, MAGIC, Plan, REQUIRED, VERSION};
 use crate::format::crc32::crc32;
+use crate::options::USR_WORDS;
 
 /// A plan with this module section, no aliases, what every plan has (the verity device is called `usr`) and the settings `extra`.
 pub fn plan(modules: &[u8], extra: &[u8]) -> Plan<'static> {
@@ -9,8 +10,17 @@ pub fn plan(modules: &[u8], extra: &[u8]) -> Plan<'static> {
     rest.extend([0; 4]);
     rest.extend(modules);
     for key in REQUIRED {
-        let value: &[u8] = if key == Key::VerityName { b"usr" } else { b"" };
-        rest.extend([key as u8, value.len() as u8]);
+        let value: &[u8] = match key {
+            Key::VerityName => b"usr",
+            Key::Words => USR_WORDS,
+            _ => b"",
+        };
+        // More than one byte of length: the first has the low seven bits.
+        rest.extend([
+            key as u8,
+            value.len() as u8 | 0x80,
+            (value.len() >> 7) as u8,
+        ]);
         rest.extend(value);
     }
     rest.extend(extra);

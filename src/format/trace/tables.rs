@@ -5,8 +5,10 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS, TCSETS, TIOCSCTTY};
 use linux_raw_sys::loop_device::*;
 
-/// Numbers modulo this fit into the byte that an item of a list begins with, and no two calls have the same.
-pub const MODULUS: usize = 229;
+/// The byte that a call's item of the list begins with: no two calls have the same, whatever the architecture's numbers are.
+pub const fn code(number: usize) -> usize {
+    (number * 21 / 2) & 0xFF
+}
 
 /// The calls that the init makes: the name, and a mark for each argument:
 ///
@@ -24,7 +26,7 @@ pub const MODULUS: usize = 229;
 ///
 /// A name may hold none of them.
 pub const CALLS: &[u8] = &join::<{ joined(&ALL_CALLS) }>(&ALL_CALLS);
-const ALL_CALLS: [(u32, &str); 40] = [
+const ALL_CALLS: [(u32, &str); 41] = [
     call(__NR_read, "read!-!"),
     call(__NR_write, "write!+!"),
     call(__NR_close, "close!"),
@@ -57,6 +59,7 @@ const ALL_CALLS: [(u32, &str); 40] = [
     call(__NR_openat, "openat!':!"),
     call(__NR_mkdirat, "mkdirat!'!"),
     call(__NR_unlinkat, "unlinkat!'@"),
+    call(__NR_renameat2, "renameat2!'!'!"),
     call(__NR_symlinkat, "symlinkat'!'"),
     call(__NR_ppoll, "ppoll&!*(!(#}&!"),
     call(__NR_signalfd4, "signalfd4!(!)"),
@@ -89,7 +92,7 @@ const ALL_REQUESTS: [(u32, &str); 14] = [
 /// The flags, by their mark and their bit. The access mode of open counts as one bit of three. Arguments that have no bit in common share a
 /// mark.
 pub const FLAGS: &[u8] = &join::<{ joined(&ALL_FLAGS) }>(&ALL_FLAGS);
-const ALL_FLAGS: [(u32, &str); 34] = [
+const ALL_FLAGS: [(u32, &str); 35] = [
     flag(OPEN, 1 << O_RDONLY, "O_RDONLY"),
     flag(OPEN, 1 << O_WRONLY, "O_WRONLY"),
     flag(OPEN, 1 << O_RDWR, "O_RDWR"),
@@ -109,6 +112,7 @@ const ALL_FLAGS: [(u32, &str); 34] = [
     flag(b';', MS_DIRSYNC, "MS_DIRSYNC"),
     flag(b';', MS_NOATIME, "MS_NOATIME"),
     flag(b';', MS_NODIRATIME, "MS_NODIRATIME"),
+    flag(b';', MS_BIND, "MS_BIND"),
     flag(b';', MS_MOVE, "MS_MOVE"),
     flag(b';', MS_RELATIME, "MS_RELATIME"),
     flag(b';', MS_STRICTATIME, "MS_STRICTATIME"),
@@ -129,7 +133,7 @@ const ALL_FLAGS: [(u32, &str); 34] = [
 pub const OPEN: u8 = b':';
 
 const fn call(number: u32, text: &str) -> (u32, &str) {
-    (number % MODULUS as u32, text)
+    (code(number as usize) as u32, text)
 }
 
 const fn request(number: u32, text: &str) -> (u32, &str) {

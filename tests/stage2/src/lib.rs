@@ -39,6 +39,8 @@ pub struct Report {
     /// What veritysetup itself made of the same device, where the command line asks for it.
     pub oracle: Option<Oracle>,
     pub loops: Vec<Loop>,
+    /// Length of `/usr.squashfs`, if it is there and holds what the first loop device shows.
+    pub carried: Option<u64>,
     /// Names of all block devices, partitions too.
     pub block_devices: Vec<String>,
     /// Whether a file can be created in `/`.
@@ -51,8 +53,6 @@ pub struct Report {
     pub read: Option<Read>,
     /// What `/sbin/modprobe -q --` was asked, in turn, and what it exited with.
     pub asked: Vec<(String, Option<i32>)>,
-    /// What became of the firmware's variable that was to be written; absent if none was.
-    pub efivar: Option<Result<(), String>>,
     /// How long PID 1 was on a processor before it was asked, in nanoseconds.
     pub ran: u64,
     /// The system calls that the kernel recorded up to stage 2's first ones; absent if it was not asked to.

@@ -60,7 +60,7 @@ pub fn file(path: impl AsRef<Path>) -> String {
 }
 
 /// Sorted names in a folder; empty if it cannot be read.
-fn names(folder: impl AsRef<Path>) -> Vec<String> {
+pub fn names(folder: impl AsRef<Path>) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -112,9 +112,14 @@ pub fn mount_pstore() -> io::Result<()> {
 
 fn files() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut folders = ["/run/toehold", "/run/udev/rules.d", "/sys/fs/pstore"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut folders = [
+        "/oem",
+        "/run/toehold",
+        "/run/udev/rules.d",
+        "/sys/fs/pstore",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     while let Some(folder) = folders.pop() {
         for name in names(&folder) {
             let path = format!("{folder}/{name}");
@@ -127,6 +132,16 @@ fn files() -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// The length of an image that was taken over, if its beginning is what is on the first loop device.
+pub fn carried(path: &str) -> Option<u64> {
+    let mut image = File::open(path).ok()?;
+    let mut device = File::open("/dev/loop0").ok()?;
+    let (mut own, mut other) = (vec![0; 16 << 20], vec![0; 16 << 20]);
+    let read = image.read(&mut own).ok()?;
+    device.read_exact(other.get_mut(..read)?).ok()?;
+    (own.get(..read) == other.get(..read)).then(|| image.metadata().map_or(0, |found| found.len()))
 }
 
 fn loops() -> Vec<Loop> {
@@ -149,23 +164,6 @@ pub fn mount_kernel_filesystems() -> rustix::io::Result<()> {
         mount(fstype, point, fstype, MountFlags::empty(), None)?;
     }
     Ok(())
-}
-
-/// Writes a variable of the UEFI firmware that is there in the next boot, too. `name` ends with its vendor's GUID.
-pub fn write_variable(name: &str, hex: &str) -> io::Result<()> {
-    use rustix::mount::{MountFlags, mount};
-    const VARIABLES: &str = "/sys/firmware/efi/efivars";
-    mount("efivarfs", VARIABLES, "efivarfs", MountFlags::empty(), None)?;
-    // Kept, and to be had while booting and afterwards.
-    let mut bytes = 7u32.to_le_bytes().to_vec();
-    for at in (0..hex.len()).step_by(2) {
-        let byte = hex.get(at..at + 2).map(|pair| u8::from_str_radix(pair, 16));
-        bytes.push(
-            byte.and_then(Result::ok)
-                .ok_or(io::ErrorKind::InvalidInput)?,
-        );
-    }
-    fs::write(format!("{VARIABLES}/{name}"), bytes)
 }
 
 /// Waits for the processes that the init left to finish its work: one that empties the initramfs, and those that load

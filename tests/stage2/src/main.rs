@@ -5,7 +5,7 @@
 //! `stage2.open=DATA,HASH,OPTION,…` has veritysetup open the device that the init opened (see [`oracle`]).
 //!
 //! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
-//! `stage2.mount=TYPE` the kernel, which asks modprobe. `stage2.efivar=NAME:HEX` gives a variable of the firmware this value.
+//! `stage2.mount=TYPE` the kernel, which asks modprobe.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,11 @@ mod machine;
 mod oracle;
 
 /// The second serial line: kernel messages, which are on the first, cannot cut into it.
-const REPORT: &str = "/dev/ttyS1";
+const REPORT: &str = if cfg!(target_arch = "x86_64") {
+    "/dev/ttyS1"
+} else {
+    "/dev/ttyS0"
+};
 const VERITYSETUP: &str = "/usr/sbin/veritysetup";
 const DMSETUP: &str = "/usr/sbin/dmsetup";
 /// Where the tests' profiles have /usr.
@@ -30,13 +34,12 @@ const USR: &str = "/sysusr/usr";
 fn main() {
     // First of all: what it tells is the init's.
     let ran = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let (mut asked, mut efivar) = (Vec::new(), None);
+    let mut asked = Vec::new();
     if !Path::new("/proc/self").exists() {
         if let Err(error) = machine::mount_kernel_filesystems() {
             panic!("cannot mount the kernel's filesystems: {error}");
         }
         asked = ask();
-        efivar = set_variable();
     }
     let _ = fs::write("/dev/kmsg", HELLO);
     machine::settle();
@@ -57,19 +60,22 @@ fn main() {
         let calls = stopped.and_then(|()| calls::recorded());
         calls.map_err(|error| error.to_string())
     });
-    (report.asked, report.efivar) = (asked, efivar);
+    report.asked = asked;
     if let Some(seconds) = word(&report.cmdline, "stage2.sleep").and_then(|text| text.parse().ok())
     {
         std::thread::sleep(Duration::from_secs(seconds));
     }
     if word(&report.cmdline, "stage2.read") == Some("all") {
         let mut read = Read::default();
-        read_all(Path::new(USR), &mut read);
+        let is_root = machine::names(USR).is_empty();
+        read_all(Path::new(if is_root { "/usr" } else { USR }), &mut read);
         report.read = Some(read);
     }
-    report.veritysetup = run(VERITYSETUP, &["status", "usr"]);
-    report.dmsetup_table = run(DMSETUP, &["table", "usr"]);
-    report.dmsetup_status = run(DMSETUP, &["status", "usr"]);
+    report.carried = machine::carried("/usr.squashfs");
+    let name = report.dm.as_ref().map_or("usr", |dm| dm.name.as_str());
+    report.veritysetup = run(VERITYSETUP, &["status", name]);
+    report.dmsetup_table = run(DMSETUP, &["table", name]);
+    report.dmsetup_status = run(DMSETUP, &["status", name]);
     if let Some(devices) = word(&report.cmdline, "stage2.open") {
         report.oracle = Some(oracle::open(devices, &report.cmdline));
     }
@@ -109,13 +115,6 @@ fn ask() -> Vec<(String, Option<i32>)> {
         );
     }
     asked
-}
-
-/// Gives a variable of the firmware the value that the command line has for it.
-fn set_variable() -> Option<Result<(), String>> {
-    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let (name, hex) = word(&cmdline, "stage2.efivar")?.split_once(':')?;
-    Some(machine::write_variable(name, hex).map_err(|error| error.to_string()))
 }
 
 /// The value of a word of the kernel command line.

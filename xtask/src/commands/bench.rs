@@ -9,6 +9,7 @@ use serde::Serialize;
 use toehold::format::plan::Plan;
 
 use super::build;
+use crate::arch::Arch;
 use crate::disk::{self, Disk, PARTLABEL, Recipe};
 use crate::initrd::compress::{self, Compression};
 use crate::initrd::{self, PLAN_NAME, Request, cpio};
@@ -161,7 +162,7 @@ fn initrds(kernel: &Kernel, disk: &Disk, room: &Path) -> Result<Vec<Side>> {
         ..Request::new(
             &kernel.modules_dir,
             paths::root().join(PROFILE),
-            build::init_for("x86_64", &paths::root().join(PROFILE))?,
+            build::init_for(Arch::X86_64, &paths::root().join(PROFILE))?,
         )
     })?;
     let busybox = busybox::build(kernel, &toehold, disk, IMAGE, compress)?;

@@ -4,21 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::build;
+use crate::arch::Arch;
 use crate::disk::{self, Disk, Recipe};
 use crate::initrd::profile::Profile;
 use crate::initrd::{self, Request};
 use crate::kernels::{self, Kernel, Series};
-use crate::qemu::{Machine, Outcome};
-use crate::{Verdict, paths, progress, summary, tools};
+use crate::qemu::firmware::Variables;
+use crate::qemu::{self, Machine, Outcome};
+use crate::{Verdict, paths, progress, summary, tools, uki};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Kernel from Debian's packages
     #[arg(long, value_enum, default_value = "6.1", value_name = "SERIES")]
     kernel: Series,
+    /// Architecture of the machine
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
     /// Any other kernel; needs --modules-dir too
     #[arg(long, value_name = "FILE", requires = "modules_dir")]
     vmlinuz: Option<PathBuf>,
@@ -31,6 +36,9 @@ pub struct Args {
     /// Initrd to boot, instead of a new one
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
+    /// Start through UEFI firmware from a unified kernel image on the disk; a --disk has to have one, at EFI/BOOT/BOOTX64.EFI or BOOTAA64.EFI
+    #[arg(long)]
+    uefi: bool,
     /// More words for the kernel command line
     #[arg(
         long,
@@ -57,45 +65,34 @@ pub struct Args {
     /// End the machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
+    /// Boot so many times, one after the other, up to the first that fails
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["interactive", "chart"])]
+    repeat: u32,
 }
 
+/// Bytes of an EFI system partition that has room for a kernel.
+const ESP_BYTES: u64 = 64 << 20;
+
 pub fn run(args: Args) -> Result<Verdict> {
-    tools::require(&[tools::QEMU])?;
-    let kernel = match (&args.vmlinuz, &args.modules_dir) {
-        (Some(vmlinuz), Some(modules_dir)) => Kernel::local(vmlinuz, modules_dir)?,
-        _ => kernels::fetch(args.kernel)?,
-    };
-    let initrd = match args.initrd {
-        Some(path) => path,
-        None => default_initrd(&kernel, args.chart.is_some())?,
-    };
-    let (disk, words) = match &args.disk {
-        Some(path) => (path.clone(), described(path)?),
-        None => {
-            let disk = disk::make(&Recipe::default())?;
-            let words = disk.words();
-            (disk.path, words)
-        }
-    };
-    // The init's own 300 s are more than anybody watches an emulator; words given later win.
-    let trace = if args.chart.is_some() {
-        "rd.earlytrace "
-    } else {
-        ""
-    };
-    let append = format!("rd.earlytimeout=60 {words} {trace}{}", args.append);
-    let log = args.log.unwrap_or_else(|| paths::output().join("boot.log"));
+    tools::require(&tools::machine(args.arch))?;
+    let log = args.log.clone();
+    let log = log.unwrap_or_else(|| paths::output().join("boot.log"));
+    let room = tempfile::tempdir_in(paths::output())?;
     let machine = Machine {
+        arch: args.arch,
         cpus: args.cpus,
         memory: args.memory,
         timeout: Duration::from_secs(args.timeout),
         log: Some(log.clone()),
-        echo: true,
-        ..Machine::new(kernel.vmlinuz, initrd, disk, append)
+        echo: args.repeat == 1,
+        ..machine(&args, room.path())?
     };
     if args.interactive {
         machine.interactive()?;
         return Ok(Verdict::Pass);
+    }
+    if args.repeat > 1 {
+        return repeat(&machine, &log, &args);
     }
     let verdict = judge(&machine.run()?, &log, args.timeout);
     if let Some(chart) = args.chart {
@@ -105,16 +102,114 @@ pub fn run(args: Args) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// Boots again and again; tells when stage 2 was reached each time, and in the end how often that was.
+fn repeat(machine: &Machine, log: &Path, args: &Args) -> Result<Verdict> {
+    for number in 1..=args.repeat {
+        let outcome = machine.run()?;
+        match (&outcome.report, outcome.log.stage2()) {
+            (Some(_), Some(at)) => println!("{number}: stage 2 after {} ms", at.as_millis()),
+            _ => {
+                println!(
+                    "{} of {} boots reached stage 2; then:",
+                    number - 1,
+                    args.repeat
+                );
+                let _ = judge(&outcome, log, args.timeout);
+                return Ok(Verdict::Fail);
+            }
+        }
+    }
+    println!("{0} of {0} boots reached stage 2", args.repeat);
+    Ok(Verdict::Pass)
+}
+
+/// What is to be started; files for this boot only lie in `room`.
+fn machine(args: &Args, room: &Path) -> Result<Machine> {
+    let series = args.kernel.on(args.arch)?;
+    if args.uefi {
+        tools::require(tools::UEFI)?;
+    }
+    let variables = room.join("variables");
+    if let (Some(disk), true) = (&args.disk, args.uefi) {
+        ensure!(
+            args.initrd.is_none()
+                && args.vmlinuz.is_none()
+                && args.append.is_empty()
+                && args.chart.is_none(),
+            "with --uefi a --disk brings everything: kernel, initrd and command line are those of its unified kernel image"
+        );
+        return Ok(Machine::from_disk(
+            Variables::create(args.arch, &variables)?,
+            disk.clone(),
+        ));
+    }
+    let kernel = match (&args.vmlinuz, &args.modules_dir) {
+        (Some(vmlinuz), Some(modules_dir)) => Kernel::local(vmlinuz, modules_dir)?,
+        _ => kernels::fetch(series)?,
+    };
+    let initrd = match &args.initrd {
+        Some(path) => path.clone(),
+        None => default_initrd(args.arch, &kernel, args.chart.is_some())?,
+    };
+    // The init's own 300 s are more than anybody watches an emulator; words given later win.
+    let append = |words: String| {
+        let trace = if args.chart.is_some() {
+            "rd.earlytrace "
+        } else {
+            ""
+        };
+        format!("rd.earlytimeout=60 {words} {trace}{}", args.append)
+    };
+    if args.uefi {
+        let disk = disk::make(&Recipe {
+            arch: args.arch,
+            esp_bytes: ESP_BYTES,
+            ..Recipe::default()
+        })?;
+        let disk = disk.copy(&room.join("disk.img"))?;
+        let uki = uki::build(&uki::Request {
+            stub: uki::stub(args.arch)?,
+            vmlinuz: kernel.vmlinuz,
+            initrd,
+            cmdline: qemu::command_line(args.arch, &append(disk.words())),
+            os_release: None,
+            uname: None,
+        })?;
+        let file = room.join("uki.efi");
+        fs::write(&file, uki.image).context("cannot write the unified kernel image")?;
+        disk.put_on_esp(&file, uki::fallback_path(args.arch))?;
+        return Ok(Machine::from_disk(
+            Variables::create(args.arch, &variables)?,
+            disk.path,
+        ));
+    }
+    let (disk, words) = match &args.disk {
+        Some(path) => (path.clone(), described(path)?),
+        None => {
+            let disk = disk::make(&Recipe {
+                arch: args.arch,
+                ..Recipe::default()
+            })?;
+            let words = disk.words();
+            (disk.path, words)
+        }
+    };
+    Ok(Machine::new(kernel.vmlinuz, initrd, disk, append(words)))
+}
+
 /// The demo's initrd for this kernel, built now; its init can trace where that is asked for.
-fn default_initrd(kernel: &Kernel, traced: bool) -> Result<PathBuf> {
+fn default_initrd(arch: Arch, kernel: &Kernel, traced: bool) -> Result<PathBuf> {
     let step = progress::step("building the init and the initrd");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
     let mut features = Profile::read(&profile)?.features();
     if traced {
         features.push("trace");
     }
-    let init = build::init("x86_64", &features)?;
-    let built = initrd::build(&Request::new(&kernel.modules_dir, profile, init))?;
+    let init = build::init(arch, &features)?;
+    let built = initrd::build(&Request {
+        arch,
+        ..Request::new(&kernel.modules_dir, profile, init)
+    })?;
     let path = paths::output().join(format!("initrd-{}.img", kernel.release));
     built.write(&path)?;
     step.done();

@@ -75,7 +75,9 @@ pub fn run(_: Args) -> Result<Verdict> {
             failed.push(*name);
         }
     }
-    let tests = test::run(defaults()?)?;
+    let mut tests: test::Args = defaults()?;
+    tests.all = true;
+    let tests = test::run(tests)?;
     if failed.is_empty() {
         return Ok(tests);
     }

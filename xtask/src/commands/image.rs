@@ -7,20 +7,29 @@ use anyhow::{Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 
-use crate::Verdict;
-use crate::disk::{self, Disk, FecRecipe, Filesystem, Identity, Place, Recipe, Table, Tree};
+use crate::arch::Arch;
+use crate::disk::{
+    self, Disk, FecRecipe, Filesystem, Identity, Layout, Place, Recipe, Table, Tree,
+};
+use crate::{Verdict, tools};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The disk to write, a sparse file; DISK.json gets what is printed
     #[arg(short, long, value_name = "DISK")]
     output: PathBuf,
+    /// Architecture of the programs in stage 2
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
     /// Filesystem of /usr
     #[arg(long, value_enum, default_value = "btrfs")]
     usr: Filesystem,
     /// Filesystem of the stage-2 image
     #[arg(long, value_enum, default_value = "squashfs")]
     stage2: Filesystem,
+    /// Make the filesystem the root itself, without a stage-2 image
+    #[arg(long)]
+    root: bool,
     /// Where the stage-2 image lies, relative to /usr
     #[arg(long, value_name = "PATH", default_value = "lib/toehold/stage2.img")]
     image_path: String,
@@ -39,6 +48,9 @@ pub struct Args {
     /// Bytes of a logical sector
     #[arg(long, value_name = "512|4096", default_value = "512", value_parser = PossibleValuesParser::new(["512", "4096"]).map(|text| text.parse::<u64>().unwrap_or(512)))]
     sector: u64,
+    /// MiB of the EFI system partition
+    #[arg(long, value_name = "MIB", default_value_t = 6)]
+    esp_size: u64,
     /// PARTUUIDs of /usr and of its tree are the first and the last 128 bits of the root hash
     #[arg(long)]
     partuuids_from_root_hash: bool,
@@ -91,13 +103,17 @@ pub fn run(args: Args) -> Result<Verdict> {
         args.stage2
     );
     let roots = args.verity.fec_roots;
+    tools::require(&tools::machine(args.arch))?;
     let made = disk::make(&Recipe {
+        arch: args.arch,
         usr: args.usr,
         identity: Identity {
             uuid: args.uuid.unwrap_or(Recipe::default().identity.uuid),
             label: args.label,
         },
         stage2: args.stage2,
+        root: args.root,
+        system: false,
         image_path: args.image_path,
         usr_bytes: args.usr_bytes,
         verity: !args.verity.no_verity,
@@ -113,6 +129,8 @@ pub fn run(args: Args) -> Result<Verdict> {
             fec: args.verity.fec.map(|place| FecRecipe { place, roots }),
         },
         table: args.table,
+        layout: Layout::Demo,
+        esp_bytes: args.esp_size << 20,
         sector: args.sector,
         partuuids_from_root_hash: args.partuuids_from_root_hash,
     })?;

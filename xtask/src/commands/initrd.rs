@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::build;
 use crate::{
     Verdict,
+    arch::Arch,
     initrd::{self, Request, compress::Compression},
 };
 
@@ -22,8 +23,8 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
     /// Architecture of the kernel
-    #[arg(long, default_value = "x86_64")]
-    arch: String,
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
     /// The init to put in, instead of the one that `cargo xtask build` makes, with the features that the profile needs
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -44,7 +45,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Verdict> {
     let init = match args.init {
         Some(init) => init,
-        None => build::init_for(&args.arch, &args.profile)?,
+        None => build::init_for(args.arch, &args.profile)?,
     };
     let built = initrd::build(&Request {
         modules_dir: args.modules_dir,

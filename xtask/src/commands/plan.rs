@@ -87,7 +87,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 17] = [
+const KEYS: [Key; 20] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
@@ -95,10 +95,13 @@ const KEYS: [Key; 17] = [
     Key::HashOffsetFallback,
     Key::RootHash,
     Key::Locked,
+    Key::Words,
     Key::Mountpoint,
     Key::Image,
     Key::OverlayOptions,
     Key::Init,
+    Key::Netboot,
+    Key::Carry,
     Key::PromptSeconds,
     Key::Action,
     Key::NoShell,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::build;
 use crate::{
     Verdict,
+    arch::Arch,
     initrd::Request,
     kernels, paths,
     size::{
@@ -37,7 +38,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Verdict> {
     let budget = Budget::read(&args.budget)?;
-    let arch = "x86_64";
+    let arch = Arch::X86_64;
     let init = build::init(arch, &[])?;
     let mut with = Vec::new();
     let each = build::FEATURES.iter().map(std::slice::from_ref);
@@ -46,12 +47,15 @@ pub fn run(args: Args) -> Result<Verdict> {
         with.push(Weight::read(&name, &build::init(arch, features)?)?);
     }
     let mut report = Report {
-        init: Init::weigh(&init)?,
+        init: Init::weigh("init", &init)?,
+        aarch64: Init::weigh("init for aarch64", &build::init(Arch::Aarch64, &[])?)?,
         with,
         initrds: Vec::new(),
         checks: Vec::new(),
     };
-    report.checks = budget.check_init(&report.init);
+    for init in [&report.init, &report.aarch64] {
+        report.checks.extend(budget.check_init(init));
+    }
     for (profile, entry) in &budget.initrd {
         let modules_dir = match &args.modules_dir {
             Some(directory) => directory.clone(),

@@ -4,17 +4,20 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 
-use super::{build, defaults, size};
+use super::{build, defaults, results as table, size};
+use crate::arch::Arch;
 use crate::kernels::{self, Series};
-use crate::{Verdict, paths, tools};
+use crate::{Verdict, paths, results, tools};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Only tests whose names contain one of these, and no size gate
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// The slow ones, too; then README.md has to have the table of what was seen to boot
+    #[arg(long)]
+    pub all: bool,
     /// Tests at a time [default: one for each processor, from 2 to 4]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -30,12 +33,12 @@ struct Counts {
 
 pub fn run(args: Args) -> Result<Verdict> {
     tools::require(&tools::all())?;
-    for series in Series::value_variants() {
-        kernels::fetch(*series)?;
+    for series in Series::ALL {
+        kernels::fetch(series)?;
     }
     // What the tests boot.
     for features in [&[][..], &["console"], &["console", "full"]] {
-        build::init("x86_64", features)?;
+        build::init(Arch::X86_64, features)?;
     }
     let sizes = match args.names.as_slice() {
         [] => {
@@ -45,9 +48,13 @@ pub fn run(args: Args) -> Result<Verdict> {
         _ => Verdict::Pass,
     };
     println!("\n== tests");
+    let is_whole = args.all && args.names.is_empty();
+    if is_whole {
+        results::clear()?;
+    }
     let processors = std::thread::available_parallelism().map_or(2, |count| count.get());
     let threads = args.threads.unwrap_or(processors.clamp(2, 4));
-    let (counts, passed) = cargo_test(&args.names, threads)?;
+    let (counts, passed) = cargo_test(&args, threads)?;
     println!(
         "\nsizes: {}",
         if sizes == Verdict::Pass {
@@ -60,17 +67,23 @@ pub fn run(args: Args) -> Result<Verdict> {
         "{} passed, {} failed, {} skipped",
         counts.passed, counts.failed, counts.ignored
     );
+    let table = if is_whole && passed {
+        table::check()?
+    } else {
+        Verdict::Pass
+    };
     // A run that tested nothing proves nothing.
-    let good = passed && counts.passed > 0 && sizes == Verdict::Pass;
+    let good = passed && counts.passed > 0 && sizes == Verdict::Pass && table == Verdict::Pass;
     Ok(if good { Verdict::Pass } else { Verdict::Fail })
 }
 
 /// Runs all tests, shows what they print, and counts them; the second value is whether cargo was content.
-fn cargo_test(names: &[String], threads: usize) -> Result<(Counts, bool)> {
+fn cargo_test(args: &Args, threads: usize) -> Result<(Counts, bool)> {
     let mut child = Command::new(env!("CARGO"))
         .args(["test", "--workspace", "--no-fail-fast", "--"])
         .arg(format!("--test-threads={threads}"))
-        .args(names)
+        .args(args.all.then_some("--include-ignored"))
+        .args(&args.names)
         .current_dir(paths::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,50 +1,70 @@
 //! Puts a test disk together: what goes into its partitions, and where these lie.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use uuid::{Uuid, uuid};
 
+use super::layout::{Content, PARTLABEL};
 use super::table::{self, Partition, Table};
 use super::{BLOCK, Disk, Filesystem, Identity, MIB, Recipe, content, verity};
 use crate::guest::Stage2;
-
-/// Number of the /usr partition.
-const USR: u32 = 2;
-/// PARTUUID of Flatcar's first /usr partition.
-pub const PARTUUID: Uuid = uuid!("7130c94a-213a-4e5a-8e26-6cce9662f132");
-pub const PARTLABEL: &str = "USR-A";
-
-/// What goes into a partition.
-struct Content {
-    number: u32,
-    name: &'static str,
-    file: PathBuf,
-}
+use crate::{systemd, tools};
 
 /// Names of the partitions that tree and error correction have to themselves.
 const TREE: &str = "USR-A-verity";
 const FEC: &str = "USR-A-fec";
+
+/// The partition with the root of a Debian system.
+const ROOT: &str = "ROOT";
+const ROOT_NUMBER: u32 = 9;
+const ROOT_UUID: Uuid = uuid!("7130c94a-0000-4000-8000-00000000f509");
+const ROOT_BYTES: u64 = 128 * MIB;
 
 /// Makes the disk in `folder`.
 pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
     let work = tempfile::tempdir_in(folder)?;
     let file = |name: &str| work.path().join(name);
     let (root, usr) = (file("stage2"), file("usr"));
-    stage2.lay_out(&root)?;
-    let image = usr.join(recipe.image_path.trim_start_matches('/'));
-    fs::create_dir_all(image.parent().context("the image needs a path")?)?;
-    recipe
-        .stage2
-        .make(Some(&root), &image, None, &recipe.identity)?;
-    content::fill(&usr.join("share/toehold"))?;
+    let mut others = Vec::new();
+    if recipe.root {
+        stage2.lay_out(&usr)?;
+        std::os::unix::fs::symlink("../init", usr.join("sbin/init"))?;
+        content::fill(&usr.join("usr/share/toehold"))?;
+    } else {
+        if recipe.system {
+            let system = systemd::make()?;
+            for (from, to) in [(&system.stage2, &root), (&system.usr, &usr)] {
+                let mut copy = Command::new("cp");
+                tools::run(copy.args(["-a", "--reflink=auto"]).arg(from).arg(to))?;
+            }
+            let image = file("root.img");
+            let identity = Identity {
+                uuid: ROOT_UUID,
+                label: ROOT.to_owned(),
+            };
+            let folder = Some(system.root.as_path());
+            Filesystem::Ext4.make(folder, &image, Some(ROOT_BYTES), &identity, &[])?;
+            others.push((ROOT_NUMBER, ROOT, image));
+        } else {
+            stage2.lay_out(&root)?;
+        }
+        let image = usr.join(recipe.image_path.trim_start_matches('/'));
+        fs::create_dir_all(image.parent().context("the image needs a path")?)?;
+        recipe
+            .stage2
+            .make(Some(&root), &image, None, &recipe.identity, &[])?;
+        content::fill(&usr.join("share/toehold"))?;
+    }
 
     let data = file("usr.img");
     let usr = Some(usr.as_path());
+    let options = recipe.layout.usr_options();
     recipe
         .usr
-        .make(usr, &data, recipe.usr_bytes, &recipe.identity)?;
+        .make(usr, &data, recipe.usr_bytes, &recipe.identity, options)?;
     let filesystem_bytes = data.metadata()?.len().next_multiple_of(BLOCK);
     verity::resize(&data, filesystem_bytes)?;
     let (mut verity, mut own) = (None, Vec::new());
@@ -57,22 +77,24 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
         // As on real disks, where what follows a filesystem is not always nothing.
         verity::resize(&data, filesystem_bytes + MIB)?;
     }
-    let mut contents = neighbours(work.path())?;
-    let usr = Content {
-        number: USR,
-        name: PARTLABEL,
-        file: data,
-    };
-    contents.insert(1, usr);
-    let own = recipe.table.more().zip(own);
-    contents.extend(own.map(|(number, (name, file))| Content { number, name, file }));
+    let layout = recipe.layout;
+    let mut contents = layout.contents(recipe, data, work.path())?;
+    for (number, (name, file)) in layout.more(recipe.table).zip(own) {
+        contents.push(Content::new(number, name, file)?);
+    }
+
+    for (number, name, file) in others {
+        contents.push(Content::new(number, name, file)?);
+    }
 
     let root_hash = verity.as_ref().map(|verity| verity.root_hash.as_str());
     let partitions = place(recipe, root_hash, &contents)?;
     let path = folder.join("disk.img");
     recipe.table.write(&path, recipe.sector, &partitions)?;
     for (content, partition) in contents.iter().zip(&partitions) {
-        content::copy_sparse(&content.file, &path, partition.offset)?;
+        if let Some(file) = &content.file {
+            content::copy_sparse(file, &path, partition.offset)?;
+        }
     }
     let named = |name: &str| {
         let place = contents.iter().position(|content| content.name == name)?;
@@ -89,6 +111,7 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
         path,
         sector: recipe.sector,
         filesystem: recipe.usr,
+        stage2: (!recipe.root).then_some(recipe.stage2),
         uuid: recipe
             .usr
             .has_uuid()
@@ -108,37 +131,9 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
     })
 }
 
-/// The partitions before and behind /usr that have nothing to do with the boot.
-fn neighbours(folder: &Path) -> Result<Vec<Content>> {
-    let neighbour =
-        |number, name: &'static str, filesystem: Filesystem, bytes| -> Result<Content> {
-            let file = folder.join(name);
-            let identity = Identity {
-                uuid: own_uuid(0xF500 + number),
-                label: name.to_owned(),
-            };
-            filesystem.make(None, &file, Some(bytes), &identity)?;
-            Ok(Content { number, name, file })
-        };
-    Ok(vec![
-        neighbour(1, table::EFI, Filesystem::Vfat, 6 * MIB)?,
-        neighbour(3, "OEM", Filesystem::Ext2, 4 * MIB)?,
-    ])
-}
-
-/// UUIDs of what a test disk has one of.
-fn own_uuid(number: u32) -> Uuid {
-    Uuid::from_fields(
-        0x7130_c94a,
-        0,
-        0x4000,
-        &(0x8000u64 << 48 | u64::from(number)).to_be_bytes(),
-    )
-}
-
-/// Where the partitions lie: one after the other, with 1 MiB before each.
+/// Where the partitions lie: one after the other.
 fn place(recipe: &Recipe, root_hash: Option<&str>, contents: &[Content]) -> Result<Vec<Partition>> {
-    let mut offset = MIB;
+    let (mut offset, gap) = recipe.layout.gaps();
     let mut partitions = Vec::new();
     for content in contents {
         let from_hash = |range: fn(&str) -> Option<&str>| -> Result<Uuid> {
@@ -152,22 +147,22 @@ fn place(recipe: &Recipe, root_hash: Option<&str>, contents: &[Content]) -> Resu
             TREE if recipe.partuuids_from_root_hash => {
                 from_hash(|hash| hash.get(hash.len().checked_sub(32)?..))?
             }
-            PARTLABEL => PARTUUID,
-            _ => own_uuid(content.number),
+            _ => content.uuid(),
         };
         let (partlabel, partuuid) = match recipe.table {
             Table::Gpt => (content.name, guid.to_string()),
             Table::Mbr => ("", table::mbr_partuuid(content.number)),
         };
-        let bytes = content.file.metadata()?.len().next_multiple_of(MIB);
         partitions.push(Partition {
             number: content.number,
             partuuid,
             partlabel: partlabel.to_owned(),
             offset,
-            bytes,
+            bytes: content.bytes,
+            kind: content.kind,
+            flags: content.flags,
         });
-        offset += bytes + MIB;
+        offset += content.bytes + gap;
     }
     Ok(partitions)
 }

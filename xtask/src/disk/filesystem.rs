@@ -60,13 +60,14 @@ impl Filesystem {
     }
 
     /// Makes the file `image` from what `folder` holds, or empty, `bytes` long where the filesystem has a size of its own
-    /// choosing.
+    /// choosing. `options` are more of mkfs's.
     pub fn make(
         self,
         folder: Option<&Path>,
         image: &Path,
         bytes: Option<u64>,
         identity: &Identity,
+        options: &[&str],
     ) -> Result<()> {
         let sized = !matches!(self, Self::Squashfs | Self::Erofs);
         ensure!(
@@ -158,7 +159,7 @@ impl Filesystem {
                 make
             }
         };
-        tools::run(&mut make)?;
+        tools::run(make.args(options))?;
         fs::metadata(image).with_context(|| format!("{self}: no image was made"))?;
         Ok(())
     }

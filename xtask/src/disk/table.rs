@@ -11,7 +11,7 @@ use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition::Partition as Entry;
-use gpt::partition_types;
+use gpt::partition_types::{self, OperatingSystem};
 use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
@@ -20,6 +20,8 @@ use crate::tools;
 
 /// The MBR's disk signature.
 const SIGNATURE: &str = "7130c94a";
+/// The GPT's GUID.
+const DISK: Uuid = uuid!("7130c94a-0000-4000-8000-000000000000");
 /// Number of an MBR's extended partition; the logical ones in it are counted from the next one on.
 const EXTENDED: u32 = 4;
 /// Name of the EFI system partition.
@@ -45,6 +47,10 @@ pub struct Partition {
     pub offset: u64,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Its type in a GPT.
+    pub kind: Uuid,
+    /// Its attributes in a GPT.
+    pub flags: u64,
 }
 
 impl Table {
@@ -56,9 +62,8 @@ impl Table {
         }
     }
 
-    /// Creates the disk `path` with these partitions. They are in the order of their places, begin and end at multiples of
-    /// 1 MiB with 1 MiB to spare before each, and in a GPT leave out no number. The disk's length is a power of two, as QEMU
-    /// wants it of an SD card.
+    /// Creates the disk `path` with these partitions. They are in the order of their places and begin and end at multiples of
+    /// 1 MiB, in an MBR with 1 MiB to spare before each. The disk's length is a power of two, as QEMU wants it of an SD card.
     pub fn write(self, path: &Path, sector: u64, partitions: &[Partition]) -> Result<()> {
         let end = partitions
             .last()
@@ -71,7 +76,16 @@ impl Table {
             .with_context(|| format!("cannot create {}", path.display()))?;
         let total = (end + MIB).next_power_of_two();
         file.set_len(total)?;
+        let mut numbered = partitions.iter().zip(1..);
         match self {
+            // The crate leaves out no number.
+            Self::Gpt if numbered.any(|(partition, number)| partition.number != number) => {
+                ensure!(
+                    sector == 512,
+                    "partitions with gaps between their numbers are made with sectors of 512 bytes"
+                );
+                gpt_with_gaps(path, partitions)
+            }
             Self::Gpt => {
                 let sectors = u32::try_from(total / sector - 1).unwrap_or(u32::MAX);
                 ProtectiveMBR::with_lb_size(sectors).overwrite_lba0(&mut file)?;
@@ -93,19 +107,18 @@ pub fn mbr_partuuid(number: u32) -> String {
 fn gpt(file: File, sector: u64, partitions: &[Partition]) -> Result<()> {
     let size = LogicalBlockSize::try_from(sector)?;
     let config = GptConfig::new().writable(true).logical_block_size(size);
-    let mut table =
-        config.create_from_device(file, Some(uuid!("7130c94a-0000-4000-8000-000000000000")))?;
+    let mut table = config.create_from_device(file, Some(DISK))?;
     let mut entries = BTreeMap::new();
     for partition in partitions {
         let entry = Entry {
-            part_type_guid: match partition.partlabel.as_str() {
-                EFI => partition_types::EFI,
-                _ => partition_types::LINUX_FS,
+            part_type_guid: partition_types::Type {
+                guid: partition.kind,
+                os: OperatingSystem::None,
             },
             part_guid: Uuid::parse_str(&partition.partuuid)?,
             first_lba: partition.offset / sector,
             last_lba: (partition.offset + partition.bytes) / sector - 1,
-            flags: 0,
+            flags: partition.flags,
             name: partition.partlabel.clone(),
         };
         entries.insert(partition.number, entry);
@@ -113,6 +126,24 @@ fn gpt(file: File, sector: u64, partitions: &[Partition]) -> Result<()> {
     table.update_partitions(entries)?;
     table.write()?.sync_all()?;
     Ok(())
+}
+
+fn gpt_with_gaps(path: &Path, partitions: &[Partition]) -> Result<()> {
+    let mut script = format!("label: gpt\nlabel-id: {DISK}\nunit: sectors\n");
+    for partition in partitions {
+        let (start, size) = (partition.offset / 512, partition.bytes / 512);
+        let flags = (48..64).filter(|bit| partition.flags >> bit & 1 == 1);
+        let flags: String = flags.map(|bit| format!("GUID:{bit} ")).collect();
+        script += &format!(
+            "{} : start={start}, size={size}, type={}, uuid={}, name=\"{}\", attrs=\"{}\"\n",
+            partition.number,
+            partition.kind,
+            partition.partuuid,
+            partition.partlabel,
+            flags.trim_end()
+        );
+    }
+    sfdisk(path, &script)
 }
 
 fn mbr(path: &Path, partitions: &[Partition]) -> Result<()> {
@@ -130,6 +161,10 @@ fn mbr(path: &Path, partitions: &[Partition]) -> Result<()> {
     for partition in partitions {
         line(partition.number, partition.offset, partition.bytes, "83");
     }
+    sfdisk(path, &script)
+}
+
+fn sfdisk(path: &Path, script: &str) -> Result<()> {
     let mut sfdisk = tools::SFDISK.command()?;
-    tools::feed(sfdisk.args(["--quiet", "--no-reread"]).arg(path), &script)
+    tools::feed(sfdisk.args(["--quiet", "--no-reread"]).arg(path), script)
 }

@@ -1,10 +1,12 @@
 //! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
 
+mod mode;
 mod verity;
 
 use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+pub use mode::{Carry, Mode, Netboot, Root, Usr};
 use serde::Deserialize;
 use toehold::format::plan::Key;
 pub use verity::{HashOffset, OnCorruption, OnError, Verity};
@@ -13,13 +15,14 @@ pub use verity::{HashOffset, OnCorruption, OnError, Verity};
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// Only `usr`: the verified filesystem is /usr, and holds the stage-2 image.
-    pub mode: String,
+    pub mode: Mode,
     #[serde(default)]
     pub modules: Modules,
     #[serde(default)]
     pub verity: Verity,
-    pub usr: Usr,
+    pub usr: Option<Usr>,
+    pub root: Option<Root>,
+    pub netboot: Option<Netboot>,
     #[serde(default)]
     pub emergency: Emergency,
     #[serde(default)]
@@ -85,21 +88,6 @@ pub enum Strip {
 }
 
 #[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub struct Usr {
-    /// Where /usr is mounted, absolute.
-    pub mountpoint: String,
-    /// Stage-2 image, relative to the mount point.
-    pub image: String,
-    /// Bound of the writable layer above the image, as tmpfs's `size=` takes it.
-    #[serde(default = "half")]
-    pub overlay_size: String,
-    /// What to execute in stage 2, absolute.
-    #[serde(default = "slash_init")]
-    pub init: String,
-}
-
-#[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Emergency {
     /// What follows a failure: `reboot`, `poweroff`, `halt`, `panic`, or `shell`, which waits for a person.
@@ -145,19 +133,8 @@ impl Emergency {
     }
 }
 
-fn half() -> String {
-    "50%".to_owned()
-}
-
-fn slash_init() -> String {
-    "/init".to_owned()
-}
-
 /// As [`toehold::options::ACTIONS`] has them.
 const ACTIONS: [&str; 5] = ["reboot", "poweroff", "halt", "panic", "shell"];
-
-/// Keys of the profile that are planned; a profile that uses one is refused rather than half obeyed.
-const PLANNED: [&str; 1] = ["netboot"];
 
 /// Shells, the first of which that an initrd has is what opens in an emergency. Busybox is one when it is called `sh`.
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
@@ -171,6 +148,7 @@ impl Profile {
                 self.emergency.shell && self.emergency.program().is_none(),
             ),
             ("full", self.verity.is_full()),
+            ("netboot", self.netboot.is_some()),
             ("trace", self.debug.trace),
         ];
         let needed = needed.into_iter().filter(|(_, needed)| *needed);
@@ -185,26 +163,13 @@ impl Profile {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let table: toml::Table = text.parse()?;
-        for key in PLANNED {
-            let found = match key.split_once('.') {
-                Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
-                None => table.get(key),
-            };
-            ensure!(found.is_none(), "`{key}` is not supported yet; remove it");
-        }
-        // A second time from the text, so that errors show the line.
         let profile: Self = toml::from_str(text)?;
         profile.check()?;
         Ok(profile)
     }
 
     fn check(&self) -> Result<()> {
-        match self.mode.as_str() {
-            "usr" => {}
-            "root" => bail!("mode = \"root\" is not supported yet; only \"usr\" is"),
-            other => bail!("mode = \"{other}\": the modes are \"usr\" and \"root\""),
-        }
+        self.check_mode()?;
         let action = &self.emergency.action;
         ensure!(
             self.emergency.action().is_some(),
@@ -215,30 +180,7 @@ impl Profile {
             self.emergency.shell || action != "shell",
             "emergency.action = \"shell\" and emergency.shell = false contradict each other"
         );
-        for (key, path) in [
-            ("usr.mountpoint", &self.usr.mountpoint),
-            ("usr.init", &self.usr.init),
-        ] {
-            ensure!(
-                path.starts_with('/'),
-                "{key} = \"{path}\" is not an absolute path"
-            );
-        }
-        ensure!(
-            self.usr.mountpoint != "/",
-            "usr.mountpoint cannot be /, where the initrd itself lies"
-        );
-        ensure!(
-            !self.usr.image.starts_with('/') && !self.usr.image.is_empty(),
-            "usr.image = \"{}\" is not a path relative to usr.mountpoint",
-            self.usr.image
-        );
         self.verity.check()?;
-        ensure!(
-            !self.usr.overlay_size.contains(','),
-            "usr.overlay_size = \"{}\" is not a size as tmpfs takes it",
-            self.usr.overlay_size
-        );
         Ok(())
     }
 
@@ -246,24 +188,14 @@ impl Profile {
     pub fn settings(&self, release: &str) -> Vec<(Key, Vec<u8>)> {
         let text = |text: &str| text.as_bytes().to_vec();
         let mut settings = vec![(Key::Release, text(release))];
-        settings.extend(self.verity.settings());
+        settings.extend(self.verity.settings(self.mode));
         if self.cmdline.locked {
             settings.push((Key::VerityRequired, Vec::new()));
             settings.push((Key::Locked, Vec::new()));
         }
-        settings.extend([
-            (Key::Mountpoint, text(&self.usr.mountpoint)),
-            (Key::Image, text(&self.usr.image)),
-            (
-                Key::OverlayOptions,
-                text(&format!("mode=0755,size={}", self.usr.overlay_size)),
-            ),
-            (Key::Init, text(&self.usr.init)),
-            (
-                Key::PromptSeconds,
-                self.emergency.prompt_seconds.to_le_bytes().to_vec(),
-            ),
-        ]);
+        settings.extend(self.mode_settings());
+        let seconds = self.emergency.prompt_seconds.to_le_bytes().to_vec();
+        settings.push((Key::PromptSeconds, seconds));
         if let Some(action @ 1..) = self.emergency.action() {
             settings.push((Key::Action, action.to_le_bytes().to_vec()));
         }

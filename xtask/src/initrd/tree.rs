@@ -92,7 +92,10 @@ impl Tree {
         for path in DIRECTORIES {
             self.directory(path, "mount points and moved directories of every boot");
         }
-        self.directory(mountpoint.trim_matches('/'), "usr.mountpoint");
+        self.directory(
+            mountpoint.trim_matches('/'),
+            "what is looked for is mounted here",
+        );
         for (path, permissions, device) in DEVICES {
             let entry = Entry::character_device(path, permissions, device);
             let why = "open before devtmpfs is mounted";

@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 
 use super::Series;
 use crate::apt::Apt;
+use crate::arch::Arch;
 use crate::{cache, paths, progress, tools};
 
 /// Put in the place of the kernel's build tools: runs each with the C library and the other libraries of its own suite,
@@ -61,7 +62,7 @@ fn unpack(series: Series, release: &str, folder: &Path) -> Result<()> {
     let (suite, _) = series.source();
     let headers = format!("linux-headers-{release}");
     let step = progress::step(format!("fetching {headers}"));
-    let apt = Apt::open(suite)?;
+    let apt = Apt::open(suite, Arch::X86_64)?;
     let tools = apt.fresh(|| {
         apt.unpack(&headers, folder)?;
         apt.unpack(&apt.resolve(&headers, "linux-headers-")?, folder)?;

@@ -30,6 +30,8 @@ pub struct Drive {
     pub interface: Interface,
     /// Left out until [`Running::plug`](super::Running::plug) puts it in.
     pub unplugged: bool,
+    /// The place at which firmware tries to start from it, the lowest first; absent for behind all that have one.
+    pub boot_index: Option<u32>,
     /// Bytes of a logical sector; ATA disks and SD cards have 512 only.
     pub sector: u64,
     /// Bytes of the disk that cannot be read, in steps of 512: every request that touches them fails. Each step makes QEMU slower:
@@ -44,6 +46,7 @@ impl Drive {
             file,
             interface,
             unplugged: false,
+            boot_index: None,
             sector: 512,
             unreadable: None,
         }
@@ -93,7 +96,12 @@ impl Drive {
             512 => String::new(),
             bytes => format!(",logical_block_size={bytes},physical_block_size={bytes}"),
         };
-        format!("{device},id={},drive=disk{number}{sector}", name(number))
+        let order = self.boot_index.map(|index| format!(",bootindex={index}"));
+        format!(
+            "{device},id={},drive=disk{number}{sector}{}",
+            name(number),
+            order.unwrap_or_default()
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use toehold_stage2::Report;
 
 use super::drives::{self, Drive};
 use super::qmp::Qmp;
-use crate::console::Log;
+use crate::console::{self, Log};
 
 /// A machine that was started; dropping it ends it.
 pub struct Running {
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub log: Log,
     /// What stage 2 reported, if it came to that.
     pub report: Option<Report>,
+    /// All that came on the line that stage 2 reports on.
+    pub said: String,
     /// The machine did not end by itself.
     pub timed_out: bool,
 }
@@ -121,9 +123,10 @@ impl Running {
             let errors = fs::read_to_string(self.room.path().join("stderr")).unwrap_or_default();
             bail!("QEMU failed: {status}\n{}", errors.trim());
         }
-        let report = fs::read_to_string(self.room.path().join("report")).unwrap_or_default();
+        let said = fs::read(self.room.path().join("report")).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
         // UEFI firmware writes to this serial line before the kernel does.
-        let report = report.lines().rfind(|line| line.starts_with('{'));
+        let report = said.lines().rfind(|line| line.starts_with('{'));
         let report = report.map(|line| {
             serde_json::from_str(line)
                 .with_context(|| format!("stage 2's report is damaged: {line}"))
@@ -131,6 +134,7 @@ impl Running {
         Ok(Outcome {
             log: std::mem::take(&mut self.log),
             report: report.transpose()?,
+            said,
             timed_out,
         })
     }
@@ -148,7 +152,7 @@ pub(super) fn follow(output: ChildStdout, mut log: Option<File>, echo: bool) -> 
             }
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             if echo {
-                println!("{text}");
+                println!("{}", console::plain(&text));
             }
             if sender.send(text).is_err() {
                 break;

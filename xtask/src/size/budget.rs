@@ -103,9 +103,14 @@ impl Budget {
 
     pub fn check_init(&self, init: &Init) -> Vec<Check> {
         vec![
-            Check::new("init".to_owned(), "raw", init.total.raw, &self.init.raw),
             Check::new(
-                "init".to_owned(),
+                init.total.name.clone(),
+                "raw",
+                init.total.raw,
+                &self.init.raw,
+            ),
+            Check::new(
+                init.total.name.clone(),
                 "zstd -19",
                 init.total.zstd,
                 &self.init.zstd,

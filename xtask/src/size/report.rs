@@ -15,6 +15,8 @@ const WORST: usize = 10;
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub init: Init,
+    /// The same init for the other architecture, with the same limits.
+    pub aarch64: Init,
     /// What the init weighs with cargo features, by their names: each alone, and all.
     pub with: Vec<Weight>,
     pub initrds: Vec<Initrd>,
@@ -123,7 +125,11 @@ impl Report {
             let _ = writeln!(text, "{title}\n{}", table(style, head, &rows));
         };
         let init = &self.init;
-        section("init", &["", "bytes", "zstd -19"], weights([&init.total]));
+        section(
+            "init",
+            &["", "bytes", "zstd -19"],
+            weights([&init.total, &self.aarch64.total]),
+        );
         let more = |with: usize, total: usize| format!("+{}", grouped(with.saturating_sub(total)));
         let rows = self.with.iter().map(|with| {
             vec![
@@ -205,11 +211,21 @@ impl Report {
                 );
             }
         }
+        // Where another artifact is too large, those of the init that ships with it.
+        let is_over = |init: &&Init| {
+            let mut checks = self.checks.iter();
+            checks.any(|check| check.artifact == init.total.name && check.excess().is_some())
+        };
         if !text.is_empty() {
-            let rows = bytes(self.init.symbols.iter().take(WORST));
+            let init = [&self.init, &self.aarch64]
+                .into_iter()
+                .find(is_over)
+                .unwrap_or(&self.init);
+            let rows = bytes(init.symbols.iter().take(WORST));
             let _ = write!(
                 text,
-                "the symbols of the init that weigh most:\n{}",
+                "the symbols of the {} that weigh most:\n{}",
+                init.total.name,
                 table(Style::Plain, &["", "bytes"], &rows)
             );
         }

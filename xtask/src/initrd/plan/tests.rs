@@ -58,6 +58,7 @@ fn settings() -> Vec<(Key, Vec<u8>)> {
         (Key::HashOffsetFallback, 512u64.to_le_bytes().to_vec()),
         (Key::Locked, Vec::new()),
         (Key::RootHash, text("00ff")),
+        (Key::Words, text("verity.usr usrhash")),
     ]
 }
 
@@ -93,7 +94,7 @@ fn exact_bytes() {
     let aliases = b"\x05fs_ab\x03\x01\x01\0\
         \x10usb:v\x01\x01\x01\x01p\x01\x01\x01\x01d*\x0F\x01\x08\x82\x80\x04\x02\xFE\xFF\xFF\x07\x01\x03\x83\x80\x04";
     let settings = b"\x01\x036.1\x02\x03usr\x03\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
-        \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff";
+        \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff\x14\x12verity.usr usrhash";
     let len = 28 + modules.len() + aliases.len() + settings.len();
     want.extend(b"toehold\0\x01\0\0\0");
     want.extend([len as u8, 0, 0, 0]);

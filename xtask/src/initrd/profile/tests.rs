@@ -2,6 +2,7 @@
 
 use super::{ACTIONS, HashOffset, Profile};
 use toehold::format::plan::Key;
+use toehold::options::{ROOT_WORDS, USR_WORDS};
 
 const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
 
@@ -126,6 +127,7 @@ fn features_of_the_init() {
         ("[emergency]\nshell = false", &[]),
         ("[emergency]\nextra_files = { \"/bin/sh\" = \"sh\" }", &[]),
         ("[debug]\ntrace = true", &["console", "trace"]),
+        ("[netboot]", &["console", "netboot"]),
     ] {
         let profile = Profile::parse(&format!("{SMALL}{text}\n")).unwrap();
         assert_eq!(profile.features(), want, "{text}");
@@ -293,16 +295,92 @@ fn emergency() {
 }
 
 #[test]
+fn modes() {
+    let settings = |text: &str| {
+        let mut settings = Profile::parse(text).unwrap().settings("6.1");
+        let first = settings
+            .iter()
+            .position(|(key, _)| *key == Key::Words)
+            .unwrap();
+        let last = settings
+            .iter()
+            .position(|(key, _)| *key == Key::PromptSeconds)
+            .unwrap();
+        settings.truncate(last);
+        settings.split_off(first)
+    };
+    let text = |key, text: &str| (key, text.as_bytes().to_vec());
+    let root = (Key::Words, ROOT_WORDS.to_vec());
+    let want = [
+        root.clone(),
+        text(Key::Mountpoint, "/stage2/root"),
+        text(Key::Init, "/sbin/init"),
+    ];
+    assert_eq!(settings("mode = \"root\""), want);
+    let want = [
+        root,
+        text(Key::Mountpoint, "/stage2/image"),
+        text(Key::Init, "/init"),
+        text(Key::OverlayOptions, "mode=0755,size=8M"),
+    ];
+    assert_eq!(
+        settings("mode = \"root\"\n[root]\ninit = \"/init\"\noverlay_size = \"8M\""),
+        want
+    );
+    let want = [
+        (Key::Words, USR_WORDS.to_vec()),
+        text(Key::Mountpoint, "/usr"),
+        text(Key::Image, "stage2"),
+        text(Key::Init, "/init"),
+        text(Key::OverlayOptions, "mode=0755,size=50%"),
+        text(Key::Netboot, "/usr.squashfs"),
+        text(Key::Carry, "/usr.squashfs /oem,/usr/share/oem /etc/x"),
+    ];
+    let netboot = "[netboot]\ncarry = [[\"/oem\", \"/usr/share/oem\"], \"/etc/x\"]";
+    assert_eq!(settings(&format!("{SMALL}{netboot}")), want);
+}
+
+#[test]
 fn refusals_name_the_key() {
     for (text, want) in [
-        (SMALL.replace("\"usr\"", "\"root\""), "not supported yet"),
+        (SMALL.replace("\"usr\"", "\"root\""), "no [usr]"),
         (SMALL.replace("\"usr\"", "\"both\""), "mode = \"both\""),
+        ("mode = \"usr\"".to_owned(), "needs [usr]"),
+        (format!("{SMALL}[root]"), "no [root]"),
+        (
+            "mode = \"root\"\n[root]\ninit = \"sh\"".to_owned(),
+            "root.init",
+        ),
+        (
+            "mode = \"root\"\n[root]\noverlay_size = \"1,2\"".to_owned(),
+            "root.overlay_size",
+        ),
+        (
+            "mode = \"root\"\n[netboot]".to_owned(),
+            "[netboot] brings a /usr",
+        ),
         (SMALL.replace("\"/usr\"", "\"usr\""), "usr.mountpoint"),
         (SMALL.replace("\"stage2\"", "\"/stage2\""), "usr.image"),
         (format!("{SMALL}colour = 1\n"), "colour"),
         (
-            format!("{SMALL}[netboot]\ncarry = []\n"),
-            "`netboot` is not supported yet",
+            format!("{SMALL}[netboot]\nsquashfs = \"u\""),
+            "netboot.squashfs: \"u\"",
+        ),
+        (
+            format!("{SMALL}[netboot]\ncarry = [\"/a b\"]"),
+            "netboot.carry: \"/a b\"",
+        ),
+        (
+            format!("{SMALL}[netboot]\ncarry = [[\"/a\", \"/../b\"]]"),
+            "netboot.carry: \"/../b\"",
+        ),
+        (
+            format!("{SMALL}[netboot]\ncarry = [[]]"),
+            "an entry without a path",
+        ),
+        (
+            format!("{SMALL}[netboot]\n[cmdline]\nlocked = true"),
+            "contradicts verity.required",
         ),
         (
             format!("{SMALL}[emergency]\nshell = false\naction = \"shell\"\n"),

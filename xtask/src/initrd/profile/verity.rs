@@ -5,12 +5,14 @@ mod check;
 use serde::{Deserialize, Deserializer, de};
 use toehold::format::plan::Key;
 
+use super::mode::Mode;
+
 /// Parameters that are absent are those of the superblock; without one, dm-verity's usual ones.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verity {
-    /// Name below /dev/mapper.
-    pub name: String,
+    /// Name below /dev/mapper; absent for the mode's.
+    pub name: Option<String>,
     /// Refuse to boot without a root hash.
     pub required: bool,
     /// The only root hash that is taken, hexadecimal.
@@ -90,7 +92,7 @@ pub enum OnError {
 impl Default for Verity {
     fn default() -> Self {
         Self {
-            name: "usr".to_owned(),
+            name: None,
             required: false,
             root_hash: None,
             root_hash_signature: None,
@@ -191,10 +193,19 @@ impl Verity {
         corrects || self.root_hash_signature.is_some() || self.on_error != OnError::Eio
     }
 
+    /// Whether nothing is booted without it.
+    pub fn is_required(&self) -> bool {
+        self.required || self.root_hash.is_some()
+    }
+
     /// The settings that go into the plan.
-    pub fn settings(&self) -> Vec<(Key, Vec<u8>)> {
-        let mut settings = vec![(Key::VerityName, self.name.clone().into_bytes())];
-        if self.required || self.root_hash.is_some() {
+    pub fn settings(&self, mode: Mode) -> Vec<(Key, Vec<u8>)> {
+        let name = self.name.as_deref().unwrap_or(match mode {
+            Mode::Usr => "usr",
+            Mode::Root => "root",
+        });
+        let mut settings = vec![(Key::VerityName, name.as_bytes().to_vec())];
+        if self.is_required() {
             settings.push((Key::VerityRequired, Vec::new()));
         }
         settings.push((Key::VerityOptions, self.options().into_bytes()));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use clap::ValueEnum;
 use object::{Object, ObjectSymbol};
 use toehold::format::plan::{Key, Plan};
 
@@ -123,7 +122,7 @@ fn console_drivers_come_last_and_nothing_that_leads_to_a_disk_is_among_them() {
 /// One test for all kernels, so that each is read once.
 #[test]
 fn ready_profiles_on_every_kernel() {
-    for series in Series::value_variants() {
+    for series in &Series::ALL {
         let catalogue = catalogue(*series);
         let config = kernel_config(None, &catalogue.directory).unwrap();
         for name in ["flatcar.toml", "qemu.toml"] {

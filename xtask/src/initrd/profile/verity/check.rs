@@ -15,10 +15,10 @@ const BLOCK: u32 = 4096;
 impl Verity {
     /// Refuses what could not work, or would not do what it seems to say.
     pub fn check(&self) -> Result<()> {
+        let name = self.name.as_deref().unwrap_or("-");
         ensure!(
-            !self.name.is_empty() && !self.name.contains('/'),
-            "verity.name = \"{}\" cannot be a device-mapper name",
-            self.name
+            !name.is_empty() && !name.contains('/'),
+            "verity.name = \"{name}\" cannot be a device-mapper name",
         );
         self.check_numbers()?;
         self.check_texts()?;
