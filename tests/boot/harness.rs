@@ -107,7 +107,7 @@ impl Boot {
             ..self.recipe.clone()
         })
         .expect("a disk");
-        let room = tempfile::tempdir_in(paths::output()).expect("a folder");
+        let room = paths::room().expect("a folder");
         let disk = match self.damage {
             Some(damage) => damaged(&made, damage, &room.path().join("disk.img")),
             None => made.clone(),

@@ -24,7 +24,7 @@ const ASKED: [(&str, i32); 7] = [
 #[test]
 fn answers_the_kernel() {
     let kernel = kernels::fetch(Series::Cloud61).expect("a kernel");
-    let room = tempfile::tempdir_in(paths::output()).expect("a folder");
+    let room = paths::room().expect("a folder");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
     let init = build::init_for(Arch::X86_64, &profile).expect("the init");
     let reporter = guest::program(Arch::X86_64, "toehold-stage2").expect("the reporter");

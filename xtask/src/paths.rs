@@ -1,6 +1,11 @@
 //! Where things lie: the repository and everything below `target/toehold`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
 
 use crate::arch::Arch;
 
@@ -14,6 +19,14 @@ pub fn root() -> &'static Path {
 /// Everything that xtask makes: `target/toehold`.
 pub fn output() -> PathBuf {
     root().join("target/toehold")
+}
+
+/// A folder below [`output`] that goes when it is dropped; large files need not fit into `/tmp`.
+pub fn room() -> Result<tempfile::TempDir> {
+    let folder = output();
+    fs::create_dir_all(&folder)
+        .and_then(|()| tempfile::tempdir_in(&folder))
+        .with_context(|| format!("cannot make a folder in {}", folder.display()))
 }
 
 /// The stripped init of an architecture, with these cargo features.

@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     tools::require(&tools::machine(args.arch))?;
     let log = args.log.clone();
     let log = log.unwrap_or_else(|| paths::output().join("boot.log"));
-    let room = tempfile::tempdir_in(paths::output())?;
+    let room = paths::room()?;
     let machine = Machine {
         arch: args.arch,
         cpus: args.cpus,
