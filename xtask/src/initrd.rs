@@ -6,7 +6,9 @@ pub mod compress;
 pub mod config;
 pub mod coverage;
 pub mod cpio;
+pub mod list;
 pub mod manifest;
+pub mod microcode;
 pub mod modinfo;
 mod near;
 pub mod payload;
@@ -24,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{arch::Arch, progress};
 use catalogue::Catalogue;
@@ -60,6 +62,8 @@ pub struct Request {
     pub kernel_config: Option<PathBuf>,
     /// Searched for firmware before the `firmware` directory beside `modules_dir`'s parent.
     pub firmware_dir: Option<PathBuf>,
+    /// Where microcode is, for an archive in front: see [`microcode::archive`].
+    pub microcode: Vec<PathBuf>,
     /// More files: path in the initrd, and the file to take.
     pub extra: Vec<(String, PathBuf)>,
 }
@@ -76,6 +80,7 @@ impl Request {
             module_compress: None,
             kernel_config: None,
             firmware_dir: None,
+            microcode: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -92,28 +97,29 @@ pub struct Built {
 impl Built {
     /// Writes the initrd to `out` and its manifest to `out` with `.json` behind it.
     pub fn write(&self, out: &Path) -> Result<()> {
-        let mut manifest = serde_json::to_string_pretty(&self.manifest)?;
-        manifest.push('\n');
-        let json = manifest_path(out);
-        for (path, bytes) in [(out, self.archive.as_slice()), (&json, manifest.as_bytes())] {
-            fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        fs::write(out, &self.archive).with_context(|| format!("cannot write {}", out.display()))?;
+        self.manifest.write(out)
     }
-}
-
-/// Where the manifest of an initrd lies.
-pub fn manifest_path(out: &Path) -> PathBuf {
-    let mut path = out.as_os_str().to_owned();
-    path.push(".json");
-    path.into()
 }
 
 /// Builds an initrd: the same bytes for the same request and files.
 pub fn build(request: &Request) -> Result<Built> {
+    Contents::gather(request)?.pack(request.compress)
+}
+
+/// Lists an initrd's files at `out` instead of packing them, for the kernel's own build; tells what is in it.
+pub fn build_list(request: &Request, out: &Path) -> Result<Manifest> {
+    ensure!(
+        request.microcode.is_empty(),
+        "microcode lies in front of an archive that the boot loader brings; a list is for one that the kernel's build makes"
+    );
     let contents = Contents::gather(request)?;
-    let archive = cpio::pack(contents.entries.iter().map(|(entry, _)| entry))?;
-    contents.finish(request, archive)
+    let entries: Vec<&Entry> = contents.entries.iter().map(|(entry, _)| entry).collect();
+    list::write(out, &entries)?;
+    let archive_bytes = cpio::pack(entries)?.len();
+    let manifest = contents.manifest(archive_bytes);
+    manifest.write(out)?;
+    Ok(manifest)
 }
 
 /// What a profile means for a kernel, before any module's file is read.
@@ -181,6 +187,8 @@ fn check_arch(request: &Request, init: &[u8], selection: &Selection) -> Result<(
 /// Everything that will be in the archive, in its order, each with its line for the manifest.
 pub struct Contents {
     pub entries: Vec<(Entry, Item)>,
+    /// The archive with microcode that lies in front.
+    pub front: Vec<u8>,
     manifest: Manifest,
 }
 
@@ -197,6 +205,11 @@ impl Contents {
             plan,
         } = Decision::make(&catalogue, &profile, config, request.module_compress)?;
 
+        ensure!(
+            request.microcode.is_empty() || request.arch == Arch::X86_64,
+            "microcode is for x86_64, and this initrd for {}",
+            request.arch
+        );
         let mut tree = Tree::default();
         let init = tree::read(&request.init)?;
         check_arch(request, &init, &selection)?;
@@ -253,12 +266,13 @@ impl Contents {
                 ..Totals::default()
             },
             missing_firmware,
-            warnings: selection.warnings,
+            warnings: [selection.warnings, unpacks(config, request.compress)].concat(),
             builtin: Builtin::of(&catalogue),
             entries: Vec::new(),
         };
         Ok(Self {
             entries: tree.ordered()?,
+            front: microcode::archive(&request.microcode)?,
             manifest,
         })
     }
@@ -268,10 +282,26 @@ impl Contents {
         &self.manifest.release
     }
 
-    fn finish(self, request: &Request, archive: Vec<u8>) -> Result<Built> {
+    /// The initrd, as it ships.
+    pub fn pack(self, compress: Compression) -> Result<Built> {
+        let archive = cpio::pack(self.entries.iter().map(|(entry, _)| entry))?;
+        let step = (compress != Compression::None)
+            .then(|| progress::step(format!("packing an initrd of {} bytes", archive.len())));
+        let archive_bytes = archive.len();
+        let packed = compress.pack(archive)?;
+        step.into_iter().for_each(progress::Step::done);
+        let archive = [self.front.as_slice(), &packed].concat();
+        let mut manifest = self.manifest(archive_bytes);
+        manifest.totals.compressed_bytes = archive.len();
+        Ok(Built { archive, manifest })
+    }
+
+    /// What is in it.
+    fn manifest(self, archive_bytes: usize) -> Manifest {
         let mut manifest = self.manifest;
         let totals = &mut manifest.totals;
-        totals.archive_bytes = archive.len();
+        totals.archive_bytes = archive_bytes;
+        totals.microcode_bytes = self.front.len();
         for (_, item) in &self.entries {
             match item.kind {
                 Kind::Module => {
@@ -286,11 +316,26 @@ impl Contents {
             }
         }
         manifest.entries = self.entries.into_iter().map(|(_, item)| item).collect();
-        let step = (request.compress != Compression::None)
-            .then(|| progress::step(format!("packing an initrd of {} bytes", archive.len())));
-        let archive = request.compress.pack(archive)?;
-        step.into_iter().for_each(progress::Step::done);
-        manifest.totals.compressed_bytes = archive.len();
-        Ok(Built { archive, manifest })
+        manifest
     }
+}
+
+/// What people should know about a kernel that gets an initrd of this compression.
+fn unpacks(config: Option<&Config>, compress: Compression) -> Vec<String> {
+    let Some(config) = config else {
+        return Vec::new();
+    };
+    let mut needed = vec![("BLK_DEV_INITRD".to_owned(), "takes no initrd")];
+    if compress != Compression::None {
+        let option = format!("RD_{}", compress.to_string().to_uppercase());
+        needed.push((
+            option,
+            "does not unpack it: --compress names another compression",
+        ));
+    }
+    needed.retain(|(option, _)| !config.is_set(option));
+    let file = config.file.display();
+    let warning =
+        |(option, why)| format!("this kernel {why} (CONFIG_{option} is not set in {file})");
+    needed.into_iter().map(warning).collect()
 }

@@ -42,6 +42,8 @@ pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const SFDISK: Tool = tool("sfdisk", "fdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
 pub const MODPROBE: Tool = tool("modprobe", "kmod");
+/// Reads what the builder packs.
+pub const CPIO: Tool = tool("cpio", "cpio");
 pub const MAKE: Tool = tool("make", "make");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
@@ -90,6 +92,7 @@ const OTHERS: &[Tool] = &[
     SBVERIFY,
     DEPMOD,
     MODPROBE,
+    CPIO,
     MAKE,
     GCC,
     DPKG_DEB,

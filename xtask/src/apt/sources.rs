@@ -97,7 +97,7 @@ pub fn private(root: &Path, suite: &str, mirror: Option<String>) -> Result<Strin
                 .iter()
                 .map(|(key, value)| format!("{key}: {value}\n"))
                 .collect();
-            format!("Types: deb\nURIs: {uris}\nSuites: {base}{pocket}\nComponents: main\n{kept}")
+            format!("Types: deb\nURIs: {uris}\nSuites: {base}{pocket}\nComponents: main non-free-firmware\n{kept}")
         })
         .collect();
     Ok(stanzas.join("\n"))
@@ -225,9 +225,9 @@ mod tests {
         )]);
         assert_eq!(
             private(root.path(), "bookworm", None).unwrap(),
-            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /keys.gpg\n\n\
-             Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\nComponents: main\n\n\
-             Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main\n\
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main non-free-firmware\nSigned-By: /keys.gpg\n\n\
+             Types: deb\nURIs: http://mirror/security\nSuites: bookworm-security\nComponents: main non-free-firmware\n\n\
+             Types: deb\nURIs: http://mirror/debian\nSuites: bookworm-updates\nComponents: main non-free-firmware\n\
              Signed-By: /keys.gpg\n"
         );
         let suites = |suite| -> Vec<String> {
@@ -268,7 +268,7 @@ mod tests {
         ]);
         assert_eq!(
             private(root.path(), "bookworm", None).unwrap(),
-            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\nSigned-By: /k.gpg\n"
+            "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main non-free-firmware\nSigned-By: /k.gpg\n"
         );
     }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::build;
 use crate::{
     Verdict,
     arch::Arch,
-    initrd::{self, Request, compress::Compression},
+    initrd::{self, Request, compress::Compression, list, manifest},
 };
 
 #[derive(clap::Args)]
@@ -28,9 +28,9 @@ pub struct Args {
     /// The init to put in, instead of the one that `cargo xtask build` makes, with the features that the profile needs
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Compression of the archive
-    #[arg(long, value_enum, default_value = "zstd")]
-    compress: Compression,
+    /// Compression of the archive [default: zstd]
+    #[arg(long, value_enum)]
+    compress: Option<Compression>,
     /// Compression of each module [default: as the kernel's package has it where that kernel decompresses it, else none]
     #[arg(long, value_enum)]
     module_compress: Option<Compression>,
@@ -40,6 +40,18 @@ pub struct Args {
     /// Where to look for firmware first, before lib/firmware beside lib/modules
     #[arg(long, value_name = "DIR")]
     firmware_dir: Option<PathBuf>,
+    /// Microcode to put in front: a folder intel-ucode or amd-ucode, one that holds such (lib/firmware), or an archive of them
+    #[arg(long, value_name = "PATH")]
+    microcode: Vec<PathBuf>,
+    /// What to write: an archive, or a list of its files for gen_init_cpio and CONFIG_INITRAMFS_SOURCE, with the files in OUT.files
+    #[arg(long, value_enum, default_value = "cpio")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Cpio,
+    List,
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
@@ -47,20 +59,30 @@ pub fn run(args: Args) -> Result<Verdict> {
         Some(init) => init,
         None => build::init_for(args.arch, &args.profile)?,
     };
-    let built = initrd::build(&Request {
+    ensure!(
+        args.format == Format::Cpio || args.compress.is_none(),
+        "--format list: the kernel's build compresses what it packs, as its configuration says; leave --compress out"
+    );
+    let request = Request {
         modules_dir: args.modules_dir,
         profile: args.profile,
         arch: args.arch,
         init,
-        compress: args.compress,
+        compress: args.compress.unwrap_or(Compression::Zstd),
         module_compress: args.module_compress,
         kernel_config: args.kernel_config,
         firmware_dir: args.firmware_dir,
+        microcode: args.microcode,
         extra: Vec::new(),
-    })?;
-    built.write(&args.out)?;
-
-    let manifest = &built.manifest;
+    };
+    let manifest = match args.format {
+        Format::Cpio => {
+            let built = initrd::build(&request)?;
+            built.write(&args.out)?;
+            built.manifest
+        }
+        Format::List => initrd::build_list(&request, &args.out)?,
+    };
     for warning in &manifest.warnings {
         eprintln!("warning: {warning}");
     }
@@ -68,14 +90,17 @@ pub fn run(args: Args) -> Result<Verdict> {
         eprintln!(
             "warning: {} firmware files were not found; {} lists them",
             manifest.missing_firmware.len(),
-            initrd::manifest_path(&args.out).display()
+            manifest::path(&args.out).display()
         );
     }
     let totals = &manifest.totals;
+    let bytes = match args.format {
+        Format::Cpio => format!("{} bytes", totals.compressed_bytes),
+        Format::List => format!("files in {}", list::folder(&args.out).display()),
+    };
     println!(
-        "{}  {} bytes: {} modules, {} aliases, {} bytes before compression",
+        "{}  {bytes}: {} modules, {} aliases, {} bytes before compression",
         args.out.display(),
-        totals.compressed_bytes,
         totals.modules,
         totals.aliases,
         totals.archive_bytes

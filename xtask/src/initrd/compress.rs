@@ -10,8 +10,13 @@ use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
 /// zstd's level wherever sizes are compared: the highest that needs no more than 8 MiB to unpack.
 const ZSTD_LEVEL: i32 = 19;
-/// xz's preset: a dictionary of 8 MiB, which the kernel has to allocate.
-const XZ_PRESET: u32 = 6;
+/// zstd's level for what ships: the highest.
+const ZSTD_SHIPPED: i32 = 22;
+/// The largest window of an initrd, as a power of two: the kernel allocates it while it unpacks, and refuses more than 2^27 (lib/decompress_unzstd.c).
+/// Few initrds have more than 64 MiB, and no more than the archive's length is asked for.
+const WINDOW: u32 = 26;
+/// xz's preset, `-9e`.
+const XZ_PRESET: u32 = 9 | 1 << 31;
 /// The dictionary of a module, as the kernel's own build has it (scripts/Makefile.modinst): it is allocated at each load.
 const XZ_MODULE_DICTIONARY: u32 = 1 << 20;
 
@@ -31,8 +36,8 @@ impl Compression {
         Ok(match self {
             Self::None => bytes,
             Self::Gzip => gzip(&bytes)?,
-            Self::Xz => xz(&bytes, Stream::new_easy_encoder(XZ_PRESET, Check::Crc32)?)?,
-            Self::Zstd => zstd(&bytes)?,
+            Self::Xz => lzma2(&bytes, 1 << window(bytes.len()))?,
+            Self::Zstd => zstd_encoder(&bytes, ZSTD_SHIPPED, 0)?,
         })
     }
 
@@ -42,14 +47,8 @@ impl Compression {
         Ok(match self {
             Self::None => bytes,
             Self::Gzip => gzip(&bytes)?,
-            Self::Xz => {
-                let mut options = LzmaOptions::new_preset(XZ_PRESET)?;
-                options.dict_size(XZ_MODULE_DICTIONARY);
-                let mut filters = Filters::new();
-                filters.lzma2(&options);
-                xz(&bytes, Stream::new_stream_encoder(&filters, Check::Crc32)?)?
-            }
-            Self::Zstd => zstd_encoder(&bytes, 0)?,
+            Self::Xz => lzma2(&bytes, XZ_MODULE_DICTIONARY)?,
+            Self::Zstd => zstd_encoder(&bytes, ZSTD_LEVEL, 0)?,
         })
     }
 
@@ -105,7 +104,13 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-fn xz(bytes: &[u8], stream: Stream) -> Result<Vec<u8>> {
+/// With a CRC-32 and no filter for machine code, which modules are not yet.
+fn lzma2(bytes: &[u8], dictionary: u32) -> Result<Vec<u8>> {
+    let mut options = LzmaOptions::new_preset(XZ_PRESET)?;
+    options.dict_size(dictionary);
+    let mut filters = Filters::new();
+    filters.lzma2(&options);
+    let stream = Stream::new_stream_encoder(&filters, Check::Crc32)?;
     let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
@@ -114,17 +119,25 @@ fn xz(bytes: &[u8], stream: Stream) -> Result<Vec<u8>> {
 /// As `zstd -19` packs it, on all processors; how many there are makes no difference to the result.
 pub fn zstd(bytes: &[u8]) -> Result<Vec<u8>> {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
-    zstd_encoder(bytes, processors)
+    zstd_encoder(bytes, ZSTD_LEVEL, processors)
 }
 
 /// With so many threads beside this one.
-fn zstd_encoder(bytes: &[u8], threads: u32) -> Result<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+fn zstd_encoder(bytes: &[u8], level: i32, threads: u32) -> Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
     encoder.include_checksum(true)?;
     encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
+    if level == ZSTD_SHIPPED {
+        encoder.window_log(window(bytes.len()))?;
+    }
     encoder.multithread(threads)?;
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
+}
+
+/// The window that holds so many bytes, within [`WINDOW`], as a power of two.
+fn window(bytes: usize) -> u32 {
+    bytes.next_power_of_two().ilog2().clamp(16, WINDOW)
 }
 
 /// Undoes whichever compression the first bytes tell; bytes that tell none are returned as they are.

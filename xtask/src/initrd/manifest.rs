@@ -1,7 +1,12 @@
 //! The manifest: every entry of an initrd, how many bytes it takes, and why it is there.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{catalogue::Catalogue, modinfo};
@@ -23,6 +28,20 @@ pub struct Manifest {
     pub builtin: Builtin,
     /// In the archive's order.
     pub entries: Vec<Item>,
+}
+
+/// Where the manifest of an initrd lies: beside it.
+pub fn path(initrd: &Path) -> PathBuf {
+    initrd.with_added_extension("json")
+}
+
+impl Manifest {
+    /// Writes it beside the initrd.
+    pub fn write(&self, initrd: &Path) -> Result<()> {
+        let path = path(initrd);
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
 }
 
 /// What is built into the kernel.
@@ -62,6 +81,9 @@ pub struct Totals {
     pub aliases: usize,
     pub firmware: usize,
     pub firmware_bytes: usize,
+    /// The archive with microcode in front.
+    #[serde(default)]
+    pub microcode_bytes: usize,
     /// The archive before compression.
     pub archive_bytes: usize,
     /// The file as it ships.
