@@ -1,114 +1,369 @@
-//! The size gate: passes within the budget, and fails on an overrun saying what weighs most.
+//! The size gate: passes within the budget, and catches what makes something grow, by its name.
 
-use std::{
-    fs,
-    process::{Command, Output},
-};
+use std::fs;
+use std::process::{Command, Output};
 
+use serde_json::Value;
 use xtask::arch::Arch;
+use xtask::initrd::compress::Compression;
+use xtask::initrd::cpio::{self, Entry};
+use xtask::size::report::grouped;
+use xtask::{kernels, paths};
 
-/// `xtask size` with these limits for the init.
-fn size(raw: usize, zstd: usize, arguments: &[&str]) -> Output {
-    let room = tempfile::tempdir().unwrap();
-    let budget = room.path().join("budget.toml");
-    let limits = format!(
-        "[init]\nraw = {{ limit = {raw}, reason = \"a reason\" }}\nzstd = {{ limit = {zstd}, reason = \"another\" }}\n"
-    );
-    fs::write(&budget, limits).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["size", "--budget"])
-        .arg(&budget)
-        .args(arguments)
-        .output()
-        .unwrap()
+/// `xtask size` with a budget in a folder of its own.
+struct Gate(tempfile::TempDir);
+
+impl Gate {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.0.path().join(name), bytes).unwrap();
+    }
+
+    fn run(&self, budget: &str, arguments: &[&str]) -> Output {
+        self.write("budget.toml", budget);
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["size", "--budget", "budget.toml"])
+            .args(arguments)
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    /// The sizes of the artifact of this budget that is to become larger, kept as the baseline.
+    fn baseline(&self, budget: &str) -> Value {
+        let output = self.run(budget, &["--json", "--save", "baseline.json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["artifacts"][0].clone()
+    }
+
+    /// What the gate says to people when this budget does not hold, compared with the baseline.
+    fn refused(&self, budget: &str) -> String {
+        let output = self.run(budget, &["--baseline", "baseline.json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output)
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn bytes(value: &Value) -> u64 {
+    value.as_u64().unwrap()
+}
+
+/// Bytes that no compression makes shorter.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 11) as u8
+    };
+    (0..length).map(|_| next()).collect()
 }
 
 #[test]
 fn within_the_budget() {
-    let output = size(1 << 20, 1 << 20, &["--json"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let bytes = |value: &serde_json::Value| value.as_u64().unwrap();
-    let total = &report["init"]["total"];
-    let ships = fs::metadata(xtask::paths::init(Arch::X86_64, &[]))
-        .unwrap()
-        .len();
-    assert_eq!(bytes(&total["raw"]), ships);
-    assert!(bytes(&total["zstd"]) < ships);
-    let with = report["with"].as_array().unwrap();
-    let features = xtask::commands::build::FEATURES;
-    assert_eq!(with.len(), features.len() + 1);
-    for (more, feature) in with.iter().zip(features) {
-        assert_eq!(more["name"], feature);
-        let built = fs::metadata(xtask::paths::init(Arch::X86_64, &[feature])).unwrap();
-        assert_eq!(bytes(&more["raw"]), built.len());
-        assert!(built.len() > ships, "{feature}");
-        assert!(bytes(&more["zstd"]) < built.len());
+    let budget = r#"
+[init.small]
+raw = { limit = 1000000, reason = "a" }
+packed = { limit = 1000000, reason = "b" }
+"#;
+    let small = Gate::new().baseline(budget);
+    let ships = fs::metadata(paths::init(Arch::X86_64, &[])).unwrap().len();
+    assert_eq!(bytes(&small["raw"]), ships);
+    assert!(bytes(&small["packed"]) < ships);
+    for view in small["views"].as_array().unwrap() {
+        let items = view["items"].as_array().unwrap();
+        let raw: u64 = items.iter().map(|item| bytes(&item["raw"])).sum();
+        assert_eq!(raw, ships, "{}: every byte is somebody's", view["by"]);
+        let packed: u64 = items.iter().map(|item| bytes(&item["packed"])).sum();
+        // What pieces have in common is no one's.
+        assert!(packed * 100 > bytes(&small["packed"]) * 70, "{packed}");
     }
-    let sections = report["init"]["sections"].as_array().unwrap();
-    let in_file: u64 = sections
-        .iter()
-        .map(|section| bytes(&section["bytes"]))
-        .sum();
-    // The rest is the ELF header and the program headers.
-    assert!(
-        (ships - 1024..ships).contains(&in_file),
-        "{in_file} of {ships}"
-    );
+    let stages = small["views"][0]["items"].as_array().unwrap();
+    assert!(stages.iter().any(|item| item["name"] == "stage/verity"));
 }
 
 #[test]
-fn over_the_budget() {
-    let output = size(1000, 1 << 20, &[]);
-    assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let over = |name: &str, arch| {
-        let ships = fs::metadata(xtask::paths::init(arch, &[])).unwrap().len() as usize;
-        let grouped = xtask::size::report::grouped;
+fn a_symbol_that_grew_is_named() {
+    let gate = Gate::new();
+    let budget = |features: &str, limit: u64| {
         format!(
-            "over budget: {name} (raw) takes {} bytes, {} more than its limit of 1,000\n  the limit: a reason\n",
-            grouped(ships),
-            grouped(ships - 1000)
+            "[init.it]\nfeatures = [{features}]\nraw = {{ limit = {limit}, reason = \"the reason\" }}\n"
         )
     };
-    let first = over("init", Arch::X86_64) + &over("init for aarch64", Arch::Aarch64);
-    let worst = stderr
-        .strip_prefix(&first)
-        .unwrap_or_else(|| panic!("{stderr}\nlacks\n{first}"));
-    let mut lines = worst.lines();
-    assert_eq!(
-        lines.next(),
-        Some("the symbols of the init that weigh most:")
+    let before = bytes(&gate.baseline(&budget("", 1 << 20))["raw"]);
+    let now = fs::metadata(paths::init(Arch::X86_64, &["trace"]));
+    let text = gate.refused(&budget("\"trace\"", before));
+    let now = now
+        .or_else(|_| fs::metadata(paths::init(Arch::X86_64, &["trace"])))
+        .unwrap()
+        .len();
+    let want = format!(
+        "over budget: init.it (raw) takes {} bytes, {} more than its limit of {} (line 3 of the budget)\n  the limit: the reason\n\
+        init.it: +{} bytes raw, +",
+        grouped(now),
+        grouped(now - before),
+        grouped(before),
+        grouped(now - before),
     );
-    let symbols: Vec<usize> = lines
-        .skip(1)
-        .map(|line| {
-            line.split_whitespace()
-                .next_back()
-                .unwrap()
-                .replace(',', "")
-                .parse()
-                .unwrap()
-        })
-        .collect();
-    assert_eq!(symbols.len(), 10);
     assert!(
-        symbols.is_sorted_by(|one, other| one >= other),
-        "{symbols:?}"
+        text.starts_with(&want),
+        "{text}\ndoes not start with\n{want}"
     );
+    for piece in [
+        "new stage sys/trace ",
+        "symbol (no symbol) ",
+        "new symbol init::sys::trace::",
+        "(no symbol) ",
+    ] {
+        assert!(text.contains(piece), "{text}\nlacks {piece}");
+    }
+}
+
+#[test]
+fn a_folder_of_modules_that_was_added_is_named() {
+    let gate = Gate::new();
+    let modules = kernels::fetch(kernels::Series::Cloud61)
+        .unwrap()
+        .modules_dir;
+    let budget = |limit: u64| {
+        format!(
+            "[initrd.it]\nprofile = \"profile.toml\"\nmodules_dir = {modules:?}\ncompress = \"gzip\"\n\
+            packed = {{ limit = {limit}, reason = \"the reason\" }}\n"
+        )
+    };
+    let profile = fs::read_to_string(paths::root().join("xtask/profiles/qemu.toml")).unwrap();
+    gate.write("profile.toml", &profile);
+    let before = bytes(&gate.baseline(&budget(1 << 30))["packed"]);
+    let paths = "paths = [\"kernel/drivers/net/ethernet/**\", ";
+    gate.write("profile.toml", profile.replace("paths = [", paths));
+    let text = gate.refused(&budget(before));
+    let want = "over budget: initrd.it (packed) takes ";
+    assert!(text.contains(want), "{text}\nlacks {want}");
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains(" new ")).collect();
+    assert!(
+        rows[0].contains("new rule paths: kernel/drivers/net/ethernet/**")
+            || rows[0].contains("new folder modules/kernel/drivers/net"),
+        "{text}"
+    );
+    assert!(
+        rows.iter()
+            .any(|row| row.contains("new folder modules/kernel/drivers/net ")),
+        "{text}"
+    );
+}
+
+/// An initrd that something else has made.
+fn foreign(firmware: usize, level: i32) -> Vec<u8> {
+    let text: Vec<u8> = (0..200_000_u32)
+        .flat_map(|number| (number / 3).to_le_bytes())
+        .collect();
+    let archive = cpio::pack(&[
+        Entry::file("init", 0o755, text),
+        Entry::directory("lib"),
+        Entry::directory("lib/firmware"),
+        Entry::file("lib/firmware/card.bin", 0o644, noise(firmware)),
+    ]);
+    zstd::encode_all(archive.unwrap().as_slice(), level).unwrap()
+}
+
+#[test]
+fn firmware_that_doubled_is_named() {
+    let gate = Gate::new();
+    let budget = "[file.boot]\npath = \"boot.img\"\n[file.boot.parts.firmware]\nraw = { limit = 12000, reason = \"the reason\" }\n";
+    gate.write("boot.img", foreign(10_000, 19));
+    gate.baseline(budget);
+    gate.write("boot.img", foreign(20_000, 19));
+    let text = gate.refused(budget);
+    for want in [
+        "over budget: file.boot, firmware (raw) takes 20,132 bytes, 8,132 more than its limit of 12,000 (line 4 of the budget)",
+        "file firmware/card.bin",
+        "+10,000",
+    ] {
+        assert!(text.contains(want), "{text}\nlacks {want}");
+    }
+}
+
+#[test]
+fn a_lower_level_of_the_compressor_is_named() {
+    let gate = Gate::new();
+    gate.write("boot.img", foreign(1000, 19));
+    let budget = |limit: u64| {
+        format!(
+            "[file.boot]\npath = \"boot.img\"\npacked = {{ limit = {limit}, reason = \"the reason\" }}\n"
+        )
+    };
+    let before = bytes(&gate.baseline(&budget(1 << 20))["packed"]);
+    gate.write("boot.img", foreign(1000, 1));
+    let text = gate.refused(&budget(before));
+    for want in [
+        "over budget: file.boot (packed) takes ",
+        "file.boot: as many bytes raw, +",
+        "packed, with the same content: the compressor or its level is another one",
+    ] {
+        assert!(text.contains(want), "{text}\nlacks {want}");
+    }
+}
+
+#[test]
+fn near_a_limit_is_said_and_passes() {
+    let gate = Gate::new();
+    gate.write("boot.img", foreign(1000, 3));
+    let size = foreign(1000, 3).len();
+    let budget = format!(
+        "[file.boot]\npath = \"boot.img\"\npacked = {{ limit = {}, reason = \"r\", margin = 5 }}\n",
+        size + 1
+    );
+    let output = gate.run(&budget, &[]);
+    assert_eq!(output.status.code(), Some(0));
+    let want = format!(
+        "near its limit: file.boot (packed) takes {} bytes of {}; 1 are left, less than 5 %\n",
+        grouped(size),
+        grouped(size + 1)
+    );
+    assert_eq!(stderr(&output), want);
 }
 
 #[test]
 fn a_broken_budget_is_no_verdict() {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["size", "--budget", "/nonexistent"])
-        .output()
-        .unwrap();
+    let gate = Gate::new();
+    gate.write("text", "no initrd");
+    for (budget, want) in [
+        ("", "nothing to measure"),
+        (
+            "[init.it]\nraw = { limit = 1, reason = \"\" }\n",
+            "budget budget.toml: line 2: init.it (raw): a limit needs a reason",
+        ),
+        (
+            "[file.it]\npath = \"none\"\n",
+            "budget budget.toml: line 2: there is no none",
+        ),
+        ("[file.it]\npath = \"text\"\n", "text: not an initrd"),
+        (
+            "[initrd.it]\nprofile = \"none.toml\"\nkernel = \"6.1\"\n",
+            "line 2: there is no none.toml",
+        ),
+        (
+            "[file.it]\npath = \"boot.img\"\n[file.it.parts.microcode]\nraw = { limit = 1, reason = \"r\" }\n",
+            "line 4: file.it has nothing that is microcode",
+        ),
+    ] {
+        gate.write("boot.img", foreign(1000, 1));
+        let output = gate.run(budget, &[]);
+        assert_eq!(output.status.code(), Some(2), "{budget}");
+        assert!(
+            stderr(&output).contains(want),
+            "{}\nlacks {want}",
+            stderr(&output)
+        );
+    }
+    gate.write("baseline.json", "{}");
+    let output = gate.run(
+        "[file.it]\npath = \"boot.img\"\n",
+        &["--baseline", "baseline.json"],
+    );
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: budget /nonexistent: "));
+    assert!(
+        stderr(&output).contains("save it anew"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// What `--json` prints has the form that `--schema` tells, every key of it.
+#[test]
+fn the_schema_tells_every_key() {
+    let gate = Gate::new();
+    gate.write("boot.img", foreign(1000, 3));
+    let budget = "[file.boot]\npath = \"boot.img\"\npacked = { limit = 1000000, reason = \"r\" }\n";
+    gate.baseline(budget);
+    gate.write("boot.img", foreign(2000, 3));
+    let json = |arguments: &[&str]| -> Value {
+        let output = gate.run(budget, arguments);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let schema = json(&["--schema"]);
+    let report = json(&["--json", "--baseline", "baseline.json"]);
+    let of = |name: &str| &schema["$defs"][name]["properties"];
+    let change = &report["changes"][0];
+    for (value, properties) in [
+        (&report, &schema["properties"]),
+        (&report["artifacts"][0], of("Artifact")),
+        (&report["artifacts"][0]["views"][0], of("View")),
+        (&report["artifacts"][0]["views"][0]["items"][0], of("Item")),
+        (&report["checks"][0], of("Check")),
+        (change, of("Change")),
+        (&change["pieces"][0], of("Piece")),
+    ] {
+        for key in value.as_object().unwrap().keys() {
+            let property = &properties[key];
+            assert!(property.is_object(), "{key}: {properties}");
+        }
+    }
+}
+
+/// The page for people who would rather look, and the comment on a pull request.
+#[test]
+fn page_and_comment() {
+    let gate = Gate::new();
+    gate.write("boot.img", foreign(1000, 3));
+    let budget =
+        "[file.boot]\npath = \"boot.img\"\npacked = { limit = 1000000, reason = \"<r>\" }\n";
+    let output = gate.run(budget, &["--markdown", "--html", "size.html"]);
+    let comment = String::from_utf8(output.stdout).unwrap();
+    assert!(comment.starts_with("### Sizes\n\n| "), "{comment}");
+    assert!(comment.contains("| file.boot (packed) |"), "{comment}");
+    let page = fs::read_to_string(gate.0.path().join("size.html")).unwrap();
+    let parsed = roxmltree::Document::parse(
+        page.trim_start_matches("<!DOCTYPE html>\n")
+            .replace("<meta charset=\"utf-8\">", "")
+            .leak(),
+    )
+    .unwrap();
+    let titles: Vec<&str> = parsed
+        .descendants()
+        .filter(|node| node.has_tag_name("title"))
+        .filter_map(|node| node.text())
+        .collect();
+    assert!(
+        titles
+            .iter()
+            .any(|title| title.starts_with("firmware/lib")
+                || title.starts_with("firmware/card.bin\n")),
+        "{titles:?}"
+    );
+    assert!(
+        !page.contains("http"),
+        "the page needs nothing from elsewhere"
+    );
+}
+
+#[test]
+fn the_pieces_of_this_initrd_are_taken_from_its_manifest() {
+    let gate = Gate::new();
+    let archive = cpio::pack(&[Entry::file("lib/modules/a.ko", 0o644, noise(500))]).unwrap();
+    gate.write("boot.img", Compression::Gzip.pack(archive).unwrap());
+    let manifest = r#"{"release":"6.1","arch":"x86_64","profile":"p","totals":{"modules":1,"module_bytes":500,"aliases":0,"firmware":0,
+        "firmware_bytes":0,"archive_bytes":0,"compressed_bytes":0},"missing_firmware":[],"warnings":[],"builtin":{"names":[],"aliases":[]},
+        "entries":[{"path":"lib/modules/a.ko","kind":"module","bytes":500,"source":"kernel/fs/a.ko","why":"names"}]}"#;
+    gate.write("boot.img.json", manifest);
+    let artifact = gate.baseline("[file.boot]\npath = \"boot.img\"\n");
+    let names: Vec<&str> = artifact["views"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|view| view["items"][0]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["modules/kernel/fs", "names", "modules/kernel/fs/a.ko"]
+    );
 }

@@ -68,6 +68,20 @@ impl<K: Ord, V: Clone> Default for Once<K, V> {
     }
 }
 
+/// What `make` returns, kept in `file` from then on.
+pub fn file(file: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    let _lock = lock(&file.with_added_extension("lock"))?;
+    if let Ok(kept) = fs::read(file) {
+        return Ok(kept);
+    }
+    let made = make()?;
+    let unfinished = file.with_added_extension("new");
+    fs::write(&unfinished, &made)
+        .and_then(|()| fs::rename(&unfinished, file))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(made)
+}
+
 /// A name for what is made from these inputs: 16 hexadecimal digits of their SHA-256.
 pub fn key(inputs: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
@@ -75,11 +89,16 @@ pub fn key(inputs: &[&[u8]]) -> String {
         hash.update((input.len() as u64).to_le_bytes());
         hash.update(input);
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hexadecimal(&hash.finalize()[..8])
+}
+
+/// The SHA-256 of these bytes, in hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -104,7 +104,14 @@ impl Built {
 
 /// Builds an initrd: the same bytes for the same request and files.
 pub fn build(request: &Request) -> Result<Built> {
-    Contents::gather(request)?.pack(request.compress)
+    let compress = request.compress;
+    Contents::gather(request)?.pack(|archive| {
+        let step = (compress != Compression::None)
+            .then(|| progress::step(format!("packing an initrd of {} bytes", archive.len())));
+        let packed = compress.pack(archive)?;
+        step.into_iter().for_each(progress::Step::done);
+        Ok(packed)
+    })
 }
 
 /// Lists an initrd's files at `out` instead of packing them, for the kernel's own build; tells what is in it.
@@ -282,15 +289,11 @@ impl Contents {
         &self.manifest.release
     }
 
-    /// The initrd, as it ships.
-    pub fn pack(self, compress: Compression) -> Result<Built> {
+    /// The initrd, as it ships: its archive compressed by `pack`.
+    pub fn pack(self, pack: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>) -> Result<Built> {
         let archive = cpio::pack(self.entries.iter().map(|(entry, _)| entry))?;
-        let step = (compress != Compression::None)
-            .then(|| progress::step(format!("packing an initrd of {} bytes", archive.len())));
         let archive_bytes = archive.len();
-        let packed = compress.pack(archive)?;
-        step.into_iter().for_each(progress::Step::done);
-        let archive = [self.front.as_slice(), &packed].concat();
+        let archive = [self.front.as_slice(), &pack(archive)?].concat();
         let mut manifest = self.manifest(archive_bytes);
         manifest.totals.compressed_bytes = archive.len();
         Ok(Built { archive, manifest })

@@ -1,11 +1,11 @@
-//! Long work made visible: a spinner on a terminal, one plain line elsewhere.
+//! Long work made visible on a terminal: a spinner, without colours; elsewhere nothing.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Work under way; dropping it without [`Step::done`] leaves its line as it was.
+/// Work under way.
 pub struct Step {
     message: String,
     started: Instant,
@@ -24,9 +24,6 @@ pub fn step(message: impl Into<String>) -> Step {
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     });
-    if bar.is_none() {
-        eprintln!("{message} …");
-    }
     Step {
         message,
         started: Instant::now(),

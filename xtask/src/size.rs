@@ -1,196 +1,170 @@
-//! What things weigh: the init by section and symbol, initrds by file, and the budget that they must keep.
+//! What things weigh: each artifact of the budget as a whole, by its parts, and by what each piece of it costs when it is packed.
 
 pub mod budget;
+pub mod diff;
+mod init;
+mod initrd;
+mod marginal;
+pub mod measure;
 pub mod report;
+pub mod treemap;
 
-use std::{fs, path::Path};
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use object::{
-    Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionKind, SegmentFlags, SymbolSection,
-    elf,
-};
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use budget::Check;
+use diff::Change;
+use marginal::Measure;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::initrd::{Contents, Request, compress, cpio, manifest::Kind};
+/// The version of what [`Report`] looks like as JSON.
+const SCHEMA: u32 = 1;
 
-/// Bytes of a thing as it is and as zstd -19 packs it.
-#[derive(Debug, Clone, Serialize)]
-pub struct Weight {
-    pub name: String,
-    pub raw: usize,
-    pub zstd: usize,
+/// Everything that was measured: what `cargo xtask size --json` prints and `--save` keeps. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Version of this format: 1. It is counted up when a field changes its meaning or goes.
+    pub schema: u32,
+    /// In the order of the budget's kinds and names.
+    pub artifacts: Vec<Artifact>,
+    /// Every limit of the budget.
+    pub checks: Vec<Check>,
+    /// What is not as in the baseline, if there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
-impl Weight {
-    /// Weighs the file at `path`.
-    pub fn read(name: &str, path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::of(name, &bytes)
+/// One thing that ships.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// As the budget has it: `init.x86_64`, `initrd.flatcar`, `uki.flatcar`, `file.boot`.
+    pub name: String,
+    /// What it was made from, for people.
+    pub about: String,
+    /// Before compression. For a file that is not compressed, its length.
+    pub raw: u64,
+    /// Packed: an init as `zstd -19` packs it, anything else as it ships.
+    pub packed: u64,
+    /// SHA-256 of what is packed.
+    pub content: String,
+    /// What limits can be about; each packed is an archive of its own.
+    pub parts: Vec<Item>,
+    /// The same bytes by several criteria.
+    pub views: Vec<View>,
+}
+
+/// An artifact's bytes by one criterion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// `stage`, `crate` and `symbol` of an init; `folder`, `rule` and `file` of an initrd; `section` of a unified kernel image.
+    pub by: String,
+    /// Those that cost most first.
+    pub items: Vec<Item>,
+}
+
+/// A piece of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    pub name: String,
+    /// Of a symbol its stage, of a file its folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Before compression, with its header in an archive.
+    pub raw: u64,
+    /// Its marginal cost: what the packed artifact would be smaller without it. What several pieces have in common is no one's, so the sum is
+    /// less than the whole. (Of a part: its length, packed alone.)
+    pub packed: u64,
+}
+
+impl Report {
+    pub fn new(artifacts: Vec<Artifact>, checks: Vec<Check>) -> Self {
+        Self {
+            schema: SCHEMA,
+            artifacts,
+            checks,
+            changes: Vec::new(),
+        }
     }
 
-    fn of(name: &str, bytes: &[u8]) -> Result<Self> {
-        let zstd = compress::zstd(bytes)?.len();
-        Ok(Self {
-            name: name.to_owned(),
-            raw: bytes.len(),
-            zstd,
+    /// Reads what `--save` wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let report: Self = serde_json::from_str(&fs::read_to_string(path)?)?;
+            ensure!(
+                report.schema == SCHEMA,
+                "it has version {} of the format, and this is {SCHEMA}",
+                report.schema
+            );
+            Ok(report)
+        };
+        read().with_context(|| {
+            let path = path.display();
+            format!("{path} is not what `cargo xtask size --save` writes; save it anew")
         })
     }
+
+    pub fn artifact(&self, name: &str) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| artifact.name == name)
+    }
 }
 
-/// A part of the init.
-#[derive(Debug, Clone, Serialize)]
-pub struct Part {
-    pub name: String,
-    /// In the file.
-    pub bytes: u64,
-    /// In memory.
-    pub memory: u64,
+impl Artifact {
+    /// Its pieces by one criterion.
+    pub fn view(&self, by: &str) -> &[Item] {
+        let view = self.views.iter().find(|view| view.by == by);
+        view.map_or(&[], |view| &view.items)
+    }
+
+    /// Its finest pieces, which are of groups.
+    pub fn finest(&self) -> Option<&View> {
+        self.views.last()
+    }
 }
 
-/// The init as it ships, and what its twin with symbols says about it.
-#[derive(Debug, Serialize)]
-pub struct Init {
-    pub total: Weight,
-    pub segments: Vec<Part>,
-    pub sections: Vec<Part>,
-    /// Largest first; only what takes bytes in the file.
-    pub symbols: Vec<Part>,
+impl Item {
+    /// Before compression, and packed.
+    fn sizes(&self) -> (u64, u64) {
+        (self.raw, self.packed)
+    }
 }
 
-impl Init {
-    /// Weighs the init at `path`; `init.debug` must lie beside it.
-    pub fn weigh(name: &str, path: &Path) -> Result<Self> {
-        let total = Weight::read(name, path)?;
-        let debug = path.with_extension("debug");
-        let twin = fs::read(&debug).with_context(|| format!("cannot read {}", debug.display()))?;
-        let file =
-            object::File::parse(twin.as_slice()).with_context(|| debug.display().to_string())?;
-
-        let segments = file.segments().map(|segment| {
-            let (_, bytes) = segment.file_range();
-            Part {
-                name: rights(segment.flags()),
-                bytes,
-                memory: segment.size(),
-            }
+impl View {
+    /// The pieces by name, each with its group and one of the places where its bytes lie; `bytes` take `packed` when they are packed.
+    fn of(
+        by: &str,
+        pieces: impl Iterator<Item = (String, String, Range<usize>)>,
+        bytes: &[u8],
+        packed: u64,
+        measure: Measure,
+    ) -> Result<Self> {
+        let mut named: BTreeMap<(String, String), Vec<Range<usize>>> = BTreeMap::new();
+        for (name, group, range) in pieces {
+            named.entry((name, group)).or_default().push(range);
+        }
+        let ranges: Vec<Vec<Range<usize>>> = named.values().cloned().collect();
+        let costs = marginal::costs(bytes, packed, &ranges, measure)?;
+        let items = named.into_iter().zip(costs);
+        let items = items.map(|(((name, group), ranges), packed)| Item {
+            name,
+            group,
+            raw: ranges.iter().map(|range| range.len() as u64).sum(),
+            packed,
         });
-        let sections = file
-            .sections()
-            .filter(|section| section.address() != 0)
-            .map(|section| Part {
-                name: section.name().unwrap_or("?").to_owned(),
-                bytes: section.file_range().map_or(0, |(_, bytes)| bytes),
-                memory: section.size(),
-            });
-        let in_file = |index| {
-            file.section_by_index(index)
-                .is_ok_and(|section| section.kind() != SectionKind::UninitializedData)
-        };
-        let mut symbols: Vec<Part> = file
-            .symbols()
-            .filter(|symbol| {
-                symbol.size() > 0
-                    && matches!(symbol.section(), SymbolSection::Section(index) if in_file(index))
-            })
-            .map(|symbol| Part {
-                name: format!(
-                    "{:#}",
-                    rustc_demangle::demangle(symbol.name().unwrap_or("?"))
-                ),
-                bytes: symbol.size(),
-                memory: symbol.size(),
-            })
-            .collect();
-        symbols.sort_by(|one, other| (other.bytes, &one.name).cmp(&(one.bytes, &other.name)));
+        let mut items: Vec<Item> = items.collect();
+        items.sort_by(|one, other| {
+            (other.packed, other.raw, &one.name).cmp(&(one.packed, one.raw, &other.name))
+        });
         Ok(Self {
-            total,
-            segments: segments.collect(),
-            sections: sections.collect(),
-            symbols,
-        })
-    }
-}
-
-/// A segment's rights, as in `r-x`.
-fn rights(flags: SegmentFlags) -> String {
-    let SegmentFlags::Elf { p_flags, .. } = flags else {
-        return "?".to_owned();
-    };
-    let right = |bit, letter| if p_flags.contains(bit) { letter } else { '-' };
-    [
-        right(elf::PF_R, 'r'),
-        right(elf::PF_W, 'w'),
-        right(elf::PF_X, 'x'),
-    ]
-    .iter()
-    .collect()
-}
-
-/// An initrd, by file.
-#[derive(Debug, Serialize)]
-pub struct Initrd {
-    /// Name of the profile.
-    pub profile: String,
-    /// Release of the kernel.
-    pub release: String,
-    /// An archive of everything that is not a module.
-    pub userland: Weight,
-    /// Its files, each packed by itself.
-    pub files: Vec<Weight>,
-    pub modules: usize,
-    pub module_bytes: usize,
-    /// Largest first.
-    pub largest_modules: Vec<Part>,
-    /// The whole archive; packing the modules takes a while, so only when asked for.
-    pub whole: Option<Weight>,
-}
-
-impl Initrd {
-    /// Weighs what `request` describes; `full` packs the modules too.
-    pub fn weigh(profile: &str, request: &Request, full: bool) -> Result<Self> {
-        let contents = Contents::gather(request)?;
-        let is_module = |kind| kind == Kind::Module;
-        let userland = contents
-            .entries
-            .iter()
-            .filter(|(_, item)| !is_module(item.kind));
-        let archive = cpio::pack(userland.clone().map(|(entry, _)| entry))?;
-        let files = userland
-            .filter(|(entry, _)| !entry.data.is_empty())
-            .map(|(entry, _)| Weight::of(&entry.path, &entry.data))
-            .collect::<Result<_>>()?;
-        let mut modules: Vec<Part> = contents
-            .entries
-            .iter()
-            .filter(|(_, item)| is_module(item.kind))
-            .map(|(entry, _)| {
-                let bytes = entry.data.len() as u64;
-                Part {
-                    name: entry.path.clone(),
-                    bytes,
-                    memory: bytes,
-                }
-            })
-            .collect();
-        modules.sort_by(|one, other| (other.bytes, &one.name).cmp(&(one.bytes, &other.name)));
-        let whole = match full {
-            true => Some(Weight::of(
-                "whole",
-                &cpio::pack(contents.entries.iter().map(|(entry, _)| entry))?,
-            )?),
-            false => None,
-        };
-        Ok(Self {
-            profile: profile.to_owned(),
-            release: contents.release().to_owned(),
-            userland: Weight::of("userland", &archive)?,
-            files,
-            modules: modules.len(),
-            module_bytes: modules.iter().map(|module| module.bytes as usize).sum(),
-            largest_modules: modules.into_iter().take(10).collect(),
-            whole,
+            by: by.to_owned(),
+            items,
         })
     }
 }

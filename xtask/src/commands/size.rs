@@ -1,83 +1,89 @@
-//! `cargo xtask size`: what the init and the initrds weigh, against the budget.
+//! `cargo xtask size`: what everything that ships weighs, against the budget and against what it weighed before.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::build;
-use crate::{
-    Verdict,
-    arch::Arch,
-    initrd::Request,
-    kernels, paths,
-    size::{
-        Init, Initrd, Weight,
-        budget::Budget,
-        report::{Report, Style},
-    },
-};
+use crate::size::budget::{Budget, State};
+use crate::size::report::{Shown, Style};
+use crate::size::{Report, diff, measure, treemap};
+use crate::{Verdict, paths};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Print JSON
+    /// Print JSON; --schema tells its form
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
-    /// Print Markdown
+    /// Print Markdown for a comment on a pull request
     #[arg(long)]
     markdown: bool,
+    /// Print the JSON Schema of what --json prints, and measure nothing
+    #[arg(long)]
+    schema: bool,
+    /// Write a page with treemaps there
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Keep what was measured there, as a baseline for later
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Tell what changed since the report that --save kept there
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     /// The limits to hold
     #[arg(long, value_name = "FILE", default_value_os_t = paths::root().join("size-budget.toml"))]
     budget: PathBuf,
-    /// Measure initrds with these modules instead of those of the budget's kernels
-    #[arg(long, value_name = "DIR")]
-    modules_dir: Option<PathBuf>,
-    /// Pack whole initrds too, modules and all, which takes a minute
-    #[arg(long)]
-    full: bool,
+    /// Measure only artifacts whose names begin so, as in `init` or `initrd.flatcar`
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Show the pieces by this, instead of each artifact's first: stage, crate, symbol; folder, rule, file; section
+    #[arg(long, value_name = "VIEW")]
+    by: Option<String>,
+    /// How many pieces to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
+    if args.schema {
+        super::print(&(serde_json::to_string_pretty(&schemars::schema_for!(Report))? + "\n"))?;
+        return Ok(Verdict::Pass);
+    }
     let budget = Budget::read(&args.budget)?;
-    let arch = Arch::X86_64;
-    let init = build::init(arch, &[])?;
-    let mut with = Vec::new();
-    let each = build::FEATURES.iter().map(std::slice::from_ref);
-    for features in each.chain([&build::FEATURES[..]]) {
-        let name = features.join(", ");
-        with.push(Weight::read(&name, &build::init(arch, features)?)?);
+    let baseline = args.baseline.as_deref().map(Report::read).transpose()?;
+    let mut report = measure::measure(&budget, &args.only)?;
+    if let Some(mut baseline) = baseline {
+        if !args.only.is_empty() {
+            baseline
+                .artifacts
+                .retain(|artifact| report.artifact(&artifact.name).is_some());
+        }
+        report.changes = diff::changes(&baseline, &report);
     }
-    let mut report = Report {
-        init: Init::weigh("init", &init)?,
-        aarch64: Init::weigh("init for aarch64", &build::init(Arch::Aarch64, &[])?)?,
-        with,
-        initrds: Vec::new(),
-        checks: Vec::new(),
+    let json = serde_json::to_string_pretty(&report)? + "\n";
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    for init in [&report.init, &report.aarch64] {
-        report.checks.extend(budget.check_init(init));
+    if let Some(path) = &args.save {
+        write(path, &json)?;
     }
-    for (profile, entry) in &budget.initrd {
-        let modules_dir = match &args.modules_dir {
-            Some(directory) => directory.clone(),
-            None => kernels::fetch(entry.kernel)?.modules_dir,
-        };
-        let path = paths::root().join(format!("xtask/profiles/{profile}.toml"));
-        let init = build::init_for(arch, &path)?;
-        let request = Request::new(&modules_dir, path, init);
-        let initrd = Initrd::weigh(profile, &request, args.full)?;
-        report.checks.extend(budget.check_initrd(&initrd));
-        report.initrds.push(initrd);
+    if let Some(path) = &args.html {
+        write(path, &treemap::page(&report))?;
     }
-    match (args.json, args.markdown) {
-        (true, _) => println!("{}", serde_json::to_string_pretty(&report)?),
-        (_, true) => print!("{}", report.text(Style::Markdown)),
-        _ => print!("{}", report.text(Style::Plain)),
-    }
-    let overruns = report.overruns();
-    eprint!("{overruns}");
-    Ok(if overruns.is_empty() {
-        Verdict::Pass
-    } else {
+    let shown = Shown {
+        by: args.by,
+        top: args.top,
+    };
+    super::print(&match (args.json, args.markdown) {
+        (true, _) => json,
+        (_, true) => report.text(Style::Markdown, &shown),
+        _ => report.text(Style::Plain, &shown),
+    })?;
+    eprint!("{}", report.problems());
+    let is_over = report.checks.iter().any(|check| check.state == State::Over);
+    Ok(if is_over {
         Verdict::Fail
+    } else {
+        Verdict::Pass
     })
 }

@@ -41,6 +41,17 @@ impl Compression {
         })
     }
 
+    /// How [`Compression::pack`] packs so many bytes, for people.
+    pub fn settings(self, bytes: usize) -> String {
+        let window = (1_u64 << window(bytes)) / 1024;
+        match self {
+            Self::None => "not compressed".to_owned(),
+            Self::Gzip => "gzip -9".to_owned(),
+            Self::Xz => format!("xz -9e, dictionary {window} KiB"),
+            Self::Zstd => format!("zstd -{ZSTD_SHIPPED}, window {window} KiB"),
+        }
+    }
+
     /// Compresses a module, for the kernel's decompressors (kernel/module/decompress.c): xz with a CRC-32, no filter for machine
     /// code and a small dictionary, one zstd frame that tells its size, or gzip without a file name.
     pub fn pack_module(self, bytes: Vec<u8>) -> Result<Vec<u8>> {
@@ -140,14 +151,22 @@ fn window(bytes: usize) -> u32 {
     bytes.next_power_of_two().ilog2().clamp(16, WINDOW)
 }
 
-/// Undoes whichever compression the first bytes tell; bytes that tell none are returned as they are.
-pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let compression = match bytes.as_slice() {
+/// The compression that the first bytes tell.
+pub fn of(bytes: &[u8]) -> Compression {
+    match bytes {
         [0x1F, 0x8B, ..] => Compression::Gzip,
         [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
         [0x28, 0xB5, 0x2F, 0xFD, ..] => Compression::Zstd,
-        _ => return Ok(bytes),
-    };
+        _ => Compression::None,
+    }
+}
+
+/// Undoes whichever compression the first bytes tell; bytes that tell none are returned as they are.
+pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let compression = of(&bytes);
+    if compression == Compression::None {
+        return Ok(bytes);
+    }
     compression
         .unpack(&bytes)
         .with_context(|| format!("the {compression} data is damaged"))

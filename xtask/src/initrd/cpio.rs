@@ -3,12 +3,13 @@
 use std::{
     collections::HashMap,
     io::{Read, Write},
+    ops::Range,
 };
 
 use anyhow::{Context, Result, ensure};
 use cpio::{NewcBuilder, NewcReader};
 
-use super::compress;
+use super::compress::{self, Compression};
 
 /// What an archive in newc format begins with.
 const MAGIC: &[u8] = b"070701";
@@ -159,43 +160,57 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<Entry>> {
     }
 }
 
-/// Reads what is in front, without compression, and what the rest of an initrd unpacks to: several archives, as the kernel unpacks them one
-/// after the other.
+/// Reads every archive of an initrd, as the kernel unpacks them one after the other.
 pub fn unpack_all(initrd: &[u8]) -> Result<Vec<Vec<Entry>>> {
+    let (archives, _) = archives(initrd)?;
+    archives.iter().map(|archive| unpack(archive)).collect()
+}
+
+/// The archives of an initrd: those in front, which are not compressed, and what the rest unpacks to; and how that is compressed.
+pub fn archives(initrd: &[u8]) -> Result<(Vec<Vec<u8>>, Compression)> {
     let mut archives = Vec::new();
     let mut rest = initrd;
     loop {
         let zeros = rest.iter().take_while(|byte| **byte == 0).count();
         rest = &rest[zeros..];
         if rest.is_empty() {
-            return Ok(archives);
+            return Ok((archives, Compression::None));
         }
-        if rest.starts_with(MAGIC) {
-            let bytes = length(rest).context("not a cpio archive in newc format")?;
-            archives.push(unpack(&rest[..bytes])?);
-            rest = &rest[bytes..];
-        } else {
+        if !rest.starts_with(MAGIC) {
+            let compression = compress::of(rest);
             let unpacked = compress::unpack(rest.to_vec())?;
             ensure!(
                 unpacked.starts_with(MAGIC),
                 "not an initrd: neither a cpio archive nor one that is packed with gzip, xz or zstd"
             );
-            archives.extend(unpack_all(&unpacked)?);
-            return Ok(archives);
+            archives.extend(self::archives(&unpacked)?.0);
+            return Ok((archives, compression));
         }
+        let (archive, behind) = rest.split_at(walk(rest)?.1);
+        archives.push(archive.to_vec());
+        rest = behind;
     }
 }
 
-/// Bytes of the archive that these bytes begin with, up to the end of its trailer.
-fn length(bytes: &[u8]) -> Option<usize> {
-    let mut rest = bytes;
+/// An entry's path, and where it lies in the archive.
+type Placed = (String, Range<usize>);
+
+/// The entries of the archive that these bytes begin with, each with its path and where it lies, and the archive's length.
+pub fn walk(bytes: &[u8]) -> Result<(Vec<Placed>, usize)> {
+    let mut entries = Vec::new();
+    let mut start = 0;
     loop {
-        let reader = NewcReader::new(rest).ok()?;
+        let reader =
+            NewcReader::new(&bytes[start..]).context("not a cpio archive in newc format")?;
         let is_trailer = reader.entry().is_trailer();
-        rest = reader.finish().ok()?;
+        let path = reader.entry().name().trim_end_matches('\0').to_owned();
+        let rest = reader.finish().context("the archive ends early")?;
+        let end = bytes.len() - rest.len();
         if is_trailer {
-            return Some(bytes.len() - rest.len());
+            return Ok((entries, end));
         }
+        entries.push((path, start..end));
+        start = end;
     }
 }
 
@@ -208,8 +223,7 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    use super::{Entry, pack, unpack, unpack_all};
-    use crate::initrd::compress::Compression;
+    use super::{Compression, Entry, pack, unpack, unpack_all};
 
     fn sample() -> Vec<Entry> {
         vec![

@@ -1,33 +1,29 @@
-//! The size report, for people (plain or as Markdown) and for programs (JSON).
+//! The size report for people: plain, or as Markdown for a pull request.
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use super::{
+    Artifact, Item, Report,
+    budget::{Check, Measured, State},
+    diff::{Change, What},
+};
 
-use super::{Init, Initrd, Part, Weight, budget::Check};
-
-/// Symbols that a report lists.
-const SYMBOLS: usize = 20;
-/// Symbols that a message about an overrun lists.
+/// Pieces that a message about an overrun lists, and a comment for each artifact.
 const WORST: usize = 10;
-
-/// Everything that was measured.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    pub init: Init,
-    /// The same init for the other architecture, with the same limits.
-    pub aarch64: Init,
-    /// What the init weighs with cargo features, by their names: each alone, and all.
-    pub with: Vec<Weight>,
-    pub initrds: Vec<Initrd>,
-    pub checks: Vec<Check>,
-}
 
 /// How tables look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
     Markdown,
+}
+
+/// What of the pieces is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The view, instead of each artifact's first.
+    pub by: Option<String>,
+    pub top: usize,
 }
 
 /// A number with its thousands set off: `28,744`.
@@ -43,7 +39,7 @@ pub fn grouped(number: impl TryInto<u64>) -> String {
     text
 }
 
-/// A table whose first column is text and whose others are numbers.
+/// A table; numbers stand at the right.
 fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -53,14 +49,19 @@ fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let is_text = |column: usize| {
+        let mut cells = rows.iter().map(|row| row[column].as_str());
+        column == 0
+            || cells.any(|cell| cell.contains(|letter: char| !"0123456789,+-".contains(letter)))
+    };
     let line = |cells: Vec<&str>| {
         let cells: Vec<String> = cells
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
+            .map(|(column, (cell, width))| match is_text(column) {
+                true => format!("{cell:<width$}"),
+                false => format!("{cell:>width$}"),
             })
             .collect();
         match style {
@@ -73,9 +74,9 @@ fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
         let rule = widths
             .iter()
             .enumerate()
-            .map(|(column, width)| match column {
-                0 => "-".repeat(*width),
-                _ => format!("{}:", "-".repeat(width.saturating_sub(1))),
+            .map(|(column, width)| match is_text(column) {
+                true => "-".repeat((*width).max(3)),
+                false => format!("{}:", "-".repeat(width.saturating_sub(1).max(2))),
             });
         text += &line(
             rule.collect::<Vec<_>>()
@@ -90,152 +91,224 @@ fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn weights<'a>(weights: impl IntoIterator<Item = &'a Weight>) -> Vec<Vec<String>> {
-    let row = |weight: &Weight| {
-        vec![
-            weight.name.clone(),
-            grouped(weight.raw),
-            grouped(weight.zstd),
-        ]
-    };
-    weights.into_iter().map(row).collect()
+/// A change with its sign: `+1,234`, `-5`, and nothing for none.
+fn signed(change: i64) -> String {
+    let sign = if change < 0 { "-" } else { "+" };
+    match change {
+        0 => String::new(),
+        change => format!("{sign}{}", grouped(change.unsigned_abs())),
+    }
 }
 
-fn parts<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Vec<Vec<String>> {
-    let row = |part: &Part| vec![part.name.clone(), grouped(part.bytes), grouped(part.memory)];
-    parts.into_iter().map(row).collect()
-}
-
-fn bytes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Vec<Vec<String>> {
-    parts
-        .into_iter()
-        .map(|part| vec![part.name.clone(), grouped(part.bytes)])
-        .collect()
+fn rows(items: &[Item]) -> Vec<Vec<String>> {
+    let row = |item: &Item| vec![item.name.clone(), grouped(item.raw), grouped(item.packed)];
+    items.iter().map(row).collect()
 }
 
 impl Report {
     /// The report as text.
-    pub fn text(&self, style: Style) -> String {
+    pub fn text(&self, style: Style, shown: &Shown) -> String {
         let mut text = String::new();
-        let mut section = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
+        let mut section = |title: &str, head: &[&str], rows: &[Vec<String>]| {
             let title = match style {
                 Style::Plain => title.to_owned(),
                 Style::Markdown => format!("### {title}\n"),
             };
-            let _ = writeln!(text, "{title}\n{}", table(style, head, &rows));
+            let _ = writeln!(text, "{title}\n{}", table(style, head, rows));
         };
-        let init = &self.init;
-        section(
-            "init",
-            &["", "bytes", "zstd -19"],
-            weights([&init.total, &self.aarch64.total]),
-        );
-        let more = |with: usize, total: usize| format!("+{}", grouped(with.saturating_sub(total)));
-        let rows = self.with.iter().map(|with| {
-            vec![
-                with.name.clone(),
-                grouped(with.raw),
-                more(with.raw, init.total.raw),
-                grouped(with.zstd),
-                more(with.zstd, init.total.zstd),
-            ]
-        });
-        section(
-            "init with cargo features",
-            &["", "bytes", "", "zstd -19", ""],
-            rows.collect(),
-        );
-        section(
-            "init by segment and section",
-            &["", "in the file", "in memory"],
-            parts(init.segments.iter().chain(&init.sections)),
-        );
-        section(
-            "largest symbols of the init",
-            &["", "bytes"],
-            bytes(init.symbols.iter().take(SYMBOLS)),
-        );
-        for initrd in &self.initrds {
-            let mut rows = weights([&initrd.userland]);
-            rows.extend(weights(&initrd.files).into_iter().map(|mut row| {
-                row[0] = format!("  /{}", row[0]);
-                row
-            }));
-            rows.push(vec![
-                format!("{} modules", initrd.modules),
-                grouped(initrd.module_bytes),
-                String::new(),
-            ]);
-            rows.extend(weights(&initrd.whole));
-            section(
-                &format!("{} initrd, kernel {}", initrd.profile, initrd.release),
-                &["", "bytes", "zstd -19"],
-                rows,
-            );
-            section(
-                &format!("largest modules of the {} initrd", initrd.profile),
-                &["", "bytes"],
-                bytes(&initrd.largest_modules),
-            );
+        let has_baseline = !self.changes.is_empty();
+        let change = |artifact: &Artifact| {
+            self.changes
+                .iter()
+                .find(|change| change.artifact == artifact.name)
+        };
+        let mut head = vec!["", "raw", "packed", "made from"];
+        if has_baseline {
+            head.splice(3..3, ["raw since", "packed since"]);
         }
-        let rows = self.checks.iter().map(|check| {
-            let verdict = match check.excess() {
-                Some(excess) => format!("{} over", grouped(excess)),
-                None => format!("{} left", grouped(check.limit - check.bytes)),
+        let artifacts = self.artifacts.iter().map(|artifact| {
+            let mut row = vec![
+                artifact.name.clone(),
+                grouped(artifact.raw),
+                grouped(artifact.packed),
+            ];
+            if has_baseline {
+                let (raw, packed) =
+                    change(artifact).map_or((0, 0), |change| (change.raw, change.packed));
+                row.extend([signed(raw), signed(packed)]);
+            }
+            row.push(artifact.about.clone());
+            row
+        });
+        section("Sizes", &head, &artifacts.collect::<Vec<_>>());
+        let checks = self.checks.iter().map(|check| {
+            let left = check.limit.cast_signed() - check.bytes.cast_signed();
+            let verdict = match check.state {
+                State::Within => "",
+                State::Near => "near",
+                State::Over => "OVER",
             };
             vec![
-                format!("{}, {}", check.artifact, check.measure),
+                check.label(),
                 grouped(check.bytes),
                 grouped(check.limit),
-                verdict,
+                signed(left).trim_start_matches('+').to_owned(),
+                verdict.to_owned(),
             ]
         });
-        section("budget", &["", "bytes", "limit", ""], rows.collect());
+        if !self.checks.is_empty() {
+            section(
+                "Budget",
+                &["", "bytes", "limit", "left", ""],
+                &checks.collect::<Vec<_>>(),
+            );
+        }
+        for change in &self.changes {
+            let rows: Vec<Vec<String>> = change.rows().take(shown.top).collect();
+            section(&change.title(), &["", "raw", "packed"], &rows);
+        }
+        // A comment on a change is about the change.
+        if style == Style::Plain || !has_baseline {
+            let all = shown.by.is_some() || self.checks.is_empty();
+            let is_limited = |artifact: &&Artifact| {
+                self.checks
+                    .iter()
+                    .any(|check| check.artifact == artifact.name)
+            };
+            for artifact in self
+                .artifacts
+                .iter()
+                .filter(|artifact| all || is_limited(artifact))
+            {
+                let view = match &shown.by {
+                    Some(by) => artifact.views.iter().find(|view| view.by == *by),
+                    None => artifact.views.first(),
+                };
+                if let Some(view) = view {
+                    let all = view.items.len();
+                    let top = all.min(shown.top);
+                    let of = if top < all {
+                        format!(", {top} of {all}")
+                    } else {
+                        String::new()
+                    };
+                    section(
+                        &format!("{} by {}{of}", artifact.name, view.by),
+                        &["", "raw", "packed"],
+                        &rows(&view.items[..top]),
+                    );
+                }
+            }
+        }
         text
     }
 
-    /// What to say about each limit that does not hold; empty if all do.
-    pub fn overruns(&self) -> String {
+    /// What to say about each limit that does not hold, or hardly; empty if all do.
+    pub fn problems(&self) -> String {
         let mut text = String::new();
-        for check in &self.checks {
-            if let Some(excess) = check.excess() {
-                let _ = writeln!(
-                    text,
-                    "over budget: {} ({}) takes {} bytes, {} more than its limit of {}\n  the limit: {}",
-                    check.artifact,
-                    check.measure,
-                    grouped(check.bytes),
-                    grouped(excess),
-                    grouped(check.limit),
-                    check.reason
-                );
-            }
-        }
-        // Where another artifact is too large, those of the init that ships with it.
-        let is_over = |init: &&Init| {
-            let mut checks = self.checks.iter();
-            checks.any(|check| check.artifact == init.total.name && check.excess().is_some())
-        };
-        if !text.is_empty() {
-            let init = [&self.init, &self.aarch64]
-                .into_iter()
-                .find(is_over)
-                .unwrap_or(&self.init);
-            let rows = bytes(init.symbols.iter().take(WORST));
-            let _ = write!(
+        let (over, near): (Vec<&Check>, Vec<&Check>) = self
+            .checks
+            .iter()
+            .filter(|check| check.state != State::Within)
+            .partition(|check| check.state == State::Over);
+        for check in &near {
+            let _ = writeln!(
                 text,
-                "the symbols of the {} that weigh most:\n{}",
-                init.total.name,
-                table(Style::Plain, &["", "bytes"], &rows)
+                "near its limit: {} takes {} bytes of {}; {} are left, less than {} %",
+                check.label(),
+                grouped(check.bytes),
+                grouped(check.limit),
+                grouped(check.limit - check.bytes),
+                check.margin
             );
         }
+        for check in &over {
+            let _ = writeln!(
+                text,
+                "over budget: {} takes {} bytes, {} more than its limit of {} (line {} of the budget)\n  the limit: {}",
+                check.label(),
+                grouped(check.bytes),
+                grouped(check.bytes - check.limit),
+                grouped(check.limit),
+                check.line,
+                check.reason
+            );
+        }
+        let mut names: Vec<&str> = over.iter().map(|check| check.artifact.as_str()).collect();
+        names.dedup();
+        for name in names {
+            let is_packed = over
+                .iter()
+                .any(|check| check.artifact == name && check.measure == Measured::Packed);
+            text += &self.culprits(name, is_packed);
+        }
         text
+    }
+
+    /// The pieces of an artifact that grew, where a baseline tells, or those that weigh most.
+    fn culprits(&self, name: &str, is_packed: bool) -> String {
+        let change = self.changes.iter().find(|change| change.artifact == name);
+        if let Some(change) = change.filter(|change| change.raw > 0 || change.packed > 0) {
+            let grown: Vec<Vec<String>> = change.rows().take(WORST).collect();
+            return format!(
+                "{}\n{}",
+                change.title(),
+                table(Style::Plain, &["", "raw", "packed"], &grown)
+            );
+        }
+        let finest = self.artifact(name).and_then(Artifact::finest);
+        let Some(view) = finest else {
+            return String::new();
+        };
+        let mut items = view.items.clone();
+        if !is_packed {
+            items.sort_by_key(|item| std::cmp::Reverse(item.raw));
+        }
+        items.truncate(WORST);
+        let table = table(Style::Plain, &["", "raw", "packed"], &rows(&items));
+        format!("what weighs most in {name}, by {}:\n{table}", view.by)
+    }
+}
+
+impl Change {
+    fn title(&self) -> String {
+        let name = &self.artifact;
+        let size = |change| match change {
+            0 => "as many".to_owned(),
+            change => signed(change),
+        };
+        let sizes = format!("{} bytes raw, {} packed", size(self.raw), size(self.packed));
+        match self.what {
+            What::New => format!("{name} is new: {sizes}"),
+            What::Gone => format!("{name} is gone: {sizes}"),
+            What::Changed if self.same_content => {
+                format!(
+                    "{name}: {sizes}, with the same content: the compressor or its level is another one"
+                )
+            }
+            What::Changed => format!("{name}: {sizes} since the baseline"),
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Vec<String>> {
+        self.pieces.iter().map(|piece| {
+            let what = match piece.what {
+                What::New => "new ",
+                What::Gone => "gone ",
+                What::Changed => "",
+            };
+            vec![
+                format!("{what}{} {}", piece.by, piece.name),
+                signed(piece.raw),
+                signed(piece.packed),
+            ]
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Style, grouped, table};
+    use super::{Style, grouped, signed, table};
 
     #[test]
     fn thousands() {
@@ -247,6 +320,7 @@ mod tests {
         ] {
             assert_eq!(grouped(number), want);
         }
+        assert_eq!([-1234, 0, 5].map(signed), ["-1,234", "", "+5"]);
     }
 
     #[test]
@@ -261,7 +335,7 @@ mod tests {
         );
         assert_eq!(
             table(Style::Markdown, &["", "n"], &rows),
-            "|    |  n |\n| -- | -: |\n| a  |  1 |\n| bc | 23 |\n"
+            "|    |  n |\n| --- | --: |\n| a  |  1 |\n| bc | 23 |\n"
         );
     }
 }
