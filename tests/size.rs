@@ -1,6 +1,7 @@
 //! The size gate: passes within the budget, and catches what makes something grow, by its name.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -366,4 +367,92 @@ fn the_pieces_of_this_initrd_are_taken_from_its_manifest() {
         names,
         ["modules/kernel/fs", "names", "modules/kernel/fs/a.ko"]
     );
+}
+
+/// What the GitHub Action runs, with a `gh` that keeps what it is told: GitHub itself is not here.
+#[test]
+fn the_action_comments_and_fails() {
+    let gate = Gate::new();
+    let room = gate.0.path();
+    gate.write("boot.img", foreign(1000, 3));
+    gate.write(
+        "gh",
+        "#!/bin/sh\ncase \"$*\" in *--paginate*) cat earlier;; *) echo \"$@\" >>calls;; esac\n",
+    );
+    gate.write("earlier", "");
+    fs::set_permissions(room.join("gh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", room.display(), std::env::var("PATH").unwrap());
+    let script = paths::root().join(".github/actions/size/gate.sh");
+    let run = |limit: u64, pull_request: &str| {
+        gate.write("budget.toml", format!("[file.boot]\npath = \"boot.img\"\npacked = {{ limit = {limit}, reason = \"the reason\" }}\n"));
+        let output = Command::new(&script)
+            .current_dir(room)
+            .env("PATH", &path)
+            .env("XTASK", env!("CARGO_BIN_EXE_xtask"))
+            .env("BUDGET", "budget.toml")
+            .env("FOLDER", room)
+            .env("PULL_REQUEST", pull_request)
+            .env("GITHUB_REPOSITORY", "some/where")
+            .env("GITHUB_STEP_SUMMARY", room.join("summary"))
+            .output()
+            .unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let read = |name: &str| fs::read_to_string(room.join(name)).unwrap_or_default();
+    assert_eq!(run(1 << 20, ""), (Some(0), String::new()));
+    assert!(
+        read("summary").contains("| file.boot (packed) |"),
+        "{}",
+        read("summary")
+    );
+    assert_eq!(read("calls"), "");
+
+    fs::rename(room.join("report.json"), room.join("baseline.json")).unwrap();
+    gate.write("boot.img", foreign(3000, 3));
+    let (code, text) = run(2000, "7");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("over budget: file.boot (packed)"), "{text}");
+    let body = format!("--field body=@{}/comment.md\n", room.display());
+    assert_eq!(
+        read("calls"),
+        format!("api --silent --method POST repos/some/where/issues/7/comments {body}")
+    );
+    for want in [
+        "<!-- sizes of budget.toml -->\n### Sizes",
+        "packed since the baseline",
+        "| file firmware/card.bin",
+        "```\nover budget",
+    ] {
+        assert!(
+            read("comment.md").contains(want),
+            "{}\nlacks {want}",
+            read("comment.md")
+        );
+    }
+
+    gate.write("earlier", "repos/some/where/issues/comments/9\n");
+    gate.write("calls", "");
+    run(2000, "7");
+    assert_eq!(
+        read("calls"),
+        format!("api --silent --method PATCH repos/some/where/issues/comments/9 {body}")
+    );
+}
+
+#[test]
+fn the_example_for_other_repositories_is_a_budget() {
+    let page = fs::read_to_string(paths::root().join(".github/actions/size/README.md")).unwrap();
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let gate = Gate::new();
+    fs::create_dir(gate.0.path().join("out")).unwrap();
+    let entry = |path: &str| Entry::file(path, 0o644, noise(500));
+    let archive = cpio::pack(&[
+        entry("lib/firmware/a.bin"),
+        entry("lib/modules/6.1/kernel/drivers/net/a.ko"),
+    ])
+    .unwrap();
+    gate.write("out/initrd.img", Compression::Zstd.pack(archive).unwrap());
+    let output = gate.run(example, &["--only", "file.initrd"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }

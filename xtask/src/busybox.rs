@@ -12,7 +12,7 @@ use crate::arch::Arch;
 use crate::disk::Disk;
 use crate::guest;
 use crate::initrd::Built;
-use crate::initrd::compress::{self, Compression};
+use crate::initrd::compress;
 use crate::initrd::cpio::{self, Entry};
 use crate::initrd::manifest::Kind;
 use crate::kernels::Kernel;
@@ -63,14 +63,8 @@ const DIRECTORIES: &[&str] = &[
 
 /// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk.
 ///
-/// `image_path` is where the stage-2 image lies in /usr. The result is compressed.
-pub fn build(
-    kernel: &Kernel,
-    toehold: &Built,
-    disk: &Disk,
-    image_path: &str,
-    compress: Compression,
-) -> Result<Vec<u8>> {
+/// `image_path` is where the stage-2 image lies in /usr. The result is not compressed.
+pub fn build(kernel: &Kernel, toehold: &Built, disk: &Disk, image_path: &str) -> Result<Vec<u8>> {
     let verity = disk
         .verity
         .as_ref()
@@ -113,7 +107,7 @@ pub fn build(
     }
     entries.push(Entry::file(LOADER, 0o755, read(&loader(&packages))?));
     entries.extend(modules(kernel, toehold)?);
-    compress.pack(cpio::pack(&entries)?)
+    cpio::pack(&entries)
 }
 
 /// The packages with all that they depend on, unpacked.

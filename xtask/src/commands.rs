@@ -27,7 +27,7 @@ fn defaults<A: clap::Args>() -> Result<A> {
 }
 
 /// Writes a result to standard output. Whoever reads it, `head` for example, may have seen enough before its end.
-fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),

@@ -21,6 +21,7 @@ pub mod paths;
 pub mod progress;
 pub mod qemu;
 pub mod quiet;
+mod readme;
 pub mod results;
 pub mod size;
 pub mod summary;

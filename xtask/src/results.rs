@@ -23,9 +23,6 @@ pub struct Booted {
 /// Between the parts of a file's name.
 const SEPARATOR: char = ',';
 
-/// In README.md, before and behind the table.
-const MARKS: [&str; 2] = ["<!-- cargo xtask results -->", "<!-- end -->"];
-
 fn folder() -> PathBuf {
     paths::output().join("results")
 }
@@ -118,23 +115,12 @@ pub fn table(results: &[Booted]) -> String {
     table
 }
 
-/// The text of a document with the table in the place that its marks name.
-pub fn put_into(document: &str, table: &str) -> Result<String> {
-    let [first, last] = MARKS;
-    let parts = document
-        .split_once(first)
-        .and_then(|(before, rest)| Some((before, rest.split_once(last)?.1)));
-    let (before, behind) =
-        parts.with_context(|| format!("no line {first} with {last} behind it"))?;
-    Ok(format!("{before}{first}\n\n{table}\n{last}{behind}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rows_in_order_and_the_readme() {
+    fn rows_in_order() {
         let names = [
             "6.12,x86_64,usr,erofs",
             "6.2,x86_64,usr,btrfs",
@@ -149,12 +135,6 @@ mod tests {
         let want = "| mode | architecture | Linux | btrfs | erofs |\n|---|---|---|:-:|:-:|\n\
             | root | aarch64 | 7.2 | | ✓ |\n| usr | x86_64 | 6.2 | ✓ | |\n| usr | x86_64 | 6.12 | ✓ | ✓ |\n";
         assert_eq!(table, want);
-        let [first, last] = MARKS;
-        let once = put_into(&format!("a\n{first}\nold\n{last}\nb\n"), &table).unwrap();
-        assert_eq!(once, format!("a\n{first}\n\n{want}\n{last}\nb\n"));
-        assert_eq!(put_into(&once, &table).unwrap(), once);
-        let error = put_into("a", &table).unwrap_err().to_string();
-        assert!(error.contains(first), "{error}");
         assert_eq!(Booted::parse("6.1,x86_64,usr"), None);
     }
 }

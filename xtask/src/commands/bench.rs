@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod sizes;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 use toehold::format::plan::Plan;
@@ -32,7 +34,10 @@ const OTHERS: [(&str, f64); 2] = [("busybox", 0.30), ("floor", 0.85)];
 const TRIES: usize = 4;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Three boots of each instead of five
     #[arg(long)]
     quick: bool,
@@ -50,6 +55,12 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     append: String,
+}
+
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Compare compressions: bytes of the initrd against the kernel's time to unpack it, and with a busybox initrd
+    Sizes(sizes::Args),
 }
 
 /// One side of the comparison; times in microseconds.
@@ -89,6 +100,9 @@ struct Figures {
 }
 
 pub fn run(args: Args) -> Result<Verdict> {
+    if let Some(Other::Sizes(args)) = args.other {
+        return sizes::run(args);
+    }
     tools::require(&tools::all())?;
     let kernel = kernels::fetch(Series::Generic61)?;
     let disk = disk::make(&Recipe {
@@ -165,7 +179,7 @@ fn initrds(kernel: &Kernel, disk: &Disk, room: &Path) -> Result<Vec<Side>> {
             build::init_for(Arch::X86_64, &paths::root().join(PROFILE))?,
         )
     })?;
-    let busybox = busybox::build(kernel, &toehold, disk, IMAGE, compress)?;
+    let busybox = compress.pack(busybox::build(kernel, &toehold, disk, IMAGE)?)?;
     let floor = floor::build(&toehold, disk, compress)?;
     step.done();
     let [(first, _), (second, _)] = OTHERS;

@@ -1,10 +1,11 @@
 //! `cargo xtask results`: which kernels, modes and filesystems the last run of all tests has seen to boot.
 
-use std::fs;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
+use crate::{Verdict, readme, results};
 
-use crate::{Verdict, paths, results};
+/// The mark in README.md.
+const COMMAND: &str = "cargo xtask results";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,20 +20,14 @@ pub fn run(args: Args) -> Result<Verdict> {
         super::print(&table)?;
         return Ok(Verdict::Pass);
     }
-    let path = paths::root().join("README.md");
-    let old = fs::read_to_string(&path)?;
-    let new = results::put_into(&old, &table).context("README.md")?;
-    if new != old {
-        fs::write(&path, new).context("cannot write README.md")?;
-    }
+    readme::update(COMMAND, &table)?;
     Ok(Verdict::Pass)
 }
 
 /// Whether README.md has the table of this run; says what to do where it has not.
 pub fn check() -> Result<Verdict> {
     let table = results::table(&results::read()?);
-    let text = fs::read_to_string(paths::root().join("README.md"))?;
-    if results::put_into(&text, &table).context("README.md")? == text {
+    if readme::has(COMMAND, &table)? {
         return Ok(Verdict::Pass);
     }
     println!(

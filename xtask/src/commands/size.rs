@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::size::budget::{Budget, State};
 use crate::size::report::{Shown, Style};
 use crate::size::{Report, diff, measure, treemap};
-use crate::{Verdict, paths};
+use crate::{Verdict, paths, readme};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,6 +27,9 @@ pub struct Args {
     /// Keep what was measured there, as a baseline for later
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Put the tables of README.md into it
+    #[arg(long, conflicts_with_all = ["only", "budget"])]
+    readme: bool,
     /// Tell what changed since the report that --save kept there
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -69,6 +72,9 @@ pub fn run(args: Args) -> Result<Verdict> {
     }
     if let Some(path) = &args.html {
         write(path, &treemap::page(&report))?;
+    }
+    if args.readme {
+        readme::update("cargo xtask size", &report.for_readme())?;
     }
     let shown = Shown {
         by: args.by,

@@ -111,7 +111,7 @@ fn build_initrd(budget: &Budget, entry: &budget::Initrd) -> Result<(Built, Strin
 }
 
 /// What these bytes are packed to, from an earlier time if there was one.
-fn packed(compress: Compression, bytes: Vec<u8>) -> Result<Vec<u8>> {
+pub fn packed(compress: Compression, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let key = cache::key(&[compress.settings(bytes.len()).as_bytes(), &bytes]);
     let file = paths::output().join("packed").join(key);
     cache::file(&file, || {

@@ -40,7 +40,7 @@ pub fn grouped(number: impl TryInto<u64>) -> String {
 }
 
 /// A table; numbers stand at the right.
-fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells
@@ -201,6 +201,57 @@ impl Report {
             }
         }
         text
+    }
+
+    /// The tables of README.md: what ships, what each feature of the init costs, and each part of its source.
+    pub fn for_readme(&self) -> String {
+        let limit = |artifact: &Artifact, measure| {
+            let mut checks = self.checks.iter();
+            let of = checks.find(|check| {
+                (check.artifact.as_str(), check.measure, &check.part)
+                    == (artifact.name.as_str(), measure, &None)
+            });
+            of.map_or(String::new(), |check| grouped(check.limit))
+        };
+        let artifacts = self.artifacts.iter().map(|artifact| {
+            vec![
+                format!("`{}`: {}", artifact.name, artifact.about),
+                grouped(artifact.raw),
+                limit(artifact, Measured::Raw),
+                grouped(artifact.packed),
+                limit(artifact, Measured::Packed),
+            ]
+        });
+        let head = ["", "bytes", "limit", "packed", "limit"];
+        let mut text = table(Style::Markdown, &head, &artifacts.collect::<Vec<_>>());
+        let Some(init) = self.artifact("init.x86_64") else {
+            return text;
+        };
+        let more = self.artifacts.iter().filter_map(|artifact| {
+            let features = artifact.about.strip_prefix("x86_64, ")?;
+            let (raw, packed) = (
+                artifact.raw.checked_sub(init.raw)?,
+                artifact.packed.checked_sub(init.packed)?,
+            );
+            (artifact.name != init.name)
+                .then(|| vec![features.to_owned(), grouped(raw), grouped(packed)])
+        });
+        text += "\nWhat features add to the init:\n\n";
+        text += &table(
+            Style::Markdown,
+            &["", "bytes", "packed"],
+            &more.collect::<Vec<_>>(),
+        );
+        text += "\nWhat each part of the source costs in the init without features (packed: what it would be smaller without):\n\n";
+        let parts = rows(init.view("stage")).into_iter().map(|mut row| {
+            row[0] = format!("`{}`", row[0]);
+            row
+        });
+        text + &table(
+            Style::Markdown,
+            &["", "bytes", "packed"],
+            &parts.take(20).collect::<Vec<_>>(),
+        )
     }
 
     /// What to say about each limit that does not hold, or hardly; empty if all do.
