@@ -43,12 +43,15 @@ impl Compression {
 
     /// How [`Compression::pack`] packs so many bytes, for people.
     pub fn settings(self, bytes: usize) -> String {
-        let window = (1_u64 << window(bytes)) / 1024;
+        let window = match window(bytes) {
+            log @ 20.. => format!("{} MiB", 1 << (log - 20)),
+            log => format!("{} KiB", 1 << (log - 10)),
+        };
         match self {
             Self::None => "not compressed".to_owned(),
             Self::Gzip => "gzip -9".to_owned(),
-            Self::Xz => format!("xz -9e, dictionary {window} KiB"),
-            Self::Zstd => format!("zstd -{ZSTD_SHIPPED}, window {window} KiB"),
+            Self::Xz => format!("xz -9e, dictionary {window}"),
+            Self::Zstd => format!("zstd -{ZSTD_SHIPPED}, window {window}"),
         }
     }
 

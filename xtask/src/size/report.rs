@@ -41,6 +41,9 @@ pub fn grouped(number: impl TryInto<u64>) -> String {
 
 /// A table; numbers stand at the right.
 pub fn table(style: Style, head: &[&str], rows: &[Vec<String>]) -> String {
+    if head.is_empty() {
+        return String::new();
+    }
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells
@@ -124,7 +127,7 @@ impl Report {
         };
         let mut head = vec!["", "raw", "packed", "made from"];
         if has_baseline {
-            head.splice(3..3, ["raw since", "packed since"]);
+            head.splice(3..3, ["Δ raw", "Δ packed"]);
         }
         let artifacts = self.artifacts.iter().map(|artifact| {
             let mut row = vec![
@@ -165,7 +168,10 @@ impl Report {
         }
         for change in &self.changes {
             let rows: Vec<Vec<String>> = change.rows().take(shown.top).collect();
-            section(&change.title(), &["", "raw", "packed"], &rows);
+            match rows.as_slice() {
+                [] => section(&change.title(), &[], &[]),
+                rows => section(&change.title(), &["", "raw", "packed"], rows),
+            }
         }
         // A comment on a change is about the change.
         if style == Style::Plain || !has_baseline {

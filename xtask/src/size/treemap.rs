@@ -167,6 +167,11 @@ fn label(page: &mut String, area: Area, name: &str, class: &str) {
     }
     let shown: String = match length <= room {
         true => name.to_owned(),
+        // What tells folders apart stands at the end of their paths, what tells functions apart at the beginning of their names.
+        false if class == "group" => ['…']
+            .into_iter()
+            .chain(name.chars().skip(length - room + 1))
+            .collect(),
         false => name.chars().take(room - 1).chain(['…']).collect(),
     };
     let _ = writeln!(
