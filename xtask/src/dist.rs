@@ -49,12 +49,15 @@ pub fn file_name() -> String {
 pub fn build() -> Result<Vec<u8>> {
     let time = env::var("SOURCE_DATE_EPOCH").ok();
     let time = archive::time(time.as_deref())?;
-    archive::pack(&top(), &files()?, time)
+    let packages = Packages::read()?;
+    let step = progress::step(format!("building {}, optimised", program::NAME));
+    let builder = program::build(&packages)?;
+    step.done();
+    archive::pack(&top(), &files(&packages, builder)?, time)
 }
 
-fn files() -> Result<Files> {
-    let packages =
-        Packages::read().context("cannot tell what crates the programs are made from")?;
+/// All files of the archive, of which `builder` is toehold-mkinitrd.
+pub fn files(packages: &Packages, builder: Vec<u8>) -> Result<Files> {
     let mut files = Files::new();
     let step = progress::step("building the inits that ship");
     for arch in Arch::ALL {
@@ -68,16 +71,13 @@ fn files() -> Result<Files> {
         }
     }
     step.done();
-    let step = progress::step(format!("building {}, optimised", program::NAME));
-    let builder = File::program(program::build(&packages)?);
-    files.insert(format!("bin/{}", program::NAME), builder);
-    step.done();
-    let sbom = sbom::document(&top(), VERSION, &files, &packages)?;
+    files.insert(format!("bin/{}", program::NAME), File::program(builder));
+    let sbom = sbom::document(&top(), VERSION, &files, packages)?;
     files.insert(
         "share/doc/toehold/toehold.cdx.json".to_owned(),
         File::text(sbom),
     );
-    let licences = File::text(licences::page(&packages)?);
+    let licences = File::text(licences::page(packages)?);
     files.insert("share/doc/toehold/THIRD-PARTY".to_owned(), licences);
     files.extend(texts()?);
     Ok(files)

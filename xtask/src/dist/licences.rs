@@ -34,9 +34,14 @@ pub fn page(packages: &Packages) -> Result<String> {
     for ((name, version), package) in packages.foreign() {
         let licence = package.licence.as_deref();
         let licence = licence.with_context(|| format!("the crate {name} names no licence"))?;
-        let _ = writeln!(page, "{name} {version}  {licence}");
         let found = find(&package.folder)
             .with_context(|| format!("cannot read the licences of the crate {name}"))?;
+        let note = if found.is_empty() {
+            "  (its source has no text)"
+        } else {
+            ""
+        };
+        let _ = writeln!(page, "{name} {version}  {licence}{note}");
         for (file, text) in found {
             let users = texts.entry(text).or_default();
             users.insert(format!("{name} {version}: {file}"));

@@ -97,6 +97,10 @@ struct Locked {
 impl Packages {
     /// Asks cargo, and reads the lock file.
     pub fn read() -> Result<Self> {
+        Self::find().context("cannot tell what crates the programs are made from")
+    }
+
+    fn find() -> Result<Self> {
         let mut metadata = cargo(&["metadata", "--format-version=1"]);
         let metadata =
             tools::capture(metadata.args(["--filter-platform", Arch::default().target()]))?;
