@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +23,12 @@ pub enum Source {
 impl Source {
     /// The release that the running program lies in.
     pub fn of_program() -> Result<Self> {
-        let program = env::current_exe().context("cannot tell where this program lies")?;
+        let program = env::current_exe().or_else(|_| {
+            // Where /proc is not mounted, as in a bare chroot: what the kernel was asked to execute.
+            let given = OsStr::from_bytes(rustix::param::linux_execfn().to_bytes());
+            fs::canonicalize(given)
+        });
+        let program = program.context("cannot tell where this program lies")?;
         let folder = program.ancestors().nth(2);
         let folder = folder.context("this program does not lie in a folder like /usr/bin")?;
         Ok(Self::Release(folder.to_owned()))
