@@ -32,6 +32,8 @@ macro_rules! on_three_kernels {
 
 #[path = "boot/aarch64.rs"]
 mod aarch64;
+#[path = "boot/dist.rs"]
+mod dist;
 #[path = "boot/drivers.rs"]
 mod drivers;
 #[path = "boot/expect.rs"]

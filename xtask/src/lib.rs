@@ -10,6 +10,7 @@ pub mod chart;
 pub mod commands;
 pub mod console;
 pub mod disk;
+pub mod dist;
 pub mod elf;
 pub mod floor;
 pub mod guest;
@@ -23,6 +24,7 @@ pub mod qemu;
 pub mod quiet;
 mod readme;
 pub mod results;
+pub mod shipped;
 pub mod size;
 pub mod summary;
 pub mod systemd;
@@ -39,4 +41,16 @@ pub enum Verdict {
     Pass,
     /// What was checked does not hold: exit code 1.
     Fail,
+}
+
+/// The exit code of a command; one that could not run says why.
+pub fn exit_code(result: anyhow::Result<Verdict>) -> std::process::ExitCode {
+    match result {
+        Ok(Verdict::Pass) => 0.into(),
+        Ok(Verdict::Fail) => 1.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            2.into()
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Verdict, commands};
+use xtask::{Verdict, commands, shipped::Source};
 
 /// Builds Toehold's initrd, guards its size and boots it on real kernels.
 ///
@@ -42,6 +42,8 @@ enum Command {
     Test(commands::test::Args),
     /// Show what the last `test --all` has seen to boot
     Results(commands::results::Args),
+    /// Make the release archive: builder, inits, manual, licences
+    Dist(commands::dist::Args),
     /// Run what CI runs: format, lints, tests and sizes
     Ci(commands::ci::Args),
 }
@@ -50,7 +52,7 @@ impl Command {
     fn run(self) -> Result<Verdict> {
         match self {
             Self::Build(args) => commands::build::run(args),
-            Self::Initrd(args) => commands::initrd::run(args),
+            Self::Initrd(args) => commands::initrd::run(args, &Source::Checkout),
             Self::Uki(args) => commands::uki::run(args),
             Self::Plan(args) => commands::plan::run(args),
             Self::Coverage(args) => commands::coverage::run(args),
@@ -61,18 +63,12 @@ impl Command {
             Self::Size(args) => commands::size::run(args),
             Self::Test(args) => commands::test::run(args),
             Self::Results(args) => commands::results::run(args),
+            Self::Dist(args) => commands::dist::run(args),
             Self::Ci(args) => commands::ci::run(args),
         }
     }
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command.run() {
-        Ok(Verdict::Pass) => ExitCode::SUCCESS,
-        Ok(Verdict::Fail) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    xtask::exit_code(Cli::parse().command.run())
 }

@@ -18,7 +18,7 @@ const LIBRARIES: &str = "libstd-rust-web-dev";
 
 /// A cargo command that compiles for `arch`; what follows it stands behind.
 pub fn cargo(arch: Arch, subcommand: &str) -> Result<Command> {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = Command::new(paths::cargo());
     cargo.current_dir(paths::root());
     cargo.arg(subcommand);
     if arch == Arch::default() {
@@ -58,14 +58,16 @@ pub fn linker(arch: Arch) -> Result<Vec<String>> {
         .collect())
 }
 
-fn sysroot() -> Result<PathBuf> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut print = Command::new(rustc);
-    let printed = tools::capture(
-        print
-            .args(["--print", "sysroot"])
-            .current_dir(paths::root()),
-    )?;
+/// The host's compiler with these arguments.
+pub fn rustc(arguments: &[&str]) -> Command {
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.current_dir(paths::root()).args(arguments);
+    rustc
+}
+
+/// Where the host's compiler has its libraries.
+pub fn sysroot() -> Result<PathBuf> {
+    let printed = tools::capture(&mut rustc(&["--print", "sysroot"]))?;
     Ok(printed.trim_end().into())
 }
 

@@ -48,6 +48,7 @@ pub const MAKE: Tool = tool("make", "make");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
+pub const GROFF: Tool = tool("groff", "groff-base");
 pub const OPENSSL: Tool = tool("openssl", "openssl");
 pub const SBSIGN: Tool = tool("sbsign", "sbsigntool");
 pub const SBVERIFY: Tool = tool("sbverify", "sbsigntool");
@@ -87,6 +88,7 @@ const OTHERS: &[Tool] = &[
     OVMF_KEY,
     OVMF_CERTIFICATE,
     SGDISK,
+    GROFF,
     OPENSSL,
     SBSIGN,
     SBVERIFY,

@@ -65,7 +65,7 @@ pub fn run(_: Args) -> Result<Verdict> {
     let mut failed = Vec::new();
     for (name, arguments) in CHECKS {
         println!("\n== {name}: cargo {}", arguments.join(" "));
-        let status = Command::new(env!("CARGO"))
+        let status = Command::new(paths::cargo())
             .args(*arguments)
             .current_dir(paths::root())
             .stdin(Stdio::null())

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::build;
 use crate::{
     Verdict,
     arch::Arch,
     initrd::{self, Request, compress::Compression, list, manifest},
+    shipped::Source,
 };
 
 #[derive(clap::Args)]
@@ -16,8 +16,8 @@ pub struct Args {
     /// The kernel's modules: …/lib/modules/<release>; no modules.dep is needed
     #[arg(long, value_name = "DIR")]
     modules_dir: PathBuf,
-    /// What to put in, as in xtask/profiles
-    #[arg(long, value_name = "FILE")]
+    /// What to put in: a profile's file, or the name of a ready profile, as `flatcar`
+    #[arg(long, value_name = "PROFILE")]
     profile: PathBuf,
     /// The initrd to write; OUT.json gets the manifest
     #[arg(short, long, value_name = "OUT")]
@@ -25,7 +25,7 @@ pub struct Args {
     /// Architecture of the kernel
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
-    /// The init to put in, instead of the one that `cargo xtask build` makes, with the features that the profile needs
+    /// The init to put in [default: one for this architecture with the features that the profile needs]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Compression of the archive [default: zstd]
@@ -54,10 +54,12 @@ enum Format {
     List,
 }
 
-pub fn run(args: Args) -> Result<Verdict> {
+/// Builds the initrd; `source` has what the arguments do not give.
+pub fn run(args: Args, source: &Source) -> Result<Verdict> {
+    let profile = source.profile(&args.profile)?;
     let init = match args.init {
         Some(init) => init,
-        None => build::init_for(args.arch, &args.profile)?,
+        None => source.init(args.arch, &profile)?,
     };
     ensure!(
         args.format == Format::Cpio || args.compress.is_none(),
@@ -65,7 +67,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     );
     let request = Request {
         modules_dir: args.modules_dir,
-        profile: args.profile,
+        profile,
         arch: args.arch,
         init,
         compress: args.compress.unwrap_or(Compression::Zstd),

@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<Verdict> {
 
 /// Runs all tests, shows what they print, and counts them; the second value is whether cargo was content.
 fn cargo_test(args: &Args, threads: usize) -> Result<(Counts, bool)> {
-    let mut child = Command::new(env!("CARGO"))
+    let mut child = Command::new(paths::cargo())
         .args(["test", "--workspace", "--no-fail-fast", "--"])
         .arg(format!("--test-threads={threads}"))
         .args(args.all.then_some("--include-ignored"))

@@ -1,0 +1,67 @@
+//! Two copies of the repository, in different places and under different circumstances, give the same archive.
+
+use std::{fs, path::Path, process::Command};
+
+use walkdir::WalkDir;
+use xtask::{dist, paths, tools};
+
+/// Copies all of the repository but what was made from it.
+fn copy(to: &Path) {
+    let files = WalkDir::new(paths::root())
+        .into_iter()
+        .filter_entry(|entry| {
+            let name = entry.file_name();
+            name != "target" && name != ".git"
+        });
+    for entry in files {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.path().strip_prefix(paths::root()).expect("inside"));
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(target).expect("a folder");
+        } else {
+            fs::copy(entry.path(), target).expect("a file");
+        }
+    }
+}
+
+/// Makes the archive of the copy at `root`; returns its bytes, and what stands beside it.
+fn made(root: &Path, umask: &str, zone: &str, home: &Path) -> (Vec<u8>, String) {
+    copy(root);
+    let out = root.join("out");
+    // Relative: what it is called with must not matter either.
+    let script = "umask \"$1\" && exec \"$0\" dist --out out";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_xtask"), umask]);
+    shell
+        .current_dir(root)
+        .env("CARGO_MANIFEST_DIR", root.join("xtask"));
+    shell
+        .env("TZ", zone)
+        .env("XDG_CACHE_HOME", home)
+        .env_remove("SOURCE_DATE_EPOCH");
+    tools::run(&mut shell).expect("a release");
+    let mut check = Command::new("sha256sum");
+    check
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .current_dir(&out);
+    tools::run(&mut check).expect("the checksum is right");
+    let archive = fs::read(out.join(dist::file_name())).expect("an archive");
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("checksums");
+    (archive, sums)
+}
+
+#[test]
+#[ignore = "slow: two optimised builds of everything"]
+fn made_twice_it_is_the_same() {
+    let room = paths::room().unwrap();
+    let one = room.path().join("one");
+    let other = room.path().join("quite/another place/two");
+    let first = made(&one, "077", "Asia/Tokyo", &one);
+    let second = made(&other, "002", "America/Lima", &other);
+    assert!(
+        first == second,
+        "{} and {} differ",
+        one.display(),
+        other.display()
+    );
+}
