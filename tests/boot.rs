@@ -56,6 +56,8 @@ mod keyboard;
 mod locked;
 #[path = "boot/memory.rs"]
 mod memory;
+#[path = "boot/microcode.rs"]
+mod microcode;
 #[path = "boot/misbehaving.rs"]
 mod misbehaving;
 #[path = "boot/modprobe.rs"]

@@ -14,6 +14,7 @@ use super::{
     cpio::{self, Entry},
     tree::read,
 };
+use crate::{apt::Apt, arch::Arch, cache, paths};
 
 /// A vendor's folder below lib/firmware, the file that the kernel looks for, and what is updates of that vendor.
 struct Vendor {
@@ -125,6 +126,20 @@ fn updates(folder: &Path, check: fn(&[u8]) -> Result<()>) -> Result<Vec<u8>> {
     Ok(all)
 }
 
+/// The folder lib/firmware of Debian's packages with microcode, fetched now or found where they were unpacked before.
+pub fn debian() -> Result<PathBuf> {
+    let folder = cache::folder(&paths::output().join("microcode"), |folder| {
+        let apt = Apt::open("bookworm", Arch::X86_64)?;
+        let packages = ["intel-microcode", "amd64-microcode"];
+        apt.fresh(|| {
+            packages
+                .iter()
+                .try_for_each(|package| apt.unpack(package, folder))
+        })
+    })?;
+    Ok(folder.join("lib/firmware"))
+}
+
 /// A number of 32 bits, little-endian.
 fn word(data: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*data.get(offset..)?.first_chunk()?))
@@ -180,8 +195,6 @@ fn check_amd(data: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{apt::Apt, arch::Arch, cache, paths};
-
     /// An update as Intel's: a header, `bytes` of data.
     fn intel(bytes: u32) -> Vec<u8> {
         let mut words = vec![0u32; 12 + bytes as usize / 4];
@@ -253,6 +266,28 @@ mod tests {
         write("firmware/amd-ucode/microcode_amd.bin.asc", b"signature");
         write("firmware/amd-ucode/README", b"text");
         let firmware = room.path().join("firmware");
+        let both = archive(std::slice::from_ref(&firmware)).unwrap();
+        assert_eq!(both.len() % 4, 0);
+        for (file, want) in [
+            (VENDORS[0].file, [amd(b"patch"), amd(b"patch 17")].concat()),
+            (VENDORS[1].file, [intel(48), intel(2000)].concat()),
+        ] {
+            let (at, data) = kernel_finds(&both, file).unwrap();
+            assert_eq!((data, at % ALIGNMENT), (want.as_slice(), 0), "{file}");
+        }
+        // One folder for each, and archives made elsewhere, give the same.
+        let folders = ["amd-ucode", "intel-ucode"].map(|name| firmware.join(name));
+        assert_eq!(archive(&folders).unwrap(), both);
+        let made = room.path().join("made.cpio");
+        fs::write(&made, &both).unwrap();
+        assert_eq!(archive(&[made]).unwrap(), both);
+        assert!(archive(&[]).unwrap().is_empty());
+    }
+
+    /// Debian's packages, unpacked once.
+    #[test]
+    fn that_of_debian() {
+        let firmware = debian().unwrap();
         let both = archive(std::slice::from_ref(&firmware)).unwrap();
         assert_eq!(both.len() % 4, 0);
         for (file, want) in [
