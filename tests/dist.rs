@@ -12,6 +12,7 @@ use std::{
 use serde_json::Value;
 use xtask::{
     arch::Arch,
+    cache,
     commands::build,
     dist::{
         self,
@@ -188,7 +189,7 @@ fn bill_of_materials() {
         if get("type") == "application" {
             assert_eq!(
                 hash,
-                Some(dist::sha256(&files()[name].bytes).as_str()),
+                Some(cache::digest(&files()[name].bytes).as_str()),
                 "{name}"
             );
             programs.insert(name);

@@ -5,7 +5,6 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use sha2::{Digest, Sha256};
 
 use crate::{
     arch::Arch,
@@ -121,10 +120,4 @@ fn texts() -> Result<Files> {
         files.insert(format!("share/{path}"), File::text(script));
     }
     Ok(files)
-}
-
-/// In hexadecimal, as sha256sum prints it.
-pub fn sha256(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::{Verdict, dist, paths};
+use crate::{Verdict, cache, dist, paths};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,7 +18,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let archive = dist::build()?;
     let name = dist::file_name();
-    let sums = format!("{}  {name}\n", dist::sha256(&archive));
+    let sums = format!("{}  {name}\n", cache::digest(&archive));
     for (name, bytes) in [
         (name.as_str(), archive.as_slice()),
         ("SHA256SUMS", sums.as_bytes()),

@@ -10,8 +10,8 @@ use uuid::Builder;
 use super::{
     archive::Files,
     packages::{Id, Packages},
-    sha256,
 };
+use crate::cache;
 
 /// The document, for a release with these programs.
 pub fn document(
@@ -30,7 +30,7 @@ pub fn document(
             "name": path,
             "version": version,
             "licenses": [{ "expression": OWN_LICENCE }],
-            "hashes": [{ "alg": "SHA-256", "content": sha256(&file.bytes) }],
+            "hashes": [{ "alg": "SHA-256", "content": cache::digest(&file.bytes) }],
         }));
         let package = if path.starts_with("bin/") {
             "xtask"
