@@ -42,6 +42,8 @@ pub const SGDISK: Tool = tool("sgdisk", "gdisk");
 pub const SFDISK: Tool = tool("sfdisk", "fdisk");
 pub const DEPMOD: Tool = tool("depmod", "kmod");
 pub const MODPROBE: Tool = tool("modprobe", "kmod");
+/// Gives a program a terminal.
+pub const SCRIPT: Tool = tool("script", "bsdutils");
 /// Reads what the builder packs.
 pub const CPIO: Tool = tool("cpio", "cpio");
 pub const MAKE: Tool = tool("make", "make");
@@ -94,6 +96,7 @@ const OTHERS: &[Tool] = &[
     SBVERIFY,
     DEPMOD,
     MODPROBE,
+    SCRIPT,
     CPIO,
     MAKE,
     GCC,

@@ -218,3 +218,68 @@ fn modprobe_lies_where_the_kernel_looks() {
     assert_eq!(link(&elsewhere), to_init("usr/bin/modprobe".as_ref()));
     assert_eq!(link(&format!("{PLAIN}CONFIG_MODPROBE_PATH=\"\"\n")), None);
 }
+
+#[test]
+fn a_kernel_that_cannot_unpack_the_initrd_is_warned_of() {
+    use Compression::{Gzip, None as Uncompressed, Xz, Zstd};
+    let able = format!("{PLAIN}CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n");
+    let cannot = "this kernel does not unpack it: --compress names another compression (CONFIG_RD_XZ is not set in ";
+    let takes_none = "this kernel takes no initrd (CONFIG_BLK_DEV_INITRD is not set in ";
+    for (config, compress, want) in [
+        (None, Xz, &[][..]),
+        (Some(able.as_str()), Gzip, &[]),
+        (Some(&able), Zstd, &[]),
+        (Some(&able), Uncompressed, &[]),
+        (Some(&able), Xz, &[cannot]),
+        (Some(PLAIN), Uncompressed, &[takes_none]),
+        (Some(PLAIN), Xz, &[takes_none, cannot]),
+    ] {
+        let (_room, request) = kernel(config);
+        let warnings = build(&Request {
+            compress,
+            ..request
+        });
+        let warnings = warnings.unwrap().manifest.warnings;
+        assert_eq!(warnings.len(), want.len(), "{warnings:?}");
+        for (warning, want) in warnings.iter().zip(want) {
+            assert!(
+                warning.starts_with(want),
+                "{warning}\ndoes not start with {want}"
+            );
+        }
+    }
+}
+
+#[test]
+fn microcode_lies_in_front_and_is_for_x86_64() {
+    let (room, request) = kernel(None);
+    let folder = room.path().join("intel-ucode");
+    fs::create_dir(&folder).unwrap();
+    // A header of version 1, for 2,048 bytes, whose words add up to 0.
+    let mut update = vec![0; 2048];
+    update[0] = 1;
+    update[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+    fs::write(folder.join("06-01-01"), update).unwrap();
+    let with = Request {
+        microcode: vec![folder],
+        ..request.clone()
+    };
+    let (plain, built) = (build(&request).unwrap(), build(&with).unwrap());
+    let front = built.manifest.totals.microcode_bytes;
+    assert_eq!(built.archive.len(), front + plain.archive.len());
+    assert_eq!(front % 4, 0);
+    let archives = cpio::unpack_all(&built.archive).unwrap();
+    assert_eq!(
+        archives[0].last().unwrap().path,
+        "kernel/x86/microcode/GenuineIntel.bin"
+    );
+    assert_eq!(archives[1], cpio::unpack(&plain.archive).unwrap());
+    let error = refusal(build(&Request {
+        arch: crate::arch::Arch::Aarch64,
+        ..with
+    }));
+    assert_eq!(
+        error,
+        "microcode is for x86_64, and this initrd for aarch64"
+    );
+}

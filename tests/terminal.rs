@@ -1,0 +1,67 @@
+//! What people see: progress on a terminal, nothing of it in a pipe, and colours only where they are wanted.
+
+use std::process::{Command, Output};
+
+use xtask::tools;
+
+const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
+
+/// Runs xtask on a terminal, with this in its environment.
+fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
+    let mut script = tools::SCRIPT.command().unwrap();
+    script.args(["--quiet", "--return", "--command"]);
+    script.arg(format!("{XTASK} {arguments}")).arg("/dev/null");
+    script.env_remove("NO_COLOR").env("TERM", "xterm");
+    script.envs(variables.iter().copied());
+    tools::capture(&mut script).unwrap()
+}
+
+fn in_a_pipe(arguments: &[&str]) -> Output {
+    Command::new(XTASK).args(arguments).output().unwrap()
+}
+
+/// Whether text is coloured, bold or underlined: an escape sequence that ends in `m`.
+fn is_styled(text: &str) -> bool {
+    let sequences = text.split("\x1b[").skip(1);
+    let mut ends = sequences.filter_map(|rest| {
+        rest.find(|letter: char| letter.is_ascii_alphabetic())
+            .map(|at| &rest[at..])
+    });
+    ends.any(|end| end.starts_with('m'))
+}
+
+#[test]
+fn no_color_is_honoured() {
+    assert!(is_styled(&on_a_terminal("--help", &[])));
+    let plain = on_a_terminal("--help", &[("NO_COLOR", "1")]);
+    assert!(plain.contains("Usage:") && !is_styled(&plain), "{plain:?}");
+    let piped = in_a_pipe(&["--help"]).stdout;
+    assert!(!is_styled(&String::from_utf8(piped).unwrap()));
+}
+
+#[test]
+fn progress_is_for_terminals() {
+    let room = tempfile::tempdir().unwrap();
+    let file = room.path().join("boot.img");
+    let budget = room.path().join("budget.toml");
+    std::fs::write(&budget, "[file.boot]\npath = \"boot.img\"\n").unwrap();
+    let archive = |name: &str| {
+        let entry = xtask::initrd::cpio::Entry::file(name, 0o644, name.into());
+        std::fs::write(&file, xtask::initrd::cpio::pack(&[entry]).unwrap()).unwrap();
+    };
+    // Each time another one, or what was measured is known.
+    let unique = room.path().display();
+    let budget = budget.display().to_string();
+    archive(&format!("one{unique}"));
+    let seen = on_a_terminal(&format!("size --budget {budget}"), &[("NO_COLOR", "1")]);
+    assert!(seen.contains("measuring file.boot"), "{seen:?}");
+    assert!(!is_styled(&seen), "{seen:?}");
+    archive(&format!("two{unique}"));
+    let output = in_a_pipe(&["size", "--budget", &budget]);
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success());
+}
