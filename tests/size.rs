@@ -8,7 +8,7 @@ use serde_json::Value;
 use xtask::arch::Arch;
 use xtask::initrd::compress::Compression;
 use xtask::initrd::cpio::{self, Entry};
-use xtask::size::report::grouped;
+use xtask::size::table::grouped;
 use xtask::{kernels, paths};
 
 /// `xtask size` with a budget in a folder of its own.

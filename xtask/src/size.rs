@@ -7,6 +7,7 @@ mod initrd;
 mod marginal;
 pub mod measure;
 pub mod report;
+pub mod table;
 pub mod treemap;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::size::budget::{Budget, State};
-use crate::size::report::{Shown, Style};
+use crate::size::report::Shown;
+use crate::size::table::Style;
 use crate::size::{Report, diff, measure, treemap};
 use crate::{Verdict, paths, readme};
 

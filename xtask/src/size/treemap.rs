@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::grouped;
+use super::table::grouped;
 use super::{Artifact, Item, Report};
 
 const WIDTH: f64 = 1200.0;

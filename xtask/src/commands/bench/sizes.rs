@@ -16,7 +16,7 @@ use crate::initrd::{self, Built, Request};
 use crate::kernels::{self, Kernel, Series};
 use crate::qemu::Machine;
 use crate::size::measure::packed;
-use crate::size::report::{Style, grouped, table};
+use crate::size::table::{Style, grouped, table};
 use crate::{Verdict, busybox, paths, progress, tools};
 
 /// Parts of a busybox initrd with the modules of Debian's package that Toehold's may take: with the same modules, and with stripped ones.
