@@ -8,6 +8,7 @@ use serde_json::Value;
 use xtask::arch::Arch;
 use xtask::initrd::compress::Compression;
 use xtask::initrd::cpio::{self, Entry};
+use xtask::initrd::microcode;
 use xtask::size::table::grouped;
 use xtask::{kernels, paths};
 
@@ -160,6 +161,36 @@ fn a_folder_of_modules_that_was_added_is_named() {
             .any(|row| row.contains("new folder modules/kernel/drivers/net ")),
         "{text}"
     );
+}
+
+#[test]
+fn microcode_is_a_part() {
+    let gate = Gate::new();
+    let modules = kernels::fetch(kernels::Series::Cloud61)
+        .unwrap()
+        .modules_dir;
+    let profile = paths::root().join("xtask/profiles/qemu.toml");
+    let firmware = microcode::debian().unwrap();
+    let budget = |limit: u64| {
+        format!(
+            "[initrd.it]\nprofile = {profile:?}\nmodules_dir = {modules:?}\ncompress = \"gzip\"\nmicrocode = [{firmware:?}]\n\
+            [initrd.it.parts.microcode]\npacked = {{ limit = {limit}, reason = \"the reason\" }}\n"
+        )
+    };
+    let it = gate.baseline(&budget(1 << 30));
+    let front = microcode::archive(std::slice::from_ref(&firmware)).unwrap().len() as u64;
+    let part = &it["parts"][0];
+    // Without the archive's trailer.
+    assert_eq!(
+        (bytes(&part["raw"]), bytes(&part["packed"])),
+        (front - 124, front - 124)
+    );
+    let text = gate.refused(&budget(1000));
+    let want = format!(
+        "over budget: initrd.it, microcode (packed) takes {} bytes",
+        grouped(front - 124)
+    );
+    assert!(text.starts_with(&want), "{text}");
 }
 
 /// An initrd that something else has made.

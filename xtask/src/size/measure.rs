@@ -98,9 +98,13 @@ fn build_initrd(budget: &Budget, entry: &budget::Initrd) -> Result<(Built, Strin
     };
     let init = build::init_for(arch, &profile)?;
     let compress = entry.compress.unwrap_or(Compression::Zstd);
+    let microcode = entry.microcode.iter().map(|path| budget.existing(path));
+    let microcode = microcode.collect::<Result<_>>()?;
     let request = Request {
         arch,
         compress,
+        module_compress: entry.module_compress,
+        microcode,
         ..Request::new(&modules_dir, profile, init)
     };
     let contents = Contents::gather(&request)?;

@@ -49,6 +49,11 @@ pub struct Initrd {
     pub modules_dir: Option<Spanned<PathBuf>>,
     #[serde(default = "zstd", deserialize_with = "named")]
     pub compress: Option<Compression>,
+    #[serde(default, deserialize_with = "named")]
+    pub module_compress: Option<Compression>,
+    /// As `--microcode` takes them; relative to the budget.
+    #[serde(default)]
+    pub microcode: Vec<Spanned<PathBuf>>,
     pub(super) raw: Option<Spanned<Limit>>,
     pub(super) packed: Option<Spanned<Limit>>,
     #[serde(default)]
