@@ -178,7 +178,9 @@ fn microcode_is_a_part() {
         )
     };
     let it = gate.baseline(&budget(1 << 30));
-    let front = microcode::archive(std::slice::from_ref(&firmware)).unwrap().len() as u64;
+    let front = microcode::archive(std::slice::from_ref(&firmware))
+        .unwrap()
+        .len() as u64;
     let part = &it["parts"][0];
     // Without the archive's trailer.
     assert_eq!(
