@@ -83,9 +83,8 @@ fn of_init(name: &str, entry: &budget::Init) -> Result<Artifact> {
         features => format!("{}, {}", entry.arch, features.join(", ")),
     };
     let twin = fs::read(path.with_extension("debug"))?;
-    kept(name, &[&fs::read(&path)?, &twin], || {
-        init::measure(name, about, &path)
-    })
+    let inputs = [about.as_bytes(), &fs::read(&path)?, &twin];
+    kept(name, &inputs, || init::measure(name, about.clone(), &path))
 }
 
 /// The initrd, packed now or found where it was packed before.
@@ -137,9 +136,10 @@ fn of_initrd(
     let parts = budget.parts(name);
     let mut taken_apart = None;
     let read = || -> Result<Initrd> { Initrd::read(initrd, manifest) };
-    let mut artifact = kept(name, &[initrd, &why.unwrap_or_default()], || {
+    let inputs = [about.as_bytes(), initrd, &why.unwrap_or_default()];
+    let mut artifact = kept(name, &inputs, || {
         let step = progress::step(format!("measuring {name}"));
-        let artifact = taken_apart.insert(read()?).measure(name, about)?;
+        let artifact = taken_apart.insert(read()?).measure(name, about.clone())?;
         step.done();
         Ok(artifact)
     })?;
