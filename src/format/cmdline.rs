@@ -4,6 +4,9 @@
 //! anywhere keeps blanks together; quotes around the whole word or around the whole value are taken off; `--` ends the words
 //! that are meant for the kernel and for us.
 
+use super::glob;
+use crate::text::{Line, push};
+
 /// One word: its name, and what stands behind the first `=`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Word<'a> {
@@ -74,9 +77,35 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
+/// Appends the parameters that a command line has for a module, as `MODULE.PARAMETER=VALUE`, for finit_module(2), which splits and unquotes
+/// them itself. `name` is the kernel's own, without `-`.
+///
+/// Source: modprobe(8), and kmod's `kmod_config_parse_kcmdline()`, which knows no `--`.
+pub fn push_parameters(text: &mut Line, name: &[u8], line: &[u8]) {
+    // How much of `NAME.` has been seen in this word.
+    let (mut quoted, mut seen) = (false, 0);
+    let all = name.len() + 1;
+    for byte in line {
+        quoted ^= *byte == b'"';
+        if *byte <= b' ' && !quoted {
+            seen = 0;
+        } else if seen == all {
+            push(text, &[*byte]);
+        } else if glob::fold(*byte) == *name.get(seen).unwrap_or(&b'.') {
+            seen += 1;
+            if seen == all {
+                push(text, b" ");
+            }
+        } else {
+            seen = all + 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::{push_parameters, words};
+    use crate::text::Line;
 
     fn split(line: &str) -> Vec<(String, Option<String>)> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -113,5 +142,22 @@ mod tests {
         expect("a -- b", &[("a", None)]);
         expect("a --=1 b", &[("a", None), ("--", Some("1")), ("b", None)]);
         expect(r#"a """#, &[("a", None), ("", None)]);
+    }
+
+    #[test]
+    fn parameters_of_a_module() {
+        let line = r#"usb_core.nousb usb-storage.quirks=1:2:u a="b usb_storage.c" usb_storage.d= storage.e=f usb_storage=g usb_storage.h.i=j
+            x=usb_storage.y usb_storage.k="l m" usb_storage.n=o
+"#;
+        let parameters = |name: &str| {
+            let mut text = Line::new();
+            push_parameters(&mut text, name.as_bytes(), line.as_bytes());
+            String::from_utf8(text.to_vec()).unwrap()
+        };
+        let storage = r#" quirks=1:2:u d= h.i=j k="l m" n=o"#;
+        assert_eq!(parameters("usb_storage"), storage);
+        assert_eq!(parameters("usb_core"), " nousb");
+        assert_eq!(parameters("usb"), "");
+        assert_eq!(parameters(""), "");
     }
 }

@@ -30,6 +30,11 @@ pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
 pub fn fill<'a>(text: &'a mut Line, template: &[u8], parts: &[&[u8]]) -> &'a CStr {
     text.clear();
     text::fill(text, template, parts);
+    end(text)
+}
+
+/// The text as a C string. Empty if there is no room for its end.
+pub fn end(text: &mut Line) -> &CStr {
     push(text, b"\0");
     CStr::from_bytes_until_nul(text).unwrap_or_default()
 }

@@ -2,16 +2,17 @@
 
 use super::call::*;
 use super::files::{contents, open};
-use super::memory::{fill, map};
+use super::memory::{end, fill, map};
 use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::text::Line;
+use toehold::format::cmdline::push_parameters;
+use toehold::text::{Line, push};
 
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
 const COMPRESSED: usize = 4;
 
-/// Loads a module with its parameters; its file's name is `name` and `suffix`. Returns when its init function has returned;
+/// Loads a module with its parameters, and with those that the command line has for it; its file's name is `name` and `suffix`. Returns when its init function has returned;
 /// a module that is there already is good.
 ///
 /// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
@@ -34,7 +35,14 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8], crashed: bool) -> Res
     }
     // Anything behind `.ko` is a compression.
     let flags = if suffix.len() > 3 { COMPRESSED } else { 0 };
-    let parameters = fill(&mut text, b"%", &[parameters]).as_ptr() as usize;
+    text.clear();
+    push(&mut text, parameters);
+    push_parameters(
+        &mut text,
+        name,
+        contents(&mut Line::new(), b"/proc/cmdline", &[]),
+    );
+    let parameters = end(&mut text).as_ptr() as usize;
     let result = if crashed && flags == 0 {
         let image = map(file, file.status()?.size)?;
         let (start, len) = (image.as_ptr() as usize, image.len());

@@ -18,7 +18,7 @@ pub struct Args {
     /// The slow ones, too; then README.md has to have the table of what was seen to boot
     #[arg(long)]
     pub all: bool,
-    /// Tests at a time [default: one for each processor, from 2 to 4]
+    /// Tests at a time [default: three for two processors, from 2 to 6]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -53,7 +53,8 @@ pub fn run(args: Args) -> Result<Verdict> {
         results::clear()?;
     }
     let processors = std::thread::available_parallelism().map_or(2, |count| count.get());
-    let threads = args.threads.unwrap_or(processors.clamp(2, 4));
+    // A boot waits for a third of its time.
+    let threads = args.threads.unwrap_or((processors * 3 / 2).clamp(2, 6));
     let (counts, passed) = cargo_test(&args, threads)?;
     println!(
         "\nsizes: {}",
