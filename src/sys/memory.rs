@@ -35,8 +35,12 @@ pub fn fill<'a>(text: &'a mut Line, template: &[u8], parts: &[&[u8]]) -> &'a CSt
 
 /// The text as a C string. Empty if there is no room for its end.
 pub fn end(text: &mut Line) -> &CStr {
+    if text.is_full() {
+        text.clear();
+    }
     push(text, b"\0");
-    CStr::from_bytes_until_nul(text).unwrap_or_default()
+    // SAFETY: there was room for the NUL. (`CStr::from_bytes_until_nul` looks for it with 130 bytes of code.)
+    unsafe { CStr::from_ptr(text.as_ptr().cast()) }
 }
 
 /// The command line, paths, and the names of devices that answer: of a disk made to confuse, thousands. What is not used takes no
