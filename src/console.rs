@@ -10,7 +10,7 @@ use crate::sys::memory::{self, keep_one};
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::text::{Line, decimal, fill, position};
+use toehold::text::{Line, decimal, fill, position, split};
 
 /// What can be typed, with its arguments, as `help` shows it; the numbers below are places in it.
 const COMMANDS: &[u8] = b"help report blk mods log [N] ls PATH cat PATH mounts cmdline load NAME set NAME=VALUE trace on|off \
@@ -47,7 +47,7 @@ pub fn run(boot: &mut Boot) -> usize {
     boot.log.info(greeting, &[]);
     let (mut line, mut history, mut code) = (Line::new(), Line::new(), LEFT);
     while terminal::read_line(&mut line, &mut history).is_some() {
-        let mut words = line.split(|byte| *byte == b' ');
+        let mut words = split(&line, b' ');
         let name = words.next().unwrap_or_default();
         let argument = words.next().unwrap_or_default();
         match position(COMMANDS, name) {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use toehold::failure::{Error, Stage, describe};
 use toehold::format::plan::{self, Key};
 use toehold::options::{ACTIONS, SHELL, Word};
-use toehold::text::{Line, fill, position, push_number, word};
+use toehold::text::{Line, fill, position, push_number, split, word};
 
 /// Words of the command line that were set at the rescue console.
 pub const WORDS: &[u8] = b"/run/toehold/set";
@@ -125,7 +125,7 @@ impl Boot {
         let [uevents, children, consoles @ ..] = &mut files;
         (*uevents, *children) = (self.search.uevents.0, self.children);
         let active = contents(&mut line, b"/sys/class/tty/console/active", &[]);
-        let mut names = active.split(|byte| *byte == b' ');
+        let mut names = split(active, b' ');
         for console in consoles {
             let name = names.next().unwrap_or_default();
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;

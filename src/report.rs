@@ -13,7 +13,7 @@ use toehold::format::plan::{Key as Setting, Module};
 use toehold::format::uevent::{Key, is, value};
 use toehold::options::AWAITED;
 use toehold::schedule::State;
-use toehold::text::{Line, decimal, fill, push_number};
+use toehold::text::{Line, decimal, fill, push_number, split};
 
 /// Major number of loop devices.
 const LOOP: &[u8] = b"7";
@@ -31,7 +31,7 @@ pub fn say_kernel_log(log: &Log, only_errors: bool, count: usize) {
     let mut skip = usize::MAX;
     for _ in 0..2 {
         let mut place = 0;
-        for line in text.split(|byte| *byte == b'\n') {
+        for line in split(text, b'\n') {
             if let [b'<', level, end, ..] = line
                 && *level < limit
                 && (*end == b'>' || !only_errors)

@@ -5,7 +5,7 @@
 //! blkid(8) has it.
 
 use super::{IN_ORDER, ReadAt, push_uuid, u32_at, u64_at};
-use crate::text::{Line, push, push_line, word};
+use crate::text::{Line, push, push_line, split, word};
 
 /// What can lie on a device, for mount(2).
 const NAMES: &[u8] = b"squashfs erofs ext4 xfs btrfs DM_verity_hash vfat vfat";
@@ -132,7 +132,7 @@ pub fn describe<R: ReadAt + ?Sized>(device: &R, text: &mut Line) {
         push_uuid(text, uuid, order);
     }
     let label = field(format.label_at, format.label_len);
-    let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
+    let label = split(label, 0).next().unwrap_or_default();
     let label = label.trim_ascii_end();
     if !label.is_empty() && label != b"NO NAME" {
         push(text, b"\nLABEL=");

@@ -2,7 +2,7 @@
 //!
 //! Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
 
-use crate::text::{Line, position, push};
+use crate::text::{self, Line, position, push};
 use rustix::mount::MountFlags;
 
 /// Options that are not the filesystem's; the flags of each stand at the same place in [`BITS`].
@@ -26,7 +26,7 @@ const BITS: [MountFlags; 12] = [
 /// Returns the flags and appends everything else, comma separated, to `data`. Where both are given, `ro` is stronger than `rw`.
 pub fn split(options: &[u8], data: &mut Line) -> MountFlags {
     let mut flags = MountFlags::empty();
-    for option in options.split(|byte| *byte == b',') {
+    for option in text::split(options, b',') {
         match BITS.get(position(NAMES, option)) {
             Some(bits) => flags |= *bits,
             None => add(data, option),

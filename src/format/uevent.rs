@@ -1,6 +1,6 @@
 //! uevents: `KEY=VALUE` fields, ended by NUL in netlink messages and by a newline in sysfs `uevent` files.
 
-use crate::text::{Line, after, decimal, word};
+use crate::text::{Line, after, decimal, split, word};
 
 /// What a uevent says of a device, or what is found out about it besides.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
@@ -34,8 +34,7 @@ const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MI
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {
     let key = word(KEYS, key.0.into());
-    event
-        .split(|byte| *byte == 0 || *byte == b'\n')
+    split(event, b'\n')
         .find_map(|field| match after(field, key)? {
             [b'=', value @ ..] => Some(value),
             _ => None,

@@ -9,7 +9,7 @@ use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
 use crate::FULL;
 use crate::text::{
-    Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, word,
+    Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, split, word,
 };
 
 /// What the key is called that holds the root hash's signature.
@@ -92,7 +92,7 @@ impl<'a> Parameters<'a> {
     /// no value where there must be one. What the values mean shows where they are used.
     #[inline(never)] // Measured: smaller so.
     pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
-        for option in list.split(|byte| *byte == b',') {
+        for option in split(list, b',') {
             if !option.is_empty() {
                 self.read_one(option).ok_or(option)?;
             }

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::failure::Step;
 use toehold::format::plan::Key;
-use toehold::text::{item, word};
+use toehold::text::{item, split, word};
 
 /// What is taken over stays here.
 const CARRIED: &CStr = c"/carried";
@@ -87,10 +87,10 @@ fn make_place(boot: &mut Boot, path: &'static [u8]) -> Call<&'static CStr> {
 fn carry(boot: &mut Boot) -> Call {
     make_directory(CARRIED)?;
     let list = boot.setting(Key::Carry);
-    for (number, names) in list.split(|byte| *byte == b' ').enumerate() {
+    for (number, names) in split(list, b' ').enumerate() {
         let kept = keep_numbered(b"/carried/%", number);
         let mut is_directory = true;
-        for name in names.split(|byte| *byte == b',') {
+        for name in split(names, b',') {
             // An empty directory gives way.
             if is_directory && rename(keep_one(name), kept).is_ok() {
                 is_directory = open(kept, OFlags::PATH | OFlags::DIRECTORY).is_ok();

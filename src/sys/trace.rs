@@ -9,7 +9,7 @@ use crate::journal::Log;
 use core::cell::{Cell, UnsafeCell};
 use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
 use toehold::format::trace::{Call, describe, push_signed, say};
-use toehold::text::Line;
+use toehold::text::{Line, split};
 
 /// What the gate looks at, first, and where lines go.
 #[repr(C)]
@@ -67,7 +67,7 @@ pub fn keep(file: File) {
 impl State {
     fn write(&mut self) {
         for log in &self.logs {
-            for line in self.lines.split(|byte| *byte == b'\n') {
+            for line in split(&self.lines, b'\n') {
                 if log.file != STDIN && !line.is_empty() {
                     log.info(b"%", &[line]);
                 }
