@@ -31,7 +31,8 @@ impl Boot {
         while let Some(module) = self.schedule.next(&self.plan) {
             match process::spawn(|| {
                 let suffix = self.plan.text(Key::Suffix);
-                modules::load(module.name, suffix, module.options, self.crashed)
+                let is_locked = self.plan.setting(Key::Locked).is_some();
+                modules::load(module.name, suffix, module.options, is_locked, self.crashed)
                     .map_or_else(Error::number, |()| 0)
             }) {
                 Ok(child) => self.schedule.started(module.number, child, clock::now()),

@@ -137,7 +137,7 @@ impl Options {
     ) -> Result<(), Text> {
         self.words = plan.setting(Key::Words);
         let mut verity = plan.setting(Key::VerityRequired).is_some();
-        for words in [line, more] {
+        for words in &[line, more] {
             for word in cmdline::words(words) {
                 let mut place = position(self.words.unwrap_or_default(), word.name);
                 if place >= COUNT {
@@ -153,7 +153,10 @@ impl Options {
             }
         }
         *stage = Stage::Device;
-        self.timeout = decimal(self.value(Word::Timeout)).ok_or(self.name(Word::Timeout))?;
+        let Some(timeout) = decimal(self.value(Word::Timeout)) else {
+            return Err(self.name(Word::Timeout));
+        };
+        self.timeout = timeout;
         // With verity, only the verified device can be mounted, and without it there is no such device.
         let mount = self.get(Word::Mount);
         let mounts_verified = mount
@@ -176,7 +179,7 @@ impl Options {
         }
         if plan.setting(Key::Locked).is_some() {
             // Options of a filesystem can bring other devices in (btrfs: `device=`), and some filesystems need none.
-            for word in [
+            for &word in &[
                 Word::Fstype,
                 Word::MountOptions,
                 Word::Breakpoints,

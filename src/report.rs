@@ -82,7 +82,7 @@ impl Boot {
         }
         self.report_modules(log, all);
         self.report_devices(log);
-        for role in AWAITED {
+        for &role in &AWAITED {
             let wanted = &self.options.spec(role).text;
             if let Some(found) = self.options.target.devices.get(role as usize)
                 && !wanted.is_empty()

@@ -172,7 +172,7 @@ fn consider(boot: &mut Boot, event: &Line) {
     if is(event, Key::DEVTYPE, b"disk") {
         reveal(boot, event);
     }
-    for role in AWAITED {
+    for &role in &AWAITED {
         if !answers(boot, role, event) {
             continue;
         }

@@ -12,8 +12,8 @@ use toehold::text::{Line, push};
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
 const COMPRESSED: usize = 4;
 
-/// Loads a module with its parameters, and with those that the command line has for it; its file's name is `name` and `suffix`. Returns when its init function has returned;
-/// a module that is there already is good.
+/// Loads a module with its parameters, and unless they are locked with those that the command line has for it; its file's name is `name` and
+/// `suffix`. Returns when its init function has returned; a module that is there already is good.
 ///
 /// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
 /// it (EBUSY): the kernel would let them wait for ever.
@@ -22,7 +22,13 @@ const COMPRESSED: usize = 4;
 /// by their files, that points into the loaders' stacks (`idempotent` in its kernel/module/main.c). A crash leaves such an entry behind, and who
 /// comes across it crashes, too, or waits for ever. init_module(2) does not use the table; only the kernel's decompression needs
 /// finit_module.
-pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8], crashed: bool) -> Result {
+pub fn load(
+    name: &[u8],
+    suffix: &[u8],
+    parameters: &[u8],
+    is_locked: bool,
+    crashed: bool,
+) -> Result {
     let mut text = Line::new();
     let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
@@ -37,11 +43,10 @@ pub fn load(name: &[u8], suffix: &[u8], parameters: &[u8], crashed: bool) -> Res
     let flags = if suffix.len() > 3 { COMPRESSED } else { 0 };
     text.clear();
     push(&mut text, parameters);
-    push_parameters(
-        &mut text,
-        name,
-        contents(&mut Line::new(), b"/proc/cmdline", &[]),
-    );
+    if !is_locked {
+        let mut line = Line::new();
+        push_parameters(&mut text, name, contents(&mut line, b"/proc/cmdline", &[]));
+    }
     let parameters = end(&mut text).as_ptr() as usize;
     let result = if crashed && flags == 0 {
         let image = map(file, file.status()?.size)?;

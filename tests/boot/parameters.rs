@@ -80,6 +80,31 @@ fn options_that_the_default_lacks() {
     }
 }
 
+/// What makes the kernel refuse a root hash without a signature.
+const STRICT: &str = "FAILED stage=verity step=load errno=ENOKEY subject=/dev/vda2";
+
+#[test]
+fn module_parameters_of_the_command_line() {
+    Boot {
+        append: "dm-verity.require_signatures=1",
+        ..Boot::default()
+    }
+    .fails(STRICT);
+}
+
+#[test]
+fn module_parameters_of_a_locked_profile_stay() {
+    Boot {
+        initrd: Wanted {
+            settings: "modules.options.dm-verity = 'require_signatures=1'\ncmdline.locked = true",
+            ..Wanted::DEMO
+        },
+        append: "dm-verity.require_signatures=0",
+        ..Boot::default()
+    }
+    .fails(STRICT);
+}
+
 /// Where a profile has the signature of the root hash.
 const SIGNED: Wanted = Wanted {
     settings: "verity.root_hash_signature = '/usr.sig'",
