@@ -145,7 +145,7 @@ impl Boot {
             push_number(&mut text, left / SECOND + 1);
             line.clear();
             fill(&mut line, template, &[&text, action]);
-            for console in files.iter_mut().skip(OURS) {
+            for console in files.get_mut(OURS..).unwrap_or_default() {
                 let _ = console.write(&line);
                 match console.read(&mut text) {
                     Ok(()) if !text.is_empty() => return Some(*console),

@@ -20,11 +20,12 @@ use core::convert::Infallible;
 use stage::{Run, device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::process::{self, Arguments};
 use toehold::failure::{Error, Stage};
+use toehold::format::glob;
 
 /// Called by the entry point: the boot, or the kernel's helper for modules.
 fn main(boot: &mut Boot, arguments: Arguments) -> ! {
     boot.start(arguments);
-    if arguments.first().ends_with(b"modprobe") {
+    if glob::matches(b"*modprobe", arguments.first()) {
         let loaded = modprobe::run(boot, arguments.last());
         process::exit(usize::from(loaded.is_err()));
     }

@@ -163,8 +163,10 @@ impl Boot {
 
     /// Says how the module with this number stands.
     pub fn tell_of(&self, log: &Log, index: usize) {
-        if let Some(module) = self.plan.modules().nth(index) {
-            self.tell(log, &module);
+        for module in self.plan.modules() {
+            if module.number == index {
+                self.tell(log, &module);
+            }
         }
     }
 

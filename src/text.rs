@@ -18,7 +18,8 @@ pub fn push(text: &mut Line, bytes: &[u8]) {
 pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
     let mut pieces = split(template, b'%');
     push(text, pieces.next().unwrap_or_default());
-    for (part, piece) in parts.iter().zip(pieces) {
+    for part in parts {
+        let Some(piece) = pieces.next() else { return };
         push(text, part);
         push(text, piece);
     }
@@ -73,7 +74,11 @@ pub fn word(list: &'static [u8], index: usize) -> &'static [u8] {
 
 /// The `index`th item of a list with another separator.
 pub fn item(list: &'static [u8], separator: u8, index: usize) -> &'static [u8] {
-    split(list, separator).nth(index).unwrap_or(b"?")
+    let mut items = split(list, separator);
+    for _ in 0..index {
+        items.next();
+    }
+    items.next().unwrap_or(b"?")
 }
 
 /// The name that stands behind the byte `code` in a list of such items.

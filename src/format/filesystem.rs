@@ -69,13 +69,16 @@ fn read<R: ReadAt + ?Sized>(device: &R, blocks: &mut Blocks) -> Option<usize> {
     if device.read_at(SECOND_OFFSET, second).is_none() {
         second.fill(0);
     }
-    FORMATS.iter().enumerate().find_map(|(kind, format)| {
+    for (kind, format) in FORMATS.iter().enumerate() {
         let mut magic = u32_at(blocks, format.magic_at.into());
         if kind == EXT4 {
             magic &= 0xFFFF;
         }
-        (magic == format.magic).then_some(kind)
-    })
+        if magic == format.magic {
+            return Some(kind);
+        }
+    }
+    None
 }
 
 /// The filesystem on a device, as mount(2) calls it.

@@ -296,11 +296,12 @@ impl<'a> Plan<'a> {
     /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it: the one of that name, or
     /// else those with a matching alias.
     pub fn resolve(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
-        let mut modules = self.modules();
-        match modules.position(|module| glob::matches(module.name, text)) {
-            Some(index) => found(index),
-            None => self.lookup(text, found),
+        for module in self.modules() {
+            if glob::matches(module.name, text) {
+                return found(module.number);
+            }
         }
+        self.lookup(text, found);
     }
 
     /// Calls `found` with the number of each module that has an alias matching `modalias` (or another name, as modprobe

@@ -34,12 +34,12 @@ const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MI
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {
     let key = word(KEYS, key.0.into());
-    split(event, b'\n')
-        .find_map(|field| match after(field, key)? {
-            [b'=', value @ ..] => Some(value),
-            _ => None,
-        })
-        .unwrap_or_default()
+    for field in split(event, b'\n') {
+        if let Some([b'=', value @ ..]) = after(field, key) {
+            return value;
+        }
+    }
+    b""
 }
 
 /// Whether the value of `key` is `wanted`.

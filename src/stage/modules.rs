@@ -10,7 +10,7 @@ use toehold::failure::Step;
 use toehold::format::plan::{ALWAYS, Key};
 use toehold::options::Word;
 use toehold::schedule::State;
-use toehold::text::{Line, decimal};
+use toehold::text::Line;
 
 pub fn run(boot: &mut Boot) -> Call {
     if boot.children == files::NONE {
@@ -41,6 +41,10 @@ pub fn run(boot: &mut Boot) -> Call {
 fn processors() -> usize {
     let mut text = Line::new();
     let online = contents(&mut text, b"/sys/devices/system/cpu/online", &[]);
-    let last = online.rsplit(|byte| !byte.is_ascii_digit()).next();
-    last.and_then(decimal).unwrap_or(0) as usize + 1
+    let mut last = 0;
+    for byte in online {
+        let digit = usize::from(byte.wrapping_sub(b'0'));
+        last = if digit > 9 { 0 } else { last * 10 + digit };
+    }
+    last + 1
 }
