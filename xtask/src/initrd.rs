@@ -16,6 +16,7 @@ pub mod plan;
 pub mod profile;
 pub mod requests;
 pub mod resolve;
+mod similar;
 pub mod strip;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+use zstd::zstd_safe::CParameter;
 
 /// zstd's level wherever sizes are compared: the highest that needs no more than 8 MiB to unpack.
 const ZSTD_LEVEL: i32 = 19;
@@ -37,7 +38,7 @@ impl Compression {
             Self::None => bytes,
             Self::Gzip => gzip(&bytes)?,
             Self::Xz => lzma2(&bytes, 1 << window(bytes.len()))?,
-            Self::Zstd => zstd_encoder(&bytes, ZSTD_SHIPPED, 0)?,
+            Self::Zstd => zstd_at(&bytes, ZSTD_SHIPPED, 0)?,
         })
     }
 
@@ -62,7 +63,7 @@ impl Compression {
             Self::None => bytes,
             Self::Gzip => gzip(&bytes)?,
             Self::Xz => lzma2(&bytes, XZ_MODULE_DICTIONARY)?,
-            Self::Zstd => zstd_encoder(&bytes, ZSTD_LEVEL, 0)?,
+            Self::Zstd => zstd_at(&bytes, ZSTD_LEVEL, 0)?,
         })
     }
 
@@ -133,20 +134,19 @@ fn lzma2(bytes: &[u8], dictionary: u32) -> Result<Vec<u8>> {
 /// As `zstd -19` packs it, on all processors; how many there are makes no difference to the result.
 pub fn zstd(bytes: &[u8]) -> Result<Vec<u8>> {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
-    zstd_encoder(bytes, ZSTD_LEVEL, processors)
+    zstd_at(bytes, ZSTD_LEVEL, processors)
 }
 
-/// With so many threads beside this one.
-fn zstd_encoder(bytes: &[u8], level: i32, threads: u32) -> Result<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
-    encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
+/// In one call, with so many threads beside this one: where zstd is given the bytes bit by bit, it looks at 128 KiB at most
+/// to tell where a block of it should end.
+fn zstd_at(bytes: &[u8], level: i32, threads: u32) -> Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     if level == ZSTD_SHIPPED {
-        encoder.window_log(window(bytes.len()))?;
+        compressor.set_parameter(CParameter::WindowLog(window(bytes.len())))?;
     }
-    encoder.multithread(threads)?;
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?)
+    compressor.set_parameter(CParameter::NbWorkers(threads))?;
+    Ok(compressor.compress(bytes)?)
 }
 
 /// The window that holds so many bytes, within [`WINDOW`], as a power of two.

@@ -123,8 +123,8 @@ fn archive_and_manifest() {
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     let want = "init toehold.plan dev dev/console dev/null etc etc/note lib lib/firmware lib/firmware/ahci.bin lib/modules \
         proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr sysusr/usr \
-        lib/modules/sha256_fast.ko lib/modules/sha256_slow.ko lib/modules/ahci.ko lib/modules/libata.ko lib/modules/dm_mod.ko \
-        lib/modules/dm_verity.ko lib/modules/reed_solomon.ko";
+        lib/modules/sha256_fast.ko lib/modules/sha256_slow.ko lib/modules/dm_verity.ko lib/modules/ahci.ko lib/modules/libata.ko \
+        lib/modules/dm_mod.ko lib/modules/reed_solomon.ko";
     assert_eq!(paths, want.split_whitespace().collect::<Vec<_>>());
     for entry in entries.iter().filter(|entry| entry.path.ends_with(".ko")) {
         assert!(
