@@ -152,7 +152,8 @@ impl Boot {
     pub fn want(&mut self, modalias: &[u8]) {
         let mut news = false;
         self.plan.lookup(modalias, &mut |index| {
-            news |= self.schedule.ask(index, State::WANTED)
+            news |= self.schedule.state(index) != State::BARRED
+                && self.schedule.ask(index, State::WANTED);
         });
         if news {
             self.advance();

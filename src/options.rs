@@ -5,22 +5,24 @@ use crate::failure::Stage;
 use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
 use crate::format::verity::{Parameter, Target, is_root_hash};
+use crate::schedule::{Schedule, State};
 use crate::spec::Spec;
-use crate::text::{self, Line, after, decimal, is_same, position, push, word};
+use crate::text::{self, Line, after, decimal, is_same, position, push, split, word};
 use core::ops::RangeInclusive;
 
 /// Words that an init takes which mounts /usr: first one for each [`Word`], in its order, then other names. The plan has them. No word of a
 /// command line can be called `==`.
 pub const USR_WORDS: &[u8] = b"verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
 systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency == systemd.verity_usr_options \
-usrhash usr usrfstype usrflags";
+modprobe.blacklist usrhash usr usrfstype usrflags";
 
 /// The same for one that mounts the root itself.
 pub const ROOT_WORDS: &[u8] = b"verity.root roothash root rootfstype rootflags rd.earlytimeout \
-systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency init systemd.verity_root_options";
+systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency init systemd.verity_root_options \
+modprobe.blacklist";
 
 /// How far an other name's place is from its word's.
-const ALIAS: usize = 13;
+const ALIAS: usize = 14;
 
 /// Those of [`Word`] that ask for verity, a bit each.
 const ABOUT_VERITY: u32 = 0b10_0000_1100_0011;
@@ -60,6 +62,8 @@ pub enum Word {
     Init,
     /// As in veritytab(5).
     VerityOptions,
+    /// Names of modules, a comma between them, that hardware is not to ask for. Each list adds to those before.
+    Blacklist,
 }
 
 /// What can follow a failure.
@@ -73,11 +77,11 @@ const BREAKPOINTS: [u8; 7] = *b"-1-23-4";
 impl Word {
     /// What it is where the command line does not have it.
     fn default(self) -> Text {
-        word(b"- - - auto ro 300 - - 0 . - -  ", self as usize)
+        word(b"- - - auto ro 300 - - 0 . - -   ", self as usize)
     }
 }
 
-const COUNT: usize = Word::VerityOptions as usize + 1;
+const COUNT: usize = Word::Blacklist as usize + 1;
 
 type Text = &'static [u8];
 
@@ -126,13 +130,14 @@ impl Options {
         }
     }
 
-    /// Reads the command line and what stands behind it, and refuses what would end in booting something unverified that was asked to be verified.
+    /// Reads the command line and what stands behind it, bars the modules that it names, and refuses what would end in booting something unverified that was asked to be verified.
     /// The error is the word or the verity option that is missing or wrong, and `stage` the stage that could not work.
     pub fn read(
         &mut self,
         line: Text,
         more: Text,
         plan: &Plan<'static>,
+        schedule: &mut Schedule,
         stage: &mut Stage,
     ) -> Result<(), Text> {
         self.words = plan.setting(Key::Words);
@@ -149,6 +154,13 @@ impl Options {
                 {
                     *value = Some(given);
                     verity |= ABOUT_VERITY >> place & 1 != 0;
+                    if place == Word::Blacklist as usize {
+                        for name in split(given, b',') {
+                            plan.resolve(name, &mut |index| {
+                                schedule.ask(index, State::BARRED);
+                            });
+                        }
+                    }
                 }
             }
         }
@@ -195,7 +207,7 @@ impl Options {
         let target = &mut self.target;
         target.root_hash = Some(root_hash);
         target.parameters.read(plan.text(Key::VerityOptions))?;
-        if let [.., Some(list)] = self.values {
+        if let [.., Some(list), _] = self.values {
             target.parameters.read(list)?;
         }
         let correction = target.parameters.get(Parameter::FecDevice);

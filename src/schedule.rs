@@ -13,22 +13,24 @@ pub struct State(u8);
 impl State {
     /// Nothing asked for it.
     pub const UNASKED: Self = Self(0);
+    /// Hardware is not to ask for it; what depends on it, and the boot itself, can.
+    pub const BARRED: Self = Self(1);
     /// Hardware asks for it; not started yet.
-    pub const WANTED: Self = Self(1);
+    pub const WANTED: Self = Self(2);
     /// The boot itself asks for it; not started yet.
-    pub const NEEDED: Self = Self(2);
+    pub const NEEDED: Self = Self(3);
     /// Its init function runs.
-    pub const LOADING: Self = Self(3);
+    pub const LOADING: Self = Self(4);
     /// The same, for so long that nothing waits for it any more.
-    pub const SLOW: Self = Self(4);
-    pub const LOADED: Self = Self(5);
+    pub const SLOW: Self = Self(5);
+    pub const LOADED: Self = Self(6);
     /// Its init function took its process down.
-    pub const CRASHED: Self = Self(6);
+    pub const CRASHED: Self = Self(7);
     /// Something that it depends on could not be loaded.
-    pub const BLOCKED: Self = Self(7);
+    pub const BLOCKED: Self = Self(8);
     /// Only known.
-    pub const ABSENT: Self = Self(8);
-    const ERRORS: u8 = 9;
+    pub const ABSENT: Self = Self(9);
+    const ERRORS: u8 = 10;
 
     /// Refused with this error number, or, with 0, loaded.
     pub fn of_error(number: usize) -> Self {
@@ -50,7 +52,7 @@ impl State {
 
     /// Appends what people are told of it.
     pub fn push(self, line: &mut Line) {
-        const NAMES: &[u8] = b",waiting,waiting,loading,takes long: not waited for,loaded,\
+        const NAMES: &[u8] = b",modprobe.blacklist has it,waiting,waiting,loading,takes long: not waited for,loaded,\
 its init function crashed,needs one that failed,not in this initrd";
         if self.0 < Self::ERRORS {
             push(line, item(NAMES, b',', self.0.into()));
@@ -105,7 +107,7 @@ impl Schedule {
         }
     }
 
-    /// Asks for a module: [`State::WANTED`] by hardware, or [`State::NEEDED`] by the boot. Whether that is news.
+    /// Asks for a module, [`State::WANTED`] by hardware or [`State::NEEDED`] by the boot, or has it [`State::BARRED`]. Whether that is news.
     pub fn ask(&mut self, module: usize, demand: State) -> bool {
         let news = self.state(module).0 < demand.0;
         if news {

@@ -6,7 +6,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic, `"toehold\0"` |
-//! | 8 | 4 | version, 1 |
+//! | 8 | 4 | version, 2 |
 //! | 12 | 4 | length of the whole file |
 //! | 16 | 4 | CRC-32 (IEEE) of everything from offset 20 on |
 //! | 20 | 4 | length of the module section |
@@ -40,7 +40,8 @@ use super::{crc32::crc32, glob, u32_at};
 use core::ffi::CStr;
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
-pub const VERSION: u32 = 1;
+/// Counted up when an init of before would read a plan wrongly.
+pub const VERSION: u32 = 2;
 /// Bytes before the module section.
 pub const HEADER: usize = 28;
 /// Where the plan lies in the initrd.

@@ -11,8 +11,8 @@ fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> 
         },
     );
     let mut options = Options::none();
-    let mut stage = Stage::KernelFs;
-    match options.read(line.as_bytes(), b"", &plan, &mut stage) {
+    let (mut schedule, mut stage) = (Schedule::none(), Stage::KernelFs);
+    match options.read(line.as_bytes(), b"", &plan, &mut schedule, &mut stage) {
         Ok(()) => Ok(options),
         Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
     }
@@ -179,7 +179,8 @@ fn root() {
     };
     let read = |line: &'static str| {
         let (mut options, mut stage) = (Options::none(), Stage::KernelFs);
-        match options.read(line.as_bytes(), b"", &plan(), &mut stage) {
+        let schedule = &mut Schedule::none();
+        match options.read(line.as_bytes(), b"", &plan(), schedule, &mut stage) {
             Ok(()) => Ok(options),
             Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
         }
@@ -238,7 +239,8 @@ fn netboot() {
     let read = |line: &'static str, more: &[u8]| {
         let netboot = [&[Key::Netboot as u8, 2, b'/', b'u'], more].concat();
         let (mut options, plan) = (Options::none(), sample::plan(b"", &netboot));
-        let read = options.read(line.as_bytes(), b"", &plan, &mut Stage::KernelFs);
+        let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
+        let read = options.read(line.as_bytes(), b"", &plan, schedule, stage);
         read.map(|()| options)
             .map_err(|word| String::from_utf8_lossy(word).into_owned())
     };
@@ -266,9 +268,35 @@ fn words_that_were_set() {
     let plan = sample::plan(b"", &[]);
     let mut options = Options::none();
     let line = b"mount.usr=/dev/vda rd.earlytimeout=1 -- usr=/dev/vdz";
+    let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
     options
-        .read(line, b"usr=/dev/vdb ", &plan, &mut Stage::KernelFs)
+        .read(line, b"usr=/dev/vdb ", &plan, schedule, stage)
         .unwrap();
     assert_eq!(text(&options, Role::Data), b"/dev/vdb");
     assert_eq!(options.timeout, 1);
+}
+
+/// Every list counts, by names as modprobe takes them; what is not in the plan, and a word without a list, change nothing.
+#[test]
+fn modules_barred() {
+    // Without options and dependencies.
+    let module = |flags: u8, name: &str| {
+        let head = [flags, name.len() as u8];
+        [&head, name.as_bytes(), &[0, 0]].concat()
+    };
+    let names = ["snd_pcm", "nouveau", "xen_fbfront", "snd", "virtio_blk"];
+    let modules: Vec<u8> = names.iter().flat_map(|name| module(0, name)).collect();
+    let plan = sample::plan(&modules, &[]);
+    let mut schedule = Schedule::none();
+    schedule.settle(3, State::ABSENT);
+    let line = b"modprobe.blacklist=xen-fbfront,none,,snd-pcm usr=/dev/vda modprobe.blacklist modprobe.blacklist=snd -- \
+        modprobe.blacklist=virtio_blk";
+    let more = b"modprobe.blacklist=nouveau ";
+    let mut options = Options::none();
+    options
+        .read(line, more, &plan, &mut schedule, &mut Stage::KernelFs)
+        .unwrap();
+    let states: Vec<State> = (0..names.len()).map(|at| schedule.state(at)).collect();
+    let [barred, absent, unasked] = [State::BARRED, State::ABSENT, State::UNASKED];
+    assert_eq!(states, [barred, barred, barred, absent, unasked]);
 }

@@ -61,6 +61,23 @@ fn dependencies_first_and_as_many_as_there_are_slots() {
 }
 
 #[test]
+fn a_barred_module_is_loaded_for_the_boot_and_for_what_needs_it() {
+    let plan = plan(&[(0, &[]), (0, &[0]), (0, &[])]);
+    let mut schedule = schedule(4);
+    for module in 0..3 {
+        assert!(schedule.ask(module, State::BARRED));
+        assert!(!schedule.ask(module, State::BARRED));
+    }
+    assert_eq!(start(&mut schedule, &plan), []);
+    assert!(schedule.ask(1, State::NEEDED));
+    assert_eq!(start(&mut schedule, &plan), [0]);
+    end(&mut schedule, 0, State::LOADED);
+    assert_eq!(start(&mut schedule, &plan), [1]);
+    assert!(!schedule.ask(0, State::BARRED));
+    assert_eq!(schedule.state(2), State::BARRED);
+}
+
+#[test]
 fn nothing_is_tried_twice() {
     let plan = plan(&[(0, &[]), (0, &[])]);
     let mut schedule = schedule(4);

@@ -86,7 +86,9 @@ pub fn run(boot: &mut Boot) -> Call {
     check_release(boot, &mut line);
 
     boot.step = Step::Options;
-    let result = boot.options.read(words, more, &boot.plan, &mut boot.stage);
+    let result = boot
+        .options
+        .read(words, more, &boot.plan, &mut boot.schedule, &mut boot.stage);
     start_trace(boot);
     result.map_err(|word| {
         boot.subject = Some(word);

@@ -1,4 +1,4 @@
-//! What is said of a verity device: pinned, contradicted, unknown, and signed.
+//! What is said of a verity device: pinned, contradicted, unknown, and signed; and of modules.
 
 use std::fs;
 
@@ -103,6 +103,27 @@ fn module_parameters_of_a_locked_profile_stay() {
         ..Boot::default()
     }
     .fails(STRICT);
+}
+
+#[test]
+fn barred_module_is_not_loaded_for_its_hardware() {
+    let outcome = Boot {
+        append: "modprobe.blacklist=virtio_gpu,virtio-blk modprobe.blacklist=virtio_net rd.earlytimeout=2",
+        ..Boot::default()
+    }
+    .fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");
+    let line = "module virtio_blk: modprobe.blacklist has it";
+    assert!(outcome.log.contains(line), "{}", outcome.log.tail(40));
+}
+
+/// What the boot asks for, and what those depend on.
+#[test]
+fn barred_modules_that_are_needed() {
+    Boot {
+        append: "modprobe.blacklist=dm_verity,dm_mod,virtio_ring",
+        ..Boot::default()
+    }
+    .stage2();
 }
 
 /// Where a profile has the signature of the root hash.

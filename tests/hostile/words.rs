@@ -9,6 +9,7 @@ use toehold::format::uevent::{self, Key};
 use toehold::format::verity::Parameter;
 use toehold::format::{cmdline, mount_options};
 use toehold::options::{Options, Role, Word};
+use toehold::schedule::Schedule;
 use toehold::spec::Spec;
 use toehold::text::{Line, push};
 
@@ -250,7 +251,8 @@ static PINNED: LazyLock<Plan> = LazyLock::new(|| {
 fn options(bytes: &[u8], plan: &Plan<'static>) -> Option<Options> {
     let mut options = Options::none();
     let line = bytes.to_vec().leak();
-    let read = options.read(line, b"", plan, &mut Stage::KernelFs);
+    let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
+    let read = options.read(line, b"", plan, schedule, stage);
     read.ok().map(|()| options)
 }
 

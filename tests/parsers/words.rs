@@ -6,6 +6,7 @@ use toehold::failure::Stage;
 use toehold::format::plan::{Key, Plan};
 use toehold::format::{mount_options, uevent};
 use toehold::options::{Options, Role, Word};
+use toehold::schedule::Schedule;
 use toehold::spec::Spec;
 use toehold::text::Line;
 
@@ -137,9 +138,9 @@ fn numbers_match_whole() {
 fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
     let plan = Plan::parse(plan(b"", b"", extra).leak()).map_err(|why| format!("{why:?}"));
     let mut options = Options::none();
-    let mut stage = Stage::KernelFs;
+    let (mut schedule, mut stage) = (Schedule::none(), Stage::KernelFs);
     let line = line.to_owned().leak().as_bytes();
-    match options.read(line, b"", &plan.unwrap(), &mut stage) {
+    match options.read(line, b"", &plan.unwrap(), &mut schedule, &mut stage) {
         Ok(()) => Ok(options),
         Err(word) => Err((stage, word)),
     }

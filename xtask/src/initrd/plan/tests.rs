@@ -96,7 +96,7 @@ fn exact_bytes() {
     let settings = b"\x01\x036.1\x02\x03usr\x03\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
         \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff\x14\x12verity.usr usrhash";
     let len = 28 + modules.len() + aliases.len() + settings.len();
-    want.extend(b"toehold\0\x01\0\0\0");
+    want.extend(b"toehold\0\x02\0\0\0");
     want.extend([len as u8, 0, 0, 0]);
     want.extend([0; 4]);
     want.extend([modules.len() as u8, 0, 0, 0, aliases.len() as u8, 0, 0, 0]);
