@@ -266,3 +266,13 @@ pub fn damaged(disk: &Disk, damage: fn(&Disk), path: &Path) -> Disk {
     damage(&copy);
     copy
 }
+
+/// Tests that are ended leave no machine running.
+#[test]
+fn machine_ends_with_the_thread_that_has_started_it() {
+    let ready = Boot::default().ready();
+    let thread = std::thread::spawn(move || ready.start());
+    let running = thread.join().expect("a machine");
+    let why = running.finish().expect_err("it went on").to_string();
+    assert!(why.contains("signal: 9"), "{why}");
+}

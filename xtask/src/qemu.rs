@@ -110,7 +110,9 @@ impl Machine {
             Arch::X86_64 => tools::QEMU,
             Arch::Aarch64 => tools::QEMU_ARM,
         };
-        let mut qemu = tool.command()?;
+        let mut qemu = tools::SETPRIV.command()?;
+        qemu.args(["--pdeathsig", "KILL"]);
+        qemu.arg(tool.command()?.get_program());
         qemu.args([
             "-nodefaults",
             "-no-user-config",
@@ -175,7 +177,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Starts the machine.
+    /// Starts the machine. It ends with the thread that has started it.
     pub fn start(&self) -> Result<Running> {
         let room = tempfile::tempdir()?;
         let socket = room.path().join("qmp");

@@ -25,6 +25,8 @@ const fn tool(binary: &'static str, package: &'static str) -> Tool {
 
 pub const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
 pub const QEMU_ARM: Tool = tool("qemu-system-aarch64", "qemu-system-arm");
+/// Starts a program that ends when this one does, however that ends.
+pub const SETPRIV: Tool = tool("setpriv", "util-linux");
 /// What links the tests' stage 2 for aarch64, and that architecture's C library.
 pub const GCC_ARM: Tool = tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
 pub const LIBC_ARM: Tool = tool("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross");
@@ -82,6 +84,7 @@ pub const UEFI: &[Tool] = &[MCOPY, MMD, OVMF, OVMF_VARIABLES, AAVMF, AAVMF_VARIA
 
 /// What tests and comparisons need besides.
 const OTHERS: &[Tool] = &[
+    SETPRIV,
     QEMU,
     QEMU_ARM,
     GCC_ARM,
@@ -107,8 +110,8 @@ const OTHERS: &[Tool] = &[
 /// What a machine of this architecture is run with, and its stage 2 is built with.
 pub fn machine(arch: Arch) -> Vec<Tool> {
     match arch {
-        Arch::X86_64 => vec![QEMU],
-        Arch::Aarch64 => vec![QEMU_ARM, GCC_ARM, LIBC_ARM],
+        Arch::X86_64 => vec![SETPRIV, QEMU],
+        Arch::Aarch64 => vec![SETPRIV, QEMU_ARM, GCC_ARM, LIBC_ARM],
     }
 }
 
