@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use xtask::commands::build;
 use xtask::initrd::compress::Compression;
@@ -80,7 +80,8 @@ impl Wanted {
 
     /// Makes the initrd for a kernel, with `files` in it, or finds the one that an earlier test of this run has made.
     pub fn build(&self, kernel: Series, files: &Files) -> Initrd {
-        static BUILT: Mutex<Option<HashMap<String, Initrd>>> = Mutex::new(None);
+        static BUILT: LazyLock<Mutex<HashMap<String, Arc<OnceLock<Initrd>>>>> =
+            LazyLock::new(Mutex::default);
         let series = self.built_for.unwrap_or(kernel);
         let profile = self.profile();
         let features = self.features.join(" ");
@@ -97,13 +98,14 @@ impl Wanted {
             parts.extend([path.as_bytes(), bytes]);
         }
         let key = cache::key(&parts);
-        let mut built = BUILT
+        // Others are not to wait until this one is made.
+        let own = BUILT
             .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let built = built.get_or_insert_default();
-        let found = built.entry(key.clone());
-        found
-            .or_insert_with(|| self.make(series, &profile, files, &key))
+            .expect("no panic")
+            .entry(key.clone())
+            .or_default()
+            .clone();
+        own.get_or_init(|| self.make(series, &profile, files, &key))
             .clone()
     }
 

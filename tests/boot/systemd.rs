@@ -49,7 +49,8 @@ fn system(kernel: Series, usr: Filesystem, stage2: Filesystem, words: fn(&Disk) 
             ..Recipe::default()
         },
         words,
-        append: "root=LABEL=ROOT rootfstype=ext4 systemd.mask=serial-getty@ttyS0.service",
+        append: "root=LABEL=ROOT rootfstype=ext4 systemd.mask=serial-getty@ttyS0.service systemd.mask=getty@tty1.service \
+            systemd.mask=e2scrub_reap.service systemd.mask=systemd-logind.service",
         ..Boot::default()
     }
     .ready();
