@@ -5,7 +5,7 @@ use crate::emergency::{LEFT, RETRY, TRACE_OFF, TRACE_ON, add_words};
 use crate::journal::Log;
 use crate::report::say_kernel_log;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{NONE, STDOUT, each_entry_of, open};
+use crate::sys::files::{File, NONE, STDOUT, each_entry, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
@@ -15,6 +15,8 @@ use toehold::text::{Line, decimal, fill, position, split};
 /// What can be typed, with its arguments, as `help` shows it; the numbers below are places in it.
 const COMMANDS: &[u8] = b"help report blk mods log [N] ls PATH cat PATH mounts cmdline load NAME set NAME=VALUE trace on|off \
 retry continue reboot poweroff";
+/// The first thing that is said, and what whoever types something else is told.
+const GREETING: &[u8] = b"toehold rescue console: help lists the commands";
 const HELP: usize = 0;
 const REPORT: usize = 1;
 const BLK: usize = 2;
@@ -43,8 +45,7 @@ pub fn run(boot: &mut Boot) -> usize {
     boot.search.uevents.0 = NONE;
     boot.options.timeout = 30;
     process::block_signals();
-    let greeting = b"toehold rescue console: help lists the commands";
-    boot.log.info(greeting, &[]);
+    boot.log.info(GREETING, &[]);
     let (mut line, mut history, mut code) = (Line::new(), Line::new(), LEFT);
     while terminal::read_line(&mut line, &mut history).is_some() {
         let mut words = split(&line, b' ');
@@ -97,12 +98,10 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
         }
         LOG => say_kernel_log(&boot.log, false, decimal(argument).unwrap_or(20) as usize),
         LS => {
-            let directory = open(
-                memory::fill(&mut Line::new(), b"%", &[argument]),
-                OFlags::RDONLY,
-            )?;
-            each_entry_of(directory, &mut |name| {
-                boot.log.info(b"%", &[name.to_bytes()])
+            // For what is wrong with it.
+            open_to_read(argument)?;
+            each_entry(b"%", &[argument], &mut |name| {
+                boot.log.info(b"%", &[name]);
             });
         }
         CAT => cat(argument)?,
@@ -120,15 +119,14 @@ fn perform(boot: &mut Boot, command: usize, argument: &[u8]) -> Call {
             add_words(&text)?;
         }
         REPORT => boot.report(&boot.log, false),
-        _ => boot.log.info(b"help lists the commands", &[]),
+        _ => boot.log.info(GREETING, &[]),
     }
     Ok(())
 }
 
 /// Copies a file to the terminal.
 fn cat(path: &[u8]) -> Call {
-    let mut text = Line::new();
-    let file = open(memory::fill(&mut text, b"%", &[path]), OFlags::RDONLY)?;
+    let (file, mut text) = (open_to_read(path)?, Line::new());
     loop {
         file.read(&mut text)?;
         if text.is_empty() {
@@ -136,4 +134,11 @@ fn cat(path: &[u8]) -> Call {
         }
         STDOUT.write(&text)?;
     }
+}
+
+fn open_to_read(path: &[u8]) -> Call<File> {
+    open(
+        memory::fill(&mut Line::new(), b"%", &[path]),
+        OFlags::RDONLY,
+    )
 }

@@ -4,12 +4,10 @@ use super::call::*;
 use super::files::{STDIN, STDOUT};
 use linux_raw_sys::general::{__NR_read, ECHO, ICANON, ISIG, termios};
 use linux_raw_sys::ioctl::{TCGETS, TCSETS};
-use toehold::text::Line;
+use toehold::text::{Line, fill, push, split};
 
-/// What a line begins with.
-const PROMPT: &[u8] = b"toehold> ";
-/// Back to the beginning of the line, and nothing behind it.
-const ERASE: &[u8] = b"\r\x1b[K";
+/// What a line begins with, from its beginning, and nothing behind it.
+const PROMPT: &[u8] = b"\r\x1b[Ktoehold> ";
 
 /// Has the terminal give every byte at once and show none, or edit lines and send signals by itself.
 fn edit(ours: bool) {
@@ -38,12 +36,18 @@ fn show(text: &[u8]) {
     let _ = STDOUT.write(text);
 }
 
-/// Reads a line, which the arrows can take from `history`: earlier ones, each with a newline. `None`: the terminal has gone.
+/// Shows the line so far, in the place of what is there.
+fn begin(line: &[u8]) {
+    show(PROMPT);
+    show(line);
+}
+
+/// Reads a line, which the arrows can take from `history`: earlier ones, the last first, each behind a newline. `None`: the terminal has gone.
 #[inline(always)] // One caller.
 pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     edit(true);
     line.clear();
-    show(PROMPT);
+    begin(line);
     let (mut escape, mut back) = (0, 0usize);
     loop {
         let byte = read_byte()?;
@@ -57,22 +61,22 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
                     b'A' => back + 1,
                     _ => back.saturating_sub(1),
                 };
-                // The first is what stands behind the last newline: nothing.
-                let mut lines = history.rsplit(|byte| *byte == b'\n');
-                if let Some(earlier) = lines.nth(place) {
+                // The first is what stands before the first newline: nothing.
+                let mut lines = split(history, b'\n');
+                for _ in 0..place {
+                    lines.next();
+                }
+                if let Some(earlier) = lines.next() {
                     back = place;
                     line.clear();
-                    let _ = line.extend_from_slice(earlier);
-                    show(ERASE);
-                    show(PROMPT);
-                    show(line);
+                    push(line, earlier);
+                    begin(line);
                 }
             }
             // ^C and ^U.
             (3 | 0x15, _) => {
                 line.clear();
-                show(ERASE);
-                show(PROMPT);
+                begin(line);
             }
             (8 | 0x7F, _) if line.pop().is_some() => show(b"\x08 \x08"),
             (b' '..=b'~', _) => {
@@ -86,10 +90,9 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     }
     show(b"\n");
     edit(false);
-    if history.len() + line.len() >= history.capacity() {
-        history.clear();
-    }
-    let _ = history.extend_from_slice(line);
-    let _ = history.push(b'\n');
+    // The oldest are cut.
+    let mut lines = Line::new();
+    fill(&mut lines, b"\n%%", &[line, history]);
+    *history = lines;
     Some(())
 }
