@@ -45,14 +45,14 @@ fn consoles_that_are_dead() {
     }
     assert!(is_quiet, "a second costs more than the prompt");
     read("\r", GREETING);
-    read("", "\r\ntoehold> ");
+    read("", "\r\n\r\x1b[Ktoehold> ");
     // What is typed costs what it changes.
     for (typed, answer) in [("x", "x"), ("\x7f", "\x08 \x08")] {
         assert_eq!(read(typed, answer), answer);
     }
     let shown = read("cmdline\r", "console=tty0");
     assert!(shown.starts_with("cmdline\r\n"), "{shown:?}");
-    read("", "\r\ntoehold> ");
+    read("", "\r\n\r\x1b[Ktoehold> ");
     second.send("poweroff\r").expect("a command");
     let outcome = running.finish().expect("QEMU");
     let log = outcome.log;
