@@ -7,11 +7,12 @@ use rustix::mount::MountFlags;
 
 /// Options that are not the filesystem's; the flags of each stand at the same place in [`BITS`].
 const NAMES: &[u8] =
-    b"ro rw defaults nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
+    b"rw ro defaults nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
 const BITS: [MountFlags; 12] = [
+    MountFlags::empty(),
     MountFlags::RDONLY,
-    MountFlags::empty(),
-    MountFlags::empty(),
+    // What the kernel does anyway.
+    MountFlags::RELATIME,
     MountFlags::NOSUID,
     MountFlags::NODEV,
     MountFlags::NOEXEC,
@@ -23,11 +24,12 @@ const BITS: [MountFlags; 12] = [
     MountFlags::STRICTATIME,
 ];
 
-/// Returns the flags and appends everything else, comma separated, to `data`. Where both are given, `ro` is stronger than `rw`.
+/// Returns the flags and appends everything else, comma separated, to `data`. Read only unless `rw` is said; the last of `ro` and `rw` counts.
 pub fn split(options: &[u8], data: &mut Line) -> MountFlags {
-    let mut flags = MountFlags::empty();
+    let mut flags = MountFlags::RDONLY;
     for option in text::split(options, b',') {
         match BITS.get(position(NAMES, option)) {
+            Some(bits) if bits.is_empty() => flags.remove(MountFlags::RDONLY),
             Some(bits) => flags |= *bits,
             None => add(data, option),
         }
@@ -50,17 +52,20 @@ mod tests {
 
     #[test]
     fn flags_and_data() {
+        let ro = MountFlags::RDONLY;
         for (options, flags, want) in [
-            ("ro", MountFlags::RDONLY, ""),
-            ("", MountFlags::empty(), ""),
-            ("defaults,rw", MountFlags::empty(), ""),
-            ("rw,ro", MountFlags::RDONLY, ""),
+            ("ro", ro, ""),
+            ("", ro, ""),
+            ("defaults", ro | MountFlags::RELATIME, ""),
+            ("rw", MountFlags::empty(), ""),
+            ("rw,ro", ro, ""),
+            ("ro,nodev,rw", MountFlags::NODEV, ""),
             (
-                "ro,nodev,subvol=usr,rescue=all",
-                MountFlags::RDONLY | MountFlags::NODEV,
+                "nodev,subvol=usr,rescue=all",
+                ro | MountFlags::NODEV,
                 "subvol=usr,rescue=all",
             ),
-            ("noatime,,x", MountFlags::NOATIME, "x"),
+            ("noatime,,x", ro | MountFlags::NOATIME, "x"),
         ] {
             let mut data = Line::new();
             assert_eq!(split(options.as_bytes(), &mut data), flags, "{options}");

@@ -25,7 +25,11 @@ pub fn run(boot: &mut Boot) -> Call {
         keep_one(fstype)
     };
     let mut data = Line::new();
-    let flags = mount_options::split(boot.options.value(Word::MountOptions), &mut data);
+    let mut flags = mount_options::split(boot.options.value(Word::MountOptions), &mut data);
+    if boot.options.target.root_hash.is_some() {
+        // The kernel would refuse to write there, and mount(8) then goes on like this, too.
+        flags |= MountFlags::RDONLY;
+    }
     // A log to be replayed would have to be written.
     if fstype.to_bytes() == b"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");

@@ -35,9 +35,15 @@ fn uuid() {
     });
 }
 
+/// What is verified is read only, whatever the options say, as mount(8) would end up with.
 #[test]
 fn label() {
-    boots(|disk| disk.words_for(&format!("LABEL={}", disk.label.as_ref().expect("a label"))));
+    let booted = boots_from(Recipe::default(), |disk| {
+        let words = disk.words_for(&format!("LABEL={}", disk.label.as_ref().expect("a label")));
+        format!("{words} usrflags=noatime,rw")
+    });
+    let usr = booted.report.mount("/sysusr/usr").expect("/usr");
+    assert_eq!(usr.options, ["ro", "noatime"]);
 }
 
 #[test]
