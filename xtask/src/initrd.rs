@@ -253,6 +253,7 @@ impl Contents {
             .iter()
             .map(|(path, file)| (path, file.clone(), "asked for"));
         for (path, file, why) in from_profile.chain(from_request) {
+            profile.verity.check_signature(path, &file)?;
             tree.extra(path, &file, why)?;
         }
 

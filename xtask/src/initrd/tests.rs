@@ -110,6 +110,24 @@ fn request(room: &Path, modules_dir: &Path, rules: &str) -> Request {
 const RULES: &str = "paths = [\"kernel/drivers/{ata,none}/**\"]\nalways = [\"dm-verity\"]\nnames = [\"fs-ext4\"]\n\
     exclude = [\"**/pata_*\", \"kernel/none/*\"]\nfirmware = true\noptions = { libata = \"force=1\" }";
 
+/// The init reads 3,072 bytes of it; what is cut has no valid signature.
+#[test]
+fn signature_of_the_root_hash_that_the_init_cannot_read() {
+    let (room, modules) = kernel();
+    let mut request = request(room.path(), &modules, RULES);
+    let profile = fs::read_to_string(&request.profile).unwrap();
+    let verity = "[verity]\nroot_hash_signature = \"/usr.sig\"\n";
+    fs::write(&request.profile, format!("{profile}{verity}")).unwrap();
+    let file = room.path().join("sig");
+    request.extra.push(("/usr.sig".to_owned(), file.clone()));
+    fs::write(&file, [0; 3072]).unwrap();
+    build(&request).unwrap();
+    fs::write(&file, [0; 3073]).unwrap();
+    let error = build(&request).unwrap_err().to_string();
+    assert!(error.contains("sig: 3073 bytes"), "{error}");
+    assert!(error.contains("-nocerts"), "{error}");
+}
+
 #[test]
 fn archive_and_manifest() {
     let (room, modules) = kernel();

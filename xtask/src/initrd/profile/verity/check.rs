@@ -1,8 +1,11 @@
 //! Which values of `[verity]` make sense, and which make sense together.
 
+use std::{fs, path::Path};
+
 use anyhow::{Context, Result, ensure};
 use toehold::format::verity::is_root_hash;
 use toehold::spec::Spec;
+use toehold::text::Line;
 
 use super::{HashOffset, Verity};
 
@@ -147,6 +150,24 @@ impl Verity {
                 "verity.root_hash_signature = \"{path}\" is not an absolute path in the initrd"
             );
         }
+        Ok(())
+    }
+
+    /// Refuses a signature of which the init would read the beginning only: the kernel would then say that it trusts none of its keys.
+    pub fn check_signature(&self, path: &str, file: &Path) -> Result<()> {
+        if self.root_hash_signature.as_deref() != Some(path) {
+            return Ok(());
+        }
+        let len = fs::metadata(file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .len();
+        let most = Line::new().capacity();
+        ensure!(
+            len <= most as u64,
+            "{}: {len} bytes, and the init takes a root hash's signature of {most} at most: sign without certificates in it \
+             (`openssl smime -sign -nocerts -noattr -binary -outform der`)",
+            file.display()
+        );
         Ok(())
     }
 }
