@@ -3,7 +3,7 @@
 use xtask::disk::{Filesystem, Recipe};
 use xtask::kernels::Series;
 
-use harness::Boot;
+use harness::{Boot, recipe};
 use initrds::Wanted;
 
 /// Makes one test of each scenario and kernel.
@@ -123,6 +123,7 @@ fn usr(kernel: Series, filesystem: Filesystem, stage2: Filesystem) {
             ..Recipe::default()
         },
         append: "stage2.read=all",
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -165,7 +166,7 @@ fn usr_without_verity() {
     let booted = Boot {
         recipe: Recipe {
             verity: false,
-            ..Recipe::default()
+            ..recipe()
         },
         ..Boot::default()
     }

@@ -81,6 +81,7 @@ fn only_disk(kernel: Series, interface: Interface) {
         kernel,
         initrd: all_drivers(kernel),
         interface,
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -128,6 +129,7 @@ fn wanted_disk_on_the_slower_controller(kernel: Series) {
             interface: fast,
             ..Other::new(Content::Partitions(3))
         }],
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -162,6 +164,7 @@ pub fn late(boot: Boot, seconds: u64) -> Booted {
 fn disk_plugged_in_five_seconds_late(kernel: Series) {
     let boot = Boot {
         kernel,
+        cpus: 2,
         ..Boot::default()
     };
     expect::everything(&late(boot, 5), IMAGE);
@@ -179,6 +182,7 @@ fn many_disks_of_many_partitions(kernel: Series) {
             };
             64
         ],
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -197,6 +201,7 @@ fn many_disks_at_once(kernel: Series) {
             ..Wanted::DEMO
         },
         interface: Interface::VirtioScsi,
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xtask::disk::{self, Disk, Recipe};
 
-use crate::harness::Boot;
+use crate::harness::{Boot, recipe};
 use crate::initrds::Wanted;
 use crate::reports;
 
@@ -81,7 +81,7 @@ fn image_missing() {
     let outcome = Boot {
         recipe: Recipe {
             image_path: "lib/elsewhere.img".to_owned(),
-            ..Recipe::default()
+            ..recipe()
         },
         ..Boot::default()
     }
@@ -102,7 +102,7 @@ fn no_such_partition() {
     .fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=00000000-1111-4222-8333-444444444444");
     reports::WRONG_IDENTIFIER.is_named(&outcome.log);
     // Every block device is listed, with all that could have named it.
-    let disk = disk::make(&Recipe::default()).expect("a disk");
+    let disk = disk::make(&recipe()).expect("a disk");
     for partition in &disk.partitions {
         let line = outcome
             .log
@@ -138,7 +138,7 @@ fn no_superblock() {
     let outcome = Boot {
         recipe: Recipe {
             verity: false,
-            ..Recipe::default()
+            ..recipe()
         },
         words: |disk| {
             let hash = "5".repeat(64);

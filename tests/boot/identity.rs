@@ -6,7 +6,7 @@ use xtask::disk::{Disk, Recipe};
 use xtask::qemu::Interface;
 use xtask::tools;
 
-use crate::harness::{Boot, Booted};
+use crate::harness::{Boot, Booted, recipe};
 use crate::initrds::Wanted;
 use crate::misbehaving::WAITS;
 use crate::others::{Content, Other};
@@ -183,7 +183,7 @@ fn both_without_verity() {
     let outcome = Boot {
         recipe: Recipe {
             verity: false,
-            ..Recipe::default()
+            ..recipe()
         },
         before: vec![Other::new(Content::Twin)],
         ..Boot::default()
@@ -201,7 +201,7 @@ fn both_without_verity() {
             "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132",
             "PARTLABEL=USR-A",
             "UUID=",
-            "TYPE=btrfs",
+            "TYPE=ext4",
         ] {
             assert!(line.contains(field), "no {field} in {line}");
         }

@@ -1,10 +1,10 @@
 //! A locked profile against its command line: whatever is tried, what boots is verified, or nothing boots.
 
-use xtask::disk::{self, Disk, Recipe};
+use xtask::disk::{self, Disk};
 use xtask::qemu::Interface;
 use xtask::tools;
 
-use crate::harness::{Boot, Ready};
+use crate::harness::{Boot, Ready, recipe};
 use crate::initrds::Wanted;
 use crate::others::{Content, Other};
 use crate::{IMAGE, expect};
@@ -33,7 +33,7 @@ const UNPROTECTED: Content = Content::Changed(|disk| {
 
 /// Boots with `WORDS`, which stand for the disk's own, replaced in `line`, and checks what comes of it.
 fn attempt(pinned: bool, line: &str, outcome: Outcome) {
-    let disk = disk::make(&Recipe::default()).expect("a disk");
+    let disk = disk::make(&recipe()).expect("a disk");
     let verity = disk.verity.as_ref().expect("verity");
     let mut settings = "cmdline.locked = true".to_owned();
     if pinned {

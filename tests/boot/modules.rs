@@ -52,6 +52,7 @@ fn hanging_and_crashing_drivers(kernel: Series) {
             always: &[HANGS, CRASHES],
             ..BOTH
         },
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();

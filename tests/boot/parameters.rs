@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use xtask::disk::{self, Disk, Recipe};
+use xtask::disk::{self, Disk};
 use xtask::qemu::Outcome;
 use xtask::tools;
 
-use crate::harness::Boot;
+use crate::harness::{Boot, recipe};
 use crate::initrds::{Files, Wanted};
 
 fn blocks() -> u64 {
-    let disk = disk::make(&Recipe::default()).expect("a disk");
+    let disk = disk::make(&recipe()).expect("a disk");
     disk.verity.expect("verity").data_blocks
 }
 

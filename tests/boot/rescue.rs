@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xtask::apt::Apt;
 use xtask::arch::Arch;
-use xtask::disk::Disk;
+use xtask::disk::{Disk, Recipe};
 use xtask::kernels::Series;
 use xtask::qemu::{Interface, Running};
 use xtask::{cache, paths};
@@ -193,6 +193,7 @@ fn every_command_and_a_second_attempt() {
 fn a_second_attempt_from_usr() {
     let ready = Boot {
         initrd: Wanted::PATIENT,
+        recipe: Recipe::default(),
         append: "mount.usrfstype=ext4",
         ..Boot::default()
     }

@@ -5,14 +5,14 @@ use xtask::disk::{Disk, Place, Recipe, Table, Tree};
 use xtask::kernels::Series;
 use xtask::qemu::Interface;
 
-use crate::harness::{Boot, Booted};
+use crate::harness::{Boot, Booted, recipe};
 use crate::initrds::Wanted;
 use crate::others::{Content, Other};
 use crate::{IMAGE, expect};
 
 /// Boots the disk by these words, which are all that name it.
 fn boots(words: fn(&Disk) -> String) {
-    boots_from(Recipe::default(), words);
+    boots_from(recipe(), words);
 }
 
 fn boots_from(recipe: Recipe, words: fn(&Disk) -> String) -> Booted {
@@ -38,7 +38,7 @@ fn uuid() {
 /// What is verified is read only, whatever the options say, as mount(8) would end up with.
 #[test]
 fn label() {
-    let booted = boots_from(Recipe::default(), |disk| {
+    let booted = boots_from(recipe(), |disk| {
         let words = disk.words_for(&format!("LABEL={}", disk.label.as_ref().expect("a label")));
         format!("{words} usrflags=noatime,rw")
     });
@@ -102,7 +102,7 @@ fn tree_by_the_uuid_of_its_superblock() {
             uuid: Some(Uuid::from_u128(0x7130_c94a_0000_4000_8000_0000_0000_7ee0).to_string()),
             ..Tree::default()
         },
-        ..Recipe::default()
+        ..recipe()
     };
     boots_from(recipe, |disk| {
         let verity = disk.verity.as_ref().expect("verity");
@@ -123,7 +123,7 @@ fn root_hash_alone() {
             ..Tree::default()
         },
         partuuids_from_root_hash: true,
-        ..Recipe::default()
+        ..recipe()
     };
     boots_from(recipe, |disk| disk.words_from_root_hash().expect("verity"));
 }
@@ -131,7 +131,7 @@ fn root_hash_alone() {
 fn mbr() -> Recipe {
     Recipe {
         table: Table::Mbr,
-        ..Recipe::default()
+        ..recipe()
     }
 }
 
@@ -167,7 +167,7 @@ fn large_sectors(interface: Interface) {
     let booted = Boot {
         recipe: Recipe {
             sector: 4096,
-            ..Recipe::default()
+            ..recipe()
         },
         initrd: Wanted {
             names: &["nvme"],

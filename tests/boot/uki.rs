@@ -88,6 +88,7 @@ fn started_from(number: usize, kernel: Series) {
         recipe: roomy(),
         after: vec![Other::new(WITH_OWN_ESP)],
         started_from: Some(number),
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -127,6 +128,7 @@ fn started_on_aarch64() {
         kernel: Series::Arm61,
         recipe: roomy(),
         started_from: Some(0),
+        cpus: 2,
         ..Boot::default()
     }
     .stage2();
@@ -145,6 +147,7 @@ fn secure_boot(signed: bool) -> Boot {
         recipe: roomy(),
         started_from: Some(0),
         secure_boot: Some(signed),
+        cpus: 2,
         ..Boot::default()
     }
 }

@@ -66,13 +66,15 @@ pub struct Machine {
     pub echo: bool,
 }
 
-/// A kernel command line with what a machine's console needs before it. `panic=-1`: a panic ends the machine at once.
+/// A kernel command line with what a machine needs before it. `panic=-1`: a panic ends the machine at once. `tsc=reliable`: where this machine is
+/// busy, the kernel would find that its clocks disagree and patch itself for another one while it runs, which QEMU's emulation of several
+/// processors does not always survive (`Oops: int3` in `sched_clock_cpu`).
 pub fn command_line(arch: Arch, words: &str) -> String {
-    let console = match arch {
-        Arch::X86_64 => "ttyS0",
-        Arch::Aarch64 => "ttyAMA0",
+    let machine = match arch {
+        Arch::X86_64 => "console=ttyS0 tsc=reliable",
+        Arch::Aarch64 => "console=ttyAMA0",
     };
-    format!("console={console} printk.time=1 panic=-1 {words}")
+    format!("{machine} printk.time=1 panic=-1 {words}")
 }
 
 impl Machine {
