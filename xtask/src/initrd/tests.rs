@@ -123,9 +123,12 @@ fn signature_of_the_root_hash_that_the_init_cannot_read() {
     fs::write(&file, [0; 3072]).unwrap();
     build(&request).unwrap();
     fs::write(&file, [0; 3073]).unwrap();
-    let error = build(&request).unwrap_err().to_string();
-    assert!(error.contains("sig: 3073 bytes"), "{error}");
-    assert!(error.contains("-nocerts"), "{error}");
+    for path in ["/usr.sig", "usr.sig"] {
+        request.extra = vec![(path.to_owned(), file.clone())];
+        let error = build(&request).unwrap_err().to_string();
+        assert!(error.contains("sig: 3073 bytes"), "{error}");
+        assert!(error.contains("-nocerts"), "{error}");
+    }
 }
 
 #[test]

@@ -154,8 +154,10 @@ impl Verity {
     }
 
     /// Refuses a signature of which the init would read the beginning only: the kernel would then say that it trusts none of its keys.
+    /// `path` is where `file` goes in the initrd, with a `/` before it or not.
     pub fn check_signature(&self, path: &str, file: &Path) -> Result<()> {
-        if self.root_hash_signature.as_deref() != Some(path) {
+        let signature = self.root_hash_signature.as_deref();
+        if signature.map(|own| own.trim_start_matches('/')) != Some(path.trim_start_matches('/')) {
             return Ok(());
         }
         let len = fs::metadata(file)
