@@ -9,6 +9,7 @@ use rustix::mount::MountFlags;
 const NAMES: &[u8] =
     b"rw ro defaults nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
 const BITS: [MountFlags; 12] = [
+    // None: takes the next one away.
     MountFlags::empty(),
     MountFlags::RDONLY,
     // What the kernel does anyway.
@@ -58,10 +59,11 @@ mod tests {
             ("", ro, ""),
             ("defaults", ro | MountFlags::RELATIME, ""),
             ("rw", MountFlags::empty(), ""),
+            ("defaults,rw", MountFlags::RELATIME, ""),
             ("rw,ro", ro, ""),
             ("ro,nodev,rw", MountFlags::NODEV, ""),
             (
-                "nodev,subvol=usr,rescue=all",
+                "ro,nodev,subvol=usr,rescue=all",
                 ro | MountFlags::NODEV,
                 "subvol=usr,rescue=all",
             ),

@@ -126,7 +126,7 @@ impl Fault {
 fn driver_not_in_the_initrd() {
     let outcome = Boot {
         initrd: Wanted {
-            settings: "modules.names = ['virtio_pci', 'virtio_blk']",
+            settings: "modules.names = ['virtio_pci', 'virtio_blk', 'fs-ext4']",
             ..Wanted::DEMO
         },
         interface: Interface::VirtioScsi,
