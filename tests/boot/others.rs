@@ -10,8 +10,8 @@ use xtask::qemu::{Drive, Interface};
 use xtask::tools;
 
 use crate::harness::damaged;
-use crate::tables::{GPT, MBR};
-use crate::target::Random;
+use toehold_samples::tables::{GPT, MBR};
+use toehold_samples::target::Random;
 
 /// One more disk.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Partition tables by hand: unusual ones and impossible ones.
 
 use crate::gpt::{Told, look, survives, told};
-use crate::samples::{Entry, Table};
+use toehold_samples::layouts::{Entry, Table};
 
 fn entry(byte: u8, name: &'static str, sectors: (u64, u64)) -> Entry {
     Entry {

@@ -3,7 +3,7 @@
 use toehold::format::verity::{Parameters, Target};
 use toehold::text::{Line, push};
 
-use crate::samples::superblock;
+use toehold_samples::layouts::superblock;
 
 pub const HASH: &str = "4c1f36d0bb3f3c4ef9d3b8b9e5b8e5d8d8f7a4c2a1b0c9d8e7f60514233241aa";
 /// Uevents of the devices that data, tree and error correction can be on.

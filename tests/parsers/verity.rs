@@ -6,9 +6,9 @@ use std::fs;
 use sha2::{Digest, Sha256, Sha512};
 use toehold::format::verity::{Target, is_root_hash};
 
-use crate::samples::superblock;
 use crate::target::{HASH, table};
 use crate::tools::{field, run};
+use toehold_samples::layouts::superblock;
 
 fn target(superblock: [u8; 512]) -> Target<'static> {
     Target {

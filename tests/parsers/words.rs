@@ -10,8 +10,8 @@ use toehold::schedule::Schedule;
 use toehold::spec::Spec;
 use toehold::text::Line;
 
-use crate::samples::plan;
 use crate::target::line;
+use toehold_samples::layouts::plan;
 
 fn spec(text: &[u8]) -> Option<Spec> {
     let mut spec = Spec::NONE;

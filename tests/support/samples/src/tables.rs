@@ -3,7 +3,7 @@
 use toehold::format::gpt::Table;
 use toehold::text::Line;
 
-use crate::samples;
+use crate::layouts;
 use crate::target::{Target, assert_facts};
 
 const SECTOR: usize = 512;
@@ -12,24 +12,24 @@ const SECTORS: usize = 24;
 const BACKUP: usize = 22;
 
 /// A small disk with both tables, each with its entries in one sector, and three partitions.
-const DISK: samples::Table = samples::Table {
+const DISK: layouts::Table = layouts::Table {
     sector: SECTOR,
     sectors: SECTORS as u64,
     count: 4,
     entry_size: 128,
     header_size: 92,
     entries: &[
-        samples::Entry {
+        layouts::Entry {
             guid: [0x22; 16],
             name: "EFI-SYSTEM",
             sectors: (4, 7),
         },
-        samples::Entry {
+        layouts::Entry {
             guid: [0x11; 16],
             name: "USR-A",
             sectors: (8, 15),
         },
-        samples::Entry {
+        layouts::Entry {
             guid: *b"\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x10",
             name: "Gr\u{f6}\u{df}e \u{1f4be}",
             sectors: (16, 19),
@@ -40,14 +40,14 @@ const DISK: samples::Table = samples::Table {
 pub const GPT: Target = Target {
     name: "gpt",
     seeds: || {
-        let large = samples::Table {
+        let large = layouts::Table {
             count: 2,
             entry_size: 256,
             header_size: 512,
             entries: &DISK.entries[..2],
             ..DISK
         };
-        let large_sectors = samples::Table {
+        let large_sectors = layouts::Table {
             sector: 4096,
             sectors: 6,
             entries: &[],

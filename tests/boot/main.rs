@@ -30,78 +30,37 @@ macro_rules! on_three_kernels {
     )*};
 }
 
-#[path = "boot/aarch64.rs"]
 mod aarch64;
-#[path = "boot/dist.rs"]
 mod dist;
-#[path = "boot/drivers.rs"]
 mod drivers;
-#[path = "boot/expect.rs"]
 mod expect;
-#[path = "boot/failures.rs"]
 mod failures;
-#[path = "boot/faults.rs"]
 mod faults;
-#[path = "boot/flatcar.rs"]
 mod flatcar;
-#[path = "boot/harness.rs"]
 mod harness;
-#[path = "boot/identity.rs"]
 mod identity;
-#[path = "boot/initrds.rs"]
 mod initrds;
-#[path = "boot/keyboard.rs"]
 mod keyboard;
-#[path = "boot/locked.rs"]
 mod locked;
-#[path = "boot/memory.rs"]
 mod memory;
-#[path = "boot/microcode.rs"]
 mod microcode;
-#[path = "boot/misbehaving.rs"]
 mod misbehaving;
-#[path = "boot/modprobe.rs"]
 mod modprobe;
-#[path = "boot/modules.rs"]
 mod modules;
-#[path = "boot/netboot.rs"]
 mod netboot;
-#[path = "boot/oracle.rs"]
 mod oracle;
-#[path = "boot/others.rs"]
 mod others;
-#[path = "boot/parameters.rs"]
 mod parameters;
-#[path = "boot/policies.rs"]
 mod policies;
-#[path = "boot/pstore.rs"]
 mod pstore;
-#[path = "boot/reports.rs"]
 mod reports;
-#[path = "boot/rescue.rs"]
 mod rescue;
-#[path = "boot/root.rs"]
 mod root;
-#[allow(dead_code, reason = "there is a test that needs all of it")]
-#[path = "parsers/samples.rs"]
-mod samples;
-#[path = "boot/series.rs"]
 mod series;
-#[path = "boot/signed.rs"]
 mod signed;
-#[path = "boot/specs.rs"]
 mod specs;
-#[path = "boot/systemd.rs"]
 mod systemd;
-#[allow(dead_code, reason = "there is a test that needs all of it")]
-#[path = "hostile/tables.rs"]
-mod tables;
-#[allow(dead_code, reason = "there is a test that needs all of it")]
-#[path = "hostile/target.rs"]
-mod target;
-#[path = "boot/trace.rs"]
 mod trace;
-#[path = "boot/uki.rs"]
 mod uki;
 
 /// Where the profile qemu.toml has the stage-2 image.

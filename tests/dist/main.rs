@@ -24,7 +24,6 @@ use xtask::{
     paths, tools,
 };
 
-#[path = "dist/copies.rs"]
 mod copies;
 
 /// What the archive is packed from, but for the builder, which is not optimised here.

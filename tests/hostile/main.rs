@@ -2,24 +2,10 @@
 //!
 //! The same targets are run by libFuzzer from tests/fuzz.
 
-#[path = "hostile/filesystem.rs"]
-mod filesystem;
-#[path = "hostile/plan.rs"]
-mod plan;
-#[path = "parsers/samples.rs"]
-mod samples;
-#[path = "hostile/tables.rs"]
-mod tables;
-#[path = "hostile/target.rs"]
-mod target;
-#[path = "hostile/verity.rs"]
-mod verity;
-#[path = "hostile/words.rs"]
-mod words;
-
 use std::io::Write;
 
-use target::Target;
+use toehold_samples::target::Target;
+use toehold_samples::{filesystem, plan, tables, verity, words};
 
 /// Structured mutations of each.
 const MUTATIONS: usize = 100_000;

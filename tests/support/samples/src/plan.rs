@@ -2,7 +2,7 @@
 
 use toehold::format::plan::{Key, Plan};
 
-use crate::samples;
+use crate::layouts;
 use crate::target::Target;
 
 pub const PLAN: Target = Target {
@@ -67,7 +67,7 @@ pub fn plan() -> Vec<u8> {
         0,
         0,
     ];
-    samples::plan(&modules.concat(), &aliases.concat(), &offset)
+    layouts::plan(&modules.concat(), &aliases.concat(), &offset)
 }
 
 /// Reads everything that there is in a plan.
@@ -167,7 +167,7 @@ fn numbers_too_long() {
         let mut extra = vec![0x80; len + 2];
         extra[0] = Key::HashOffsetFallback as u8;
         extra[len + 1] = 0;
-        let file = samples::plan(b"", b"", &extra);
+        let file = layouts::plan(b"", b"", &extra);
         let plan = Plan::parse(&file).ok();
         let value = plan.and_then(|plan| plan.setting(Key::HashOffsetFallback));
         assert_eq!(value, want, "{len}");

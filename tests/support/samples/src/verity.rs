@@ -4,19 +4,19 @@
 use toehold::format::verity::{Parameter, Parameters, SUPERBLOCK, Target as Device};
 use toehold::text::{Line, push};
 
-use crate::samples;
+use crate::layouts;
 use crate::target::Target;
 
 /// A superblock, and behind it a list of options.
 pub const VERITY: Target = Target {
     name: "verity",
     seeds: || {
-        let superblock = samples::superblock(1, "sha256", (4096, 4096), 260_094, &[0xAB; 32]);
+        let superblock = layouts::superblock(1, "sha256", (4096, 4096), 260_094, &[0xAB; 32]);
         let list = "data-blocks=260094,hash=SHA256,panic-on-corruption,fec-device=/dev/vda3,fec-offset=4096";
         vec![
             superblock.to_vec(),
             [&superblock[..], list.as_bytes()].concat(),
-            samples::superblock(0, "sha1", (512, 1024), 1, b"").to_vec(),
+            layouts::superblock(0, "sha1", (512, 1024), 1, b"").to_vec(),
         ]
     },
     fields: &[

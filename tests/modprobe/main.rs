@@ -7,11 +7,8 @@ use xtask::modaliases;
 
 use oracle::{Names, Oracle, fold, oracle};
 
-#[path = "modprobe/brackets.rs"]
 mod brackets;
-#[path = "modprobe/oracle.rs"]
 mod oracle;
-#[path = "modprobe/samples.rs"]
 mod samples;
 
 /// Modaliases for one `modprobe` process.

@@ -13,7 +13,7 @@ use toehold::schedule::Schedule;
 use toehold::spec::Spec;
 use toehold::text::{Line, push};
 
-use crate::samples;
+use crate::layouts;
 use crate::target::Target;
 
 const EVENT: &[u8] =
@@ -234,7 +234,7 @@ fn plan(settings: &[(Setting, &[u8])]) -> Plan<'static> {
         extra.extend([*key as u8, value.len() as u8]);
         extra.extend(*value);
     }
-    let file = samples::plan(b"", b"", &extra).leak();
+    let file = layouts::plan(b"", b"", &extra).leak();
     Plan::parse(file).unwrap_or_else(|why| panic!("{why:?}"))
 }
 
