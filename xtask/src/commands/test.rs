@@ -38,9 +38,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         kernels::fetch(series)?;
     }
     // What the tests boot.
-    for features in [&[][..], &["console"], &["console", "full"]] {
-        build::init(Arch::X86_64, features)?;
-    }
+    build::init(Arch::X86_64)?;
     let sizes = match args.names.as_slice() {
         [] => {
             println!("\n== sizes");
