@@ -6,7 +6,6 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::{File, NONE, contents, make_directory, open, poll};
 use crate::sys::memory::{keep, keep_numbered, keep_one};
 use crate::sys::mounts::detach;
-#[cfg(feature = "trace")]
 use crate::sys::trace;
 use crate::sys::{clock, process};
 use core::mem;
@@ -112,10 +111,7 @@ impl Boot {
 
     /// Whether a person may have a shell.
     fn may_stop(&self) -> bool {
-        let has_shell = cfg!(feature = "console") || self.plan.setting(Key::Shell).is_some();
-        has_shell
-            && self.options.value(Word::Shell) != b"0"
-            && self.plan.setting(Key::NoShell).is_none()
+        self.options.value(Word::Shell) != b"0" && self.plan.setting(Key::NoShell).is_none()
     }
 
     /// Asks at every console for the key that opens a shell there; after so many seconds, `action` follows. Returns the console.
@@ -168,7 +164,6 @@ impl Boot {
             if process::take_terminal(keep_numbered(b"/proc/self/fd/%", console.number())).is_ok() {
                 self.arguments
                     .execute_shell(keep_one(self.setting(Key::Shell)));
-                #[cfg(feature = "console")]
                 return crate::console::run(self);
             }
             0
@@ -179,7 +174,6 @@ impl Boot {
             self.advance();
         }
         let code = self.left ^ LEFT;
-        #[cfg(feature = "trace")]
         match code & !RETRY {
             TRACE_ON => trace::start(self.log),
             TRACE_OFF => trace::stop(),

@@ -8,7 +8,6 @@ pub mod glob;
 pub mod gpt;
 pub mod mount_options;
 pub mod plan;
-#[cfg(feature = "trace")]
 pub mod trace;
 pub mod uevent;
 pub mod verity;

@@ -6,12 +6,6 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
-/// Whether everything is built in: see the feature in Cargo.toml.
-pub const FULL: bool = cfg!(feature = "full");
-
-/// Whether /usr can be an image in the initramfs.
-pub const NETBOOT: bool = cfg!(feature = "netboot");
-
 pub mod failure;
 pub mod format;
 pub mod options;

@@ -5,7 +5,6 @@
 #![deny(unsafe_code)]
 
 mod boot;
-#[cfg(feature = "console")]
 mod console;
 mod emergency;
 mod journal;

@@ -4,7 +4,6 @@ use crate::boot::Boot;
 use crate::stage::kernel_fs;
 use crate::sys::call::Result as Call;
 use crate::sys::process;
-#[cfg(feature = "trace")]
 use crate::sys::trace;
 use toehold::failure::Error;
 
@@ -14,7 +13,6 @@ const PATIENCE: u64 = 30;
 /// Loads the modules that `name` stands for, after what they depend on. That there are none is an error, too: it becomes exit
 /// code 1, as modprobe's.
 pub fn run(boot: &mut Boot, name: &'static [u8]) -> Call {
-    #[cfg(feature = "trace")]
     trace::stop();
     boot.children = process::watch_children()?;
     kernel_fs::read_plan(boot)?;

@@ -1,6 +1,5 @@
 //! What the kernel command line and the plan together ask for, decided before anything is touched.
 
-use crate::NETBOOT;
 use crate::failure::Stage;
 use crate::format::cmdline;
 use crate::format::plan::{Key, Plan};
@@ -174,7 +173,7 @@ impl Options {
         let mounts_verified = mount
             .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
         if !verity && !mounts_verified {
-            if NETBOOT && mount.is_none() && plan.setting(Key::Netboot).is_some() {
+            if mount.is_none() && plan.setting(Key::Netboot).is_some() {
                 return Ok(());
             }
             return self.look_for(Role::Data, [Word::Mount; 2], None);

@@ -23,7 +23,5 @@ pub mod netlink;
 mod panic;
 pub mod partitions;
 pub mod process;
-#[cfg(feature = "console")]
 pub mod terminal;
-#[cfg(feature = "trace")]
 pub mod trace;

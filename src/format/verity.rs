@@ -7,7 +7,6 @@ use core::ffi::CStr;
 
 use super::uevent::{Key, is_same_device, value};
 use super::{IN_ORDER, push_uuid, u32_at};
-use crate::FULL;
 use crate::text::{
     Line, after, decimal, fill, hex_digit, is_same, push, push_hex, push_number, split, word,
 };
@@ -109,9 +108,6 @@ impl<'a> Parameters<'a> {
             };
             let is_extra = *parameter == OnError as u8
                 || (FecOffset as u8..=Signature as u8).contains(parameter);
-            if is_extra && !FULL {
-                return None;
-            }
             // Each is one word of the table, but for paths and the like.
             if value.is_empty() || !(is_extra || value.iter().all(u8::is_ascii_graphic)) {
                 return None;
@@ -319,7 +315,7 @@ impl Target<'_> {
         self.push_word(Salt, text);
 
         let (mut options, mut count) = (Line::new(), 0);
-        if FULL && !correction.is_empty() {
+        if !correction.is_empty() {
             // The two block sizes have to be the same.
             let size = self.number(DataBlockSize).max(1);
             let offset = self.parameters.number(FecOffset).unwrap_or(0);
@@ -340,7 +336,7 @@ impl Target<'_> {
             push_count(&mut options, b"fec_roots ", roots);
             count = 8;
         }
-        if FULL && self.is_signed {
+        if self.is_signed {
             push(&mut options, b"root_hash_sig_key_desc ");
             push(&mut options, SIGNATURE_KEY.to_bytes());
             push(&mut options, b" ");

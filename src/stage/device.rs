@@ -9,7 +9,6 @@ use crate::sys::partitions;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use toehold::NETBOOT;
 use toehold::failure::{Error, Stage, Step};
 use toehold::format::filesystem;
 use toehold::format::gpt::Table;
@@ -61,7 +60,7 @@ impl Boot {
 
     /// Whether /usr is an image in the initramfs: no device is looked for.
     pub fn is_netboot(&self) -> bool {
-        NETBOOT && self.options.spec(Role::Data).text.is_empty()
+        self.options.spec(Role::Data).text.is_empty()
     }
 
     /// A role for which no device has been found.

@@ -6,7 +6,6 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents, make_directory, open};
 use crate::sys::memory::{self, keep_one};
 use crate::sys::mounts::mount;
-#[cfg(feature = "trace")]
 use crate::sys::trace;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
@@ -97,7 +96,6 @@ pub fn run(boot: &mut Boot) -> Call {
 }
 
 /// Whether system calls are traced is known from here on.
-#[cfg(feature = "trace")]
 fn start_trace(boot: &Boot) {
     let to = boot.options.value(Word::Trace);
     if to == b"0" {
@@ -111,14 +109,6 @@ fn start_trace(boot: &Boot) {
         }
     }
     trace::start(boot.log);
-}
-
-#[cfg(not(feature = "trace"))]
-fn start_trace(boot: &Boot) {
-    if boot.options.value(Word::Trace) != b"0" {
-        let line = b"rd.earlytrace: this init is built without it (--features trace)";
-        boot.log.error(line, &[]);
-    }
 }
 
 /// A kernel takes its own modules only.

@@ -12,7 +12,6 @@ use crate::sys::memory::{keep, keep_numbered};
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags, minor};
 use rustix::io::Errno;
-use toehold::FULL;
 use toehold::failure::{Error, Step, describe};
 use toehold::format::dm::{self, Command};
 use toehold::format::filesystem;
@@ -40,9 +39,7 @@ pub fn run(boot: &mut Boot) -> Call {
     boot.require(b"dm-verity")?;
     boot.step = Step::Control;
     boot.mapper = open(CONTROL, OFlags::RDWR)?;
-    if FULL {
-        check_error_policy(boot);
-    }
+    check_error_policy(boot);
     loop {
         // What was found may have gone in the meantime, and come back.
         device::run(boot)?;
@@ -165,7 +162,7 @@ fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Call {
         return boot.refuse(Step::Superblock);
     }
     target.hash_device_size = disk.geometry().1;
-    if FULL && let Some(path) = target.parameters.get(Parameter::Signature) {
+    if let Some(path) = target.parameters.get(Parameter::Signature) {
         boot.step = Step::Key;
         let mut signature = Line::new();
         files::read(&mut signature, path, &[])?;

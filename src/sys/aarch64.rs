@@ -1,6 +1,5 @@
 //! aarch64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
 
-#[cfg(feature = "trace")]
 use super::trace::{TRACE, traced};
 use core::arch::{asm, naked_asm};
 use toehold::failure::Error;
@@ -25,17 +24,12 @@ unsafe extern "C" fn _start() -> ! {
 #[unsafe(naked)]
 unsafe extern "C" fn gate() {
     naked_asm!(
-        #[cfg(feature = "trace")]
         "adrp x16, {trace}",
-        #[cfg(feature = "trace")]
         "ldrb w16, [x16, :lo12:{trace}]",
-        #[cfg(feature = "trace")]
         "cbz w16, {traced}",
         "svc #0",
         "ret",
-        #[cfg(feature = "trace")]
         trace = sym TRACE,
-        #[cfg(feature = "trace")]
         traced = sym traced_gate
     )
 }
@@ -45,7 +39,6 @@ unsafe extern "C" fn gate() {
 ///
 /// # Safety
 /// Reached from the gate only.
-#[cfg(feature = "trace")]
 #[unsafe(naked)]
 unsafe extern "C" fn traced_gate() {
     naked_asm!(
@@ -194,7 +187,6 @@ unchecked!(value2 (a b) result { inlateout("x0") a => result } b = "x1");
 unchecked!(value3 (a b c) result { inlateout("x0") a => result } b = "x1" c = "x2");
 unchecked!(value4 (a b c d) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3");
 unchecked!(value5 (a b c d e) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3" e = "x4");
-#[cfg(feature = "trace")]
 unchecked!(value6 (a b c d e f) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3" e = "x4" f = "x5");
 checked!(result1 done1 (a) error { inlateout("x0") a => error } value { lateout("x1") value });
 checked!(result2 done2 (a b) error { inlateout("x0") a => error } value { inlateout("x1") b => value });

@@ -23,7 +23,6 @@ pub const CWD: File = File(AT_FDCWD as usize);
 pub const STDIN: File = File(0);
 
 /// What a person at the console sees.
-#[cfg(feature = "console")]
 pub const STDOUT: File = File(1);
 
 /// Where messages go before there is a log.

@@ -176,7 +176,6 @@ pub fn watch_children() -> Result<File> {
 }
 
 /// Nothing that can be typed ends this process.
-#[cfg(feature = "console")]
 pub fn block_signals() {
     static ALL: u64 = !0;
     set_mask(&ALL);

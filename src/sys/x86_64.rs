@@ -1,6 +1,5 @@
 //! x86_64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
 
-#[cfg(feature = "trace")]
 use super::trace::{TRACE, traced};
 use core::arch::{asm, naked_asm};
 use toehold::failure::Error;
@@ -25,15 +24,11 @@ unsafe extern "C" fn _start() -> ! {
 #[unsafe(naked)]
 unsafe extern "C" fn gate() {
     naked_asm!(
-        #[cfg(feature = "trace")]
         "cmp byte ptr [rip + {trace}], 0",
-        #[cfg(feature = "trace")]
         "je {traced}",
         "syscall",
         "ret",
-        #[cfg(feature = "trace")]
         trace = sym TRACE,
-        #[cfg(feature = "trace")]
         traced = sym traced_gate
     )
 }
@@ -43,7 +38,6 @@ unsafe extern "C" fn gate() {
 ///
 /// # Safety
 /// Reached from the gate only.
-#[cfg(feature = "trace")]
 #[unsafe(naked)]
 unsafe extern "C" fn traced_gate() {
     naked_asm!(
@@ -155,7 +149,6 @@ unchecked!(value2 a = "rdi" b = "rsi");
 unchecked!(value3 a = "rdi" b = "rsi" c = "rdx");
 unchecked!(value4 a = "rdi" b = "rsi" c = "rdx" d = "r10");
 unchecked!(value5 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8");
-#[cfg(feature = "trace")]
 unchecked!(value6 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8" f = "r9");
 checked!(result1 done1 (a) value { lateout("rdx") value } a = "rdi");
 checked!(result2 done2 (a b) value { lateout("rdx") value } a = "rdi" b = "rsi");

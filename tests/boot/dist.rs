@@ -54,7 +54,7 @@ fn built_by_the_release_in_an_empty_debian() {
 
     let made = root.join("initrd.img");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let init = build::init(Arch::X86_64, &["console"]).expect("the init");
+    let init = build::init(Arch::X86_64).expect("the init");
     let same = initrd::build(&Request::new(&kernel.modules_dir, profile, init)).expect("an initrd");
     assert!(
         fs::read(&made).expect("an initrd") == same.archive,

@@ -107,7 +107,7 @@ fn block_unreadable_that_only_stage2_reads() {
 /// The profile asks for a panic when a block cannot be read.
 const PANIC_ON_ERROR: Wanted = Wanted {
     settings: "verity.on_error = 'panic'",
-    ..Wanted::FULL
+    ..Wanted::DEMO
 };
 
 /// Linux 6.1's verity target cannot do that, and is not asked for it.

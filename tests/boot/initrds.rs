@@ -1,6 +1,6 @@
 //! The initrds of the tests: made from a ready profile with what a test changes in it, each once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,6 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use xtask::commands::build;
 use xtask::initrd::compress::Compression;
 use xtask::initrd::cpio::Entry;
-use xtask::initrd::profile::Profile;
 use xtask::initrd::{Contents, Request, cpio};
 use xtask::kernels::{self, Series};
 use xtask::{cache, paths};
@@ -21,8 +20,6 @@ use crate::misbehaving;
 pub struct Wanted {
     /// File name in xtask/profiles.
     pub profile: &'static str,
-    /// Cargo features of the init, besides those that the profile needs.
-    pub features: &'static [&'static str],
     /// Modules that the profile gets in addition.
     pub names: &'static [&'static str],
     /// Modules that are loaded in addition, whatever the hardware.
@@ -38,6 +35,8 @@ pub struct Wanted {
     pub without: &'static str,
     /// Length of an incompressible file that the initrd gets in addition.
     pub ballast: usize,
+    /// Its init has no way to the trace.
+    pub untraceable: bool,
 }
 
 /// Files by their paths in the initrd; all of them may be executed.
@@ -55,7 +54,6 @@ impl Wanted {
     /// The demo's, but for a shorter time between a failure and the reboot.
     pub const DEMO: Self = Self {
         profile: "qemu.toml",
-        features: &[],
         names: &[],
         always: &[],
         settings: "",
@@ -64,17 +62,12 @@ impl Wanted {
         misbehaving: &[],
         without: "",
         ballast: 0,
+        untraceable: false,
     };
 
     /// The same with time for a person.
     pub const PATIENT: Self = Self {
         prompt_seconds: 100,
-        ..Self::DEMO
-    };
-
-    /// The demo's with what the init lacks by default.
-    pub const FULL: Self = Self {
-        features: &["full"],
         ..Self::DEMO
     };
 
@@ -84,15 +77,15 @@ impl Wanted {
             LazyLock::new(Mutex::default);
         let series = self.built_for.unwrap_or(kernel);
         let profile = self.profile();
-        let features = self.features.join(" ");
         let (ballast, misbehaving) = (self.ballast.to_le_bytes(), self.misbehaving.join(" "));
+        let untraceable = [u8::from(self.untraceable)];
         let mut parts = vec![
             series.name().as_bytes(),
             profile.as_bytes(),
-            features.as_bytes(),
             misbehaving.as_bytes(),
             self.without.as_bytes(),
             &ballast,
+            &untraceable,
         ];
         for (path, bytes) in files {
             parts.extend([path.as_bytes(), bytes]);
@@ -119,11 +112,12 @@ impl Wanted {
             [] => kernels::fetch(series).expect("a kernel").modules_dir,
             names => misbehaving::modules_dir(series, names).expect("modules"),
         };
-        let profile = Profile::read(&profile_path).expect("a profile");
-        let features = [profile.features(), self.features.to_vec()].concat();
-        let features: BTreeSet<&str> = features.into_iter().collect();
-        let features: Vec<&str> = features.into_iter().collect();
-        let init = build::init(series.arch(), &features).expect("the init");
+        let mut init = build::init(series.arch()).expect("the init");
+        if self.untraceable {
+            let code = fs::read(&init).expect("the init");
+            init = path.with_extension("init");
+            fs::write(&init, untraceable(code)).expect("an init");
+        }
         let mut request = Request {
             arch: series.arch(),
             ..Request::new(&modules_dir, profile_path, init)
@@ -211,6 +205,21 @@ fn merge(into: &mut toml::Table, settings: toml::Table) {
             (_, value) => drop(into.insert(key, value)),
         }
     }
+}
+
+/// The init for x86_64 without the two instructions before its one `syscall` that ask for the trace.
+fn untraceable(mut init: Vec<u8>) -> Vec<u8> {
+    // cmp byte ptr [TRACE], 0; je traced_gate; syscall; ret
+    const SYSCALL: [u8; 3] = [0x0F, 0x05, 0xC3];
+    const COMPARE: usize = 7;
+    const BRANCH: usize = 6;
+    let mut places = init.windows(3).enumerate();
+    let found = places.find(|(_, bytes)| **bytes == SYSCALL);
+    let start = found.expect("a gate").0 - COMPARE - BRANCH;
+    let gate = &mut init[start..];
+    assert_eq!((gate[0], &gate[COMPARE..][..2]), (0x80, &[0x0F, 0x84][..]));
+    gate[..3].copy_from_slice(&SYSCALL);
+    init
 }
 
 /// Bytes that no compression makes shorter: a xorshift sequence.

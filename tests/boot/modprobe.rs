@@ -26,7 +26,7 @@ fn answers_the_kernel() {
     let kernel = kernels::fetch(Series::Cloud61).expect("a kernel");
     let room = paths::room().expect("a folder");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let init = build::init_for(Arch::X86_64, &profile).expect("the init");
+    let init = build::init(Arch::X86_64).expect("the init");
     let reporter = guest::program(Arch::X86_64, "toehold-stage2").expect("the reporter");
     let built = initrd::build(&Request {
         extra: vec![

@@ -208,10 +208,7 @@ fn opened_as_by_veritysetup(case: Case, kernel: Series) {
         kernel,
         initrd: Wanted {
             names: algorithms,
-            ..match case.fec {
-                None => Wanted::DEMO,
-                Some(_) => Wanted::FULL,
-            }
+            ..Wanted::DEMO
         },
         recipe: Recipe {
             usr: case.usr,

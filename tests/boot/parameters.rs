@@ -129,7 +129,7 @@ fn barred_modules_that_are_needed() {
 /// Where a profile has the signature of the root hash.
 const SIGNED: Wanted = Wanted {
     settings: "verity.root_hash_signature = '/usr.sig'",
-    ..Wanted::FULL
+    ..Wanted::DEMO
 };
 
 /// The root hash, signed with a key that was made for that: no kernel trusts it.

@@ -84,10 +84,6 @@ fn all_breakpoints() {
 #[test]
 fn some_breakpoints() {
     let ready = Boot {
-        initrd: Wanted {
-            features: &["trace"],
-            ..Wanted::DEMO
-        },
         append: "rd.earlyshell=2,4",
         ..Boot::default()
     }

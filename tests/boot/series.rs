@@ -5,16 +5,11 @@ use xtask::kernels::Series;
 use xtask::trace::{self, Call, Outcome};
 
 use crate::harness::Boot;
-use crate::initrds::Wanted;
 use crate::{IMAGE, expect};
 
 pub fn generations(kernel: Series) {
     let booted = Boot {
         kernel,
-        initrd: Wanted {
-            features: &["trace"],
-            ..Wanted::DEMO
-        },
         recipe: Recipe {
             usr: Filesystem::Erofs,
             stage2: Filesystem::Erofs,

@@ -49,7 +49,7 @@ fn strict(kernel: Series) -> Boot {
         files: |disk| sign(root_hash(disk)),
         initrd: Wanted {
             settings: "modules.options.dm-verity = 'require_signatures=1'",
-            ..Wanted::FULL
+            ..Wanted::DEMO
         },
         words,
         ..Boot::default()

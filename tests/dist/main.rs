@@ -88,15 +88,7 @@ fn listing_and_modes() {
     }
     let mut expected = vec!["bin/toehold-mkinitrd".to_owned()];
     for arch in ["aarch64", "x86_64"] {
-        for init in [
-            "init",
-            "init-console",
-            "init-console-full-netboot-trace",
-            "init-console-netboot",
-            "init-netboot",
-        ] {
-            expected.push(format!("lib/toehold/{arch}/{init}"));
-        }
+        expected.push(format!("lib/toehold/{arch}/init"));
     }
     let shared = [
         "bash-completion/completions/toehold-mkinitrd",
@@ -119,7 +111,7 @@ fn listing_and_modes() {
     expected.extend(shared.map(|path| format!("share/{path}")));
     assert_eq!(seen, expected);
     for arch in Arch::ALL {
-        let init = &files[&format!("lib/toehold/{arch}/init-netboot")];
+        let init = &files[&format!("lib/toehold/{arch}/init")];
         assert_eq!(Arch::of(&init.bytes), Some(arch));
     }
 }
@@ -295,7 +287,7 @@ fn the_builder_takes_what_lies_beside_it() {
         ..Request::new(
             &kernel.modules_dir,
             paths::root().join("xtask/profiles/qemu.toml"),
-            build::init(Arch::X86_64, &["console"]).unwrap(),
+            build::init(Arch::X86_64).unwrap(),
         )
     };
     let same = initrd::build(&request).unwrap();
@@ -304,15 +296,13 @@ fn the_builder_takes_what_lies_beside_it() {
         "not what the library makes"
     );
 
-    fs::remove_file(release.join("lib/toehold/x86_64/init-console")).unwrap();
-    fs::remove_file(release.join("lib/toehold/x86_64/init-console-netboot")).unwrap();
-    fs::remove_file(release.join("lib/toehold/x86_64/init-console-full-netboot-trace")).unwrap();
+    fs::remove_file(release.join("lib/toehold/x86_64/init")).unwrap();
     let output = builder(&release, &["--profile", "qemu"], &out);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let folder = release.join("lib/toehold/x86_64");
     let expected = format!(
-        "error: no init with console in {}, which has init, init-netboot; --init FILE gives one\n",
+        "error: no init in {}; --init FILE gives one\n",
         folder.display()
     );
     assert_eq!(said, expected);

@@ -78,7 +78,7 @@ raw = { limit = 1000000, reason = "a" }
 packed = { limit = 1000000, reason = "b" }
 "#;
     let small = Gate::new().baseline(budget);
-    let ships = fs::metadata(paths::init(Arch::X86_64, &[])).unwrap().len();
+    let ships = fs::metadata(paths::init(Arch::X86_64)).unwrap().len();
     assert_eq!(bytes(&small["raw"]), ships);
     assert!(bytes(&small["packed"]) < ships);
     for view in small["views"].as_array().unwrap() {
@@ -96,16 +96,16 @@ packed = { limit = 1000000, reason = "b" }
 #[test]
 fn a_symbol_that_grew_is_named() {
     let gate = Gate::new();
-    let budget = |features: &str, limit: u64| {
+    let budget = |arch: &str, limit: u64| {
         format!(
-            "[init.it]\nfeatures = [{features}]\nraw = {{ limit = {limit}, reason = \"the reason\" }}\n"
+            "[init.it]\narch = \"{arch}\"\nraw = {{ limit = {limit}, reason = \"the reason\" }}\n"
         )
     };
-    let before = bytes(&gate.baseline(&budget("", 1 << 20))["raw"]);
-    let now = fs::metadata(paths::init(Arch::X86_64, &["trace"]));
-    let text = gate.refused(&budget("\"trace\"", before));
+    let before = bytes(&gate.baseline(&budget("x86_64", 1 << 20))["raw"]);
+    let now = fs::metadata(paths::init(Arch::Aarch64));
+    let text = gate.refused(&budget("aarch64", before));
     let now = now
-        .or_else(|_| fs::metadata(paths::init(Arch::X86_64, &["trace"])))
+        .or_else(|_| fs::metadata(paths::init(Arch::Aarch64)))
         .unwrap()
         .len();
     let want = format!(
@@ -121,10 +121,9 @@ fn a_symbol_that_grew_is_named() {
         "{text}\ndoes not start with\n{want}"
     );
     for piece in [
-        "new stage sys/trace ",
-        "symbol (no symbol) ",
-        "new symbol init::sys::trace::",
-        "(no symbol) ",
+        "stage sys/arch ",
+        "crate init ",
+        "symbol init::sys::arch::traced_gate ",
     ] {
         assert!(text.contains(piece), "{text}\nlacks {piece}");
     }

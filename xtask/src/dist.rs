@@ -25,15 +25,6 @@ mod sbom;
 /// The version of this release.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Sets of cargo features that an init ships with, so that a profile finds one with little more than it needs. The last fits all.
-const FEATURES: [&[&str]; 5] = [
-    &[],
-    &["console"],
-    &["netboot"],
-    &["console", "netboot"],
-    &build::FEATURES,
-];
-
 /// The archive's one folder.
 pub fn top() -> String {
     format!("toehold-{VERSION}")
@@ -60,14 +51,9 @@ pub fn files(packages: &Packages, builder: Vec<u8>) -> Result<Files> {
     let mut files = Files::new();
     let step = progress::step("building the inits that ship");
     for arch in Arch::ALL {
-        for features in FEATURES {
-            let init = build::init(arch, features)?;
-            let name = init.file_name().context("an init without a name")?;
-            let name = name.to_str().context("an init with a strange name")?;
-            let bytes =
-                fs::read(&init).with_context(|| format!("cannot read {}", init.display()))?;
-            files.insert(format!("{INITS}/{arch}/{name}"), File::program(bytes));
-        }
+        let init = build::init(arch)?;
+        let bytes = fs::read(&init).with_context(|| format!("cannot read {}", init.display()))?;
+        files.insert(format!("{INITS}/{arch}/init"), File::program(bytes));
     }
     step.done();
     files.insert(format!("bin/{}", program::NAME), File::program(builder));

@@ -60,11 +60,9 @@ pub fn room() -> Result<tempfile::TempDir> {
         .with_context(|| format!("cannot make a folder in {}", folder.display()))
 }
 
-/// The stripped init of an architecture, with these cargo features.
-pub fn init(arch: Arch, features: &[&str]) -> PathBuf {
-    output()
-        .join(arch.name())
-        .join([&["init"], features].concat().join("-"))
+/// The stripped init of an architecture.
+pub fn init(arch: Arch) -> PathBuf {
+    output().join(arch.name()).join("init")
 }
 
 #[cfg(test)]

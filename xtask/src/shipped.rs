@@ -1,7 +1,6 @@
 //! Where the builder finds ready profiles and inits: in a checkout, where cargo builds an init, or in an unpacked release archive.
 
 use std::{
-    collections::BTreeSet,
     env,
     ffi::OsStr,
     fs,
@@ -9,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{arch::Arch, commands::build, initrd::profile::Profile, paths};
+use crate::{arch::Arch, commands::build, paths};
 
 /// What has the profiles and the inits.
 pub enum Source {
@@ -58,48 +57,25 @@ impl Source {
         Ok(file)
     }
 
-    /// The init that a profile needs: built, or the smallest of those that shipped.
-    pub fn init(&self, arch: Arch, profile: &Path) -> Result<PathBuf> {
+    /// The init: built, or the one that shipped.
+    pub fn init(&self, arch: Arch) -> Result<PathBuf> {
         match self {
-            Self::Checkout => build::init_for(arch, profile),
-            Self::Release(folder) => smallest(
-                &folder.join(INITS).join(arch.name()),
-                &Profile::read(profile)?.features(),
-            ),
+            Self::Checkout => build::init(arch),
+            Self::Release(folder) => {
+                let path = folder.join(INITS).join(arch.name()).join("init");
+                ensure!(
+                    path.is_file(),
+                    "no init in {}; --init FILE gives one",
+                    path.parent().unwrap_or(folder).display()
+                );
+                Ok(path)
+            }
         }
     }
 }
 
 /// Where a release has the inits, a folder for each architecture.
 pub const INITS: &str = "lib/toehold";
-
-/// The smallest init in `folder` that has at least these features. Their names tell: `init-console-netboot`.
-fn smallest(folder: &Path, features: &[&str]) -> Result<PathBuf> {
-    let mut fitting = Vec::new();
-    let names = names(folder).context("no init that shipped; --init FILE gives one")?;
-    for name in &names {
-        let mut parts = name.split('-');
-        let has: BTreeSet<&str> = match parts.next() {
-            Some("init") => parts.collect(),
-            _ => continue,
-        };
-        if features.iter().all(|feature| has.contains(feature)) {
-            let path = folder.join(name);
-            let found = fs::metadata(&path);
-            let found = found.with_context(|| format!("cannot read {}", path.display()))?;
-            fitting.push((found.len(), path));
-        }
-    }
-    let Some((_, path)) = fitting.into_iter().min() else {
-        bail!(
-            "no init with {} in {}, which has {}; --init FILE gives one",
-            list(features.iter().copied()),
-            folder.display(),
-            list(names.iter().map(String::as_str))
-        );
-    };
-    Ok(path)
-}
 
 /// The names of the files in a folder, ascending.
 fn names(folder: &Path) -> Result<Vec<String>> {
@@ -144,41 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_init_that_has_all_that_is_needed() {
-        let (room, source) = release(&[
-            ("init", 1),
-            ("init-console", 3),
-            ("init-console-full-netboot-trace", 9),
-            ("init-console-netboot", 5),
-            ("notes", 0),
-        ]);
-        let pick = |name: &str| {
-            let profile = source.profile(name.as_ref()).unwrap();
-            let init = source.init(Arch::X86_64, &profile).unwrap();
-            init.file_name().unwrap().to_str().unwrap().to_owned()
-        };
-        assert_eq!(pick("root"), "init-console");
-        assert_eq!(pick("netboot"), "init-console-netboot");
-        let folder = room.path().join("lib/toehold/x86_64");
-        fs::write(folder.join("init-netboot"), [0; 4]).unwrap();
-        assert_eq!(pick("netboot"), "init-netboot");
-    }
-
-    #[test]
-    fn an_error_tells_what_is_missing_and_what_there_is() {
-        let (room, source) = release(&[("init", 1), ("init-console", 3)]);
-        let profile = source.profile("netboot".as_ref()).unwrap();
+    fn the_init_that_shipped_for_the_architecture() {
+        let (room, source) = release(&[("init", 1), ("notes", 0)]);
+        let init = source.init(Arch::X86_64).unwrap();
+        assert_eq!(init, room.path().join("lib/toehold/x86_64/init"));
         let folder = room.path().join("lib/toehold").display().to_string();
-        let error = source.init(Arch::X86_64, &profile).unwrap_err();
-        let expected = format!(
-            "no init with netboot in {folder}/x86_64, which has init, init-console; --init FILE gives one"
-        );
+        let error = source.init(Arch::Aarch64).unwrap_err();
+        let expected = format!("no init in {folder}/aarch64; --init FILE gives one");
         assert_eq!(format!("{error:#}"), expected);
-        let error = source.init(Arch::Aarch64, &profile).unwrap_err();
-        let error = format!("{error:#}");
-        let expected =
-            format!("no init that shipped; --init FILE gives one: cannot list {folder}/aarch64: ");
-        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn initrds(kernel: &Kernel, disk: &Disk, room: &Path) -> Result<Vec<Side>> {
         ..Request::new(
             &kernel.modules_dir,
             paths::root().join(PROFILE),
-            build::init_for(Arch::X86_64, &paths::root().join(PROFILE))?,
+            build::init(Arch::X86_64)?,
         )
     })?;
     let busybox = compress.pack(busybox::build(kernel, &toehold, disk, IMAGE)?)?;

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail, ensure};
 use super::build;
 use crate::arch::Arch;
 use crate::disk::{self, Disk, Recipe};
-use crate::initrd::profile::Profile;
 use crate::initrd::{self, Request};
 use crate::kernels::{self, Kernel, Series};
 use crate::qemu::firmware::Variables;
@@ -149,7 +148,7 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
     };
     let initrd = match &args.initrd {
         Some(path) => path.clone(),
-        None => default_initrd(args.arch, &kernel, args.chart.is_some())?,
+        None => default_initrd(args.arch, &kernel)?,
     };
     // The init's own 300 s are more than anybody watches an emulator; words given later win.
     let append = |words: String| {
@@ -197,15 +196,11 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
     Ok(Machine::new(kernel.vmlinuz, initrd, disk, append(words)))
 }
 
-/// The demo's initrd for this kernel, built now; its init can trace where that is asked for.
-fn default_initrd(arch: Arch, kernel: &Kernel, traced: bool) -> Result<PathBuf> {
+/// The demo's initrd for this kernel, built now.
+fn default_initrd(arch: Arch, kernel: &Kernel) -> Result<PathBuf> {
     let step = progress::step("building the init and the initrd");
     let profile = paths::root().join("xtask/profiles/qemu.toml");
-    let mut features = Profile::read(&profile)?.features();
-    if traced {
-        features.push("trace");
-    }
-    let init = build::init(arch, &features)?;
+    let init = build::init(arch)?;
     let built = initrd::build(&Request {
         arch,
         ..Request::new(&kernel.modules_dir, profile, init)

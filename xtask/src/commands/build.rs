@@ -13,9 +13,7 @@ use crate::{
     Verdict,
     arch::Arch,
     cache::{self, Once},
-    elf,
-    initrd::profile::Profile,
-    paths, toolchain,
+    elf, paths, toolchain,
 };
 
 #[derive(clap::Args)]
@@ -23,17 +21,10 @@ pub struct Args {
     /// Architecture to build for
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
-    /// Cargo features of the package `toehold` to switch on
-    #[arg(long, value_delimiter = ',')]
-    features: Vec<String>,
 }
 
-/// Cargo features that an init can have: what they are stands in Cargo.toml, what they weigh `cargo xtask size` tells.
-pub const FEATURES: [&str; 4] = ["console", "full", "netboot", "trace"];
-
 pub fn run(args: Args) -> Result<Verdict> {
-    let features: Vec<&str> = args.features.iter().map(String::as_str).collect();
-    let path = init(args.arch, &features)?;
+    let path = init(args.arch)?;
     println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
     Ok(Verdict::Pass)
 }
@@ -73,18 +64,13 @@ fn code_generation(arch: Arch) -> Vec<&'static str> {
     flags
 }
 
-/// Builds the init that the profile in this file needs.
-pub fn init_for(arch: Arch, profile: &Path) -> Result<PathBuf> {
-    init(arch, &Profile::read(profile)?.features())
+/// Builds and strips the init of `arch`; returns its path. Beside it lies `init.debug`, the same with symbols.
+pub fn init(arch: Arch) -> Result<PathBuf> {
+    static BUILT: Once<Arch, PathBuf> = Once::new();
+    BUILT.get(arch, || link(arch))
 }
 
-/// Builds and strips the init of `arch` with these features; returns its path. Beside it lies `init.debug`, the same with symbols.
-pub fn init(arch: Arch, features: &[&str]) -> Result<PathBuf> {
-    static BUILT: Once<(Arch, String), PathBuf> = Once::new();
-    BUILT.get((arch, features.join(",")), || link(arch, features))
-}
-
-fn link(arch: Arch, features: &[&str]) -> Result<PathBuf> {
+fn link(arch: Arch) -> Result<PathBuf> {
     // All are linked in one place, where what they are made of is compiled once: one at a time, until the result is elsewhere.
     let target = paths::root().join("target/inits");
     let _lock = cache::lock(&paths::output().join("init.lock"))?;
@@ -98,9 +84,7 @@ fn link(arch: Arch, features: &[&str]) -> Result<PathBuf> {
             "--profile",
             "init",
         ])
-        .arg("--features")
-        .arg([&["freestanding"], features].concat().join(","))
-        .arg("--no-default-features")
+        .args(["--features", "freestanding"])
         .arg("--target-dir")
         .arg(&target)
         .arg("--")
@@ -125,7 +109,7 @@ fn link(arch: Arch, features: &[&str]) -> Result<PathBuf> {
     let stripped = elf::strip(&code)
         .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
 
-    let path = paths::init(arch, features);
+    let path = paths::init(arch);
     let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
     replace(&debug, &code)?;

@@ -41,24 +41,6 @@ const CHECKS: &[(&str, &[&str])] = &[
             "warnings",
         ],
     ),
-    (
-        "lints of the init without features",
-        &[
-            "clippy",
-            "--package",
-            "toehold",
-            "--bin",
-            "init",
-            "--no-default-features",
-            "--features",
-            "freestanding",
-            "--profile",
-            "init",
-            "--",
-            "--deny",
-            "warnings",
-        ],
-    ),
 ];
 
 pub fn run(_: Args) -> Result<Verdict> {

@@ -25,7 +25,7 @@ pub struct Args {
     /// Architecture of the kernel
     #[arg(long, value_enum, default_value = "x86_64")]
     arch: Arch,
-    /// The init to put in [default: one for this architecture with the features that the profile needs]
+    /// The init to put in [default: the one for this architecture]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Compression of the archive [default: zstd]
@@ -59,7 +59,7 @@ pub fn run(args: Args, source: &Source) -> Result<Verdict> {
     let profile = source.profile(&args.profile)?;
     let init = match args.init {
         Some(init) => init,
-        None => source.init(args.arch, &profile)?,
+        None => source.init(args.arch)?,
     };
     ensure!(
         args.format == Format::Cpio || args.compress.is_none(),

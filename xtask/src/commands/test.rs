@@ -151,10 +151,9 @@ fn prepare(args: &Args) -> Result<(Vec<Test>, Vec<Test>)> {
             kernels::fetch(series)?;
         }
         for arch in Arch::ALL {
-            build::init(arch, &[])?;
+            build::init(arch)?;
             Stage2::find(arch)?;
         }
-        build::init(Arch::X86_64, &["console"])?;
         Ok(())
     });
     let all = tests::build()?;

@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<Verdict> {
             let modules_dir =
                 modules_dir.context("--profile needs the kernel's modules: --modules-dir")?;
             let step = progress::step("building the init and the initrd");
-            let init = build::init_for(args.arch, &profile)?;
+            let init = build::init(args.arch)?;
             let built = initrd::build(&initrd::Request {
                 arch: args.arch,
                 ..initrd::Request::new(&modules_dir, profile, init)

@@ -35,13 +35,9 @@ pub struct Packages {
     pub linked: BTreeSet<Id>,
 }
 
-/// The package of the init and that of the builder, with the features that they ship with beyond the default ones.
+/// The package of the init and that of the builder, with the features that they ship with.
 const PROGRAMS: [&[&str]; 2] = [
-    &[
-        "--package=toehold",
-        "--no-default-features",
-        "--features=freestanding",
-    ],
+    &["--package=toehold", "--features=freestanding"],
     &["--package=xtask"],
 ];
 

@@ -27,16 +27,6 @@ pub struct Profile {
     pub emergency: Emergency,
     #[serde(default)]
     pub cmdline: Cmdline,
-    #[serde(default)]
-    pub debug: Debug,
-}
-
-/// What the init has for those who look at how it works.
-#[derive(Deserialize, Debug, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct Debug {
-    /// `rd.earlytrace`: each system call as a line of the log.
-    pub trace: bool,
 }
 
 /// Which kernel modules to take. Their dependencies, hard and soft, come along.
@@ -140,21 +130,6 @@ const ACTIONS: [&str; 5] = ["reboot", "poweroff", "halt", "panic", "shell"];
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
 
 impl Profile {
-    /// The cargo features that an init has to have for this profile, of [`FEATURES`](crate::commands::build::FEATURES) and in their order.
-    pub fn features(&self) -> Vec<&'static str> {
-        let needed = [
-            (
-                "console",
-                self.emergency.shell && self.emergency.program().is_none(),
-            ),
-            ("full", self.verity.is_full()),
-            ("netboot", self.netboot.is_some()),
-            ("trace", self.debug.trace),
-        ];
-        let needed = needed.into_iter().filter(|(_, needed)| *needed);
-        needed.map(|(name, _)| name).collect()
-    }
-
     /// Reads and checks a profile.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)

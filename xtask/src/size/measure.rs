@@ -78,12 +78,8 @@ fn kept(name: &str, inputs: &[&[u8]], make: impl FnOnce() -> Result<Artifact>) -
 }
 
 fn of_init(name: &str, entry: &budget::Init) -> Result<Artifact> {
-    let features: Vec<&str> = entry.features.iter().map(String::as_str).collect();
-    let path = build::init(entry.arch, &features)?;
-    let about = match features.as_slice() {
-        [] => format!("{}, without features", entry.arch),
-        features => format!("{}, {}", entry.arch, features.join(", ")),
-    };
+    let path = build::init(entry.arch)?;
+    let about = entry.arch.to_string();
     let twin = fs::read(path.with_extension("debug"))?;
     let inputs = [about.as_bytes(), &fs::read(&path)?, &twin];
     kept(name, &inputs, || init::measure(name, about.clone(), &path))
@@ -97,7 +93,7 @@ fn build_initrd(budget: &Budget, entry: &budget::Initrd) -> Result<(Built, Strin
         (None, Some(path)) => (budget.existing(path)?, Arch::X86_64),
         (None, None) => return Err(anyhow!("an initrd needs a kernel")),
     };
-    let init = build::init_for(arch, &profile)?;
+    let init = build::init(arch)?;
     let compress = entry.compress.unwrap_or(Compression::Zstd);
     let microcode = entry.microcode.iter().map(|path| budget.existing(path));
     let microcode = microcode.collect::<Result<_>>()?;

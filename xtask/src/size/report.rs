@@ -126,7 +126,7 @@ impl Report {
         text
     }
 
-    /// The tables of README.md: what ships, what each feature of the init costs, and each part of its source.
+    /// The tables of README.md: what ships, and what each part of the source costs.
     pub fn for_readme(&self) -> String {
         let limit = |artifact: &Artifact, measure| {
             let mut checks = self.checks.iter();
@@ -150,22 +150,7 @@ impl Report {
         let Some(init) = self.artifact("init.x86_64") else {
             return text;
         };
-        let more = self.artifacts.iter().filter_map(|artifact| {
-            let features = artifact.about.strip_prefix("x86_64, ")?;
-            let (raw, packed) = (
-                artifact.raw.checked_sub(init.raw)?,
-                artifact.packed.checked_sub(init.packed)?,
-            );
-            (artifact.name != init.name)
-                .then(|| vec![features.to_owned(), grouped(raw), grouped(packed)])
-        });
-        text += "\nWhat features add to the init:\n\n";
-        text += &table(
-            Style::Markdown,
-            &["", "bytes", "packed"],
-            &more.collect::<Vec<_>>(),
-        );
-        text += "\nWhat each part of the source costs in the init without features (packed: what it would be smaller without):\n\n";
+        text += "\nWhat each part of the source costs in the init (packed: what it would be smaller without):\n\n";
         let parts = rows(init.view("stage")).into_iter().map(|mut row| {
             row[0] = format!("`{}`", row[0]);
             row

@@ -119,11 +119,7 @@ fn unpacked(
     initrd::build(&Request {
         compress: Uncompressed,
         module_compress: Some(module_compress),
-        ..Request::new(
-            &kernel.modules_dir,
-            changed,
-            build::init_for(Arch::X86_64, profile)?,
-        )
+        ..Request::new(&kernel.modules_dir, changed, build::init(Arch::X86_64)?)
     })
 }
 

@@ -31,7 +31,7 @@ fn rows(heading: &str) -> Vec<(String, String)> {
     .collect()
 }
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 7] = [
     "modules",
     "verity",
     "usr",
@@ -39,7 +39,6 @@ const TABLES: [&str; 8] = [
     "netboot",
     "emergency",
     "cmdline",
-    "debug",
 ];
 
 /// A profile with what it needs, and this in one of its tables.

@@ -112,29 +112,6 @@ fn every_parameter_of_verity() {
 }
 
 #[test]
-fn features_of_the_init() {
-    for (text, want) in [
-        (
-            "[verity]\nrequired = true\ndata_blocks = 200",
-            &["console"][..],
-        ),
-        ("[verity]\nfec_device = \"/dev/vdb\"", &["console", "full"]),
-        ("[verity]\non_error = \"restart\"", &["console", "full"]),
-        (
-            "[verity]\nroot_hash_signature = \"/usr.sig\"",
-            &["console", "full"],
-        ),
-        ("[emergency]\nshell = false", &[]),
-        ("[emergency]\nextra_files = { \"/bin/sh\" = \"sh\" }", &[]),
-        ("[debug]\ntrace = true", &["console", "trace"]),
-        ("[netboot]", &["console", "netboot"]),
-    ] {
-        let profile = Profile::parse(&format!("{SMALL}{text}\n")).unwrap();
-        assert_eq!(profile.features(), want, "{text}");
-    }
-}
-
-#[test]
 fn options_of_verity() {
     for (text, want) in [
         ("", "panic-on-corruption"),

@@ -187,12 +187,6 @@ impl Verity {
         switches.chain(values).collect::<Vec<_>>().join(",")
     }
 
-    /// Whether this takes the init with the cargo feature `full`.
-    pub fn is_full(&self) -> bool {
-        let corrects = self.fec_device.is_some();
-        corrects || self.root_hash_signature.is_some() || self.on_error != OnError::Eio
-    }
-
     /// Whether nothing is booted without it.
     pub fn is_required(&self) -> bool {
         self.required || self.root_hash.is_some()

@@ -30,8 +30,6 @@ pub(super) struct Text {
 pub struct Init {
     #[serde(default)]
     pub arch: Arch,
-    #[serde(default)]
-    pub features: Vec<String>,
     pub(super) raw: Option<Spanned<Limit>>,
     pub(super) packed: Option<Spanned<Limit>>,
 }
