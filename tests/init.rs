@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
+use builder::arch::Arch;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use xtask::arch::Arch;
-use xtask::commands::build;
+use xtask::lab::build;
 
 /// The shipped binary, and its twin with symbols.
 fn built() -> (std::path::PathBuf, Vec<u8>) {

@@ -6,10 +6,13 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use super::{build, defaults, results as table, size};
-use crate::arch::Arch;
-use crate::kernels::{self, Series};
-use crate::{Verdict, paths, results, systemd, tools};
+use crate::Verdict;
+use crate::commands::{defaults, results as table, size};
+use crate::lab::build;
+use crate::lab::kernels::{self, Series};
+use crate::lab::{paths, systemd, tools};
+use crate::measure::results;
+use builder::arch::Arch;
 
 #[derive(clap::Args)]
 pub struct Args {
