@@ -29,14 +29,14 @@ use crate::{
 };
 use manifest::{Builtin, Item, Kind, Manifest, Totals};
 use payload::Packing;
-use toehold::format::plan::Key;
+use toehold::{
+    format::plan::Key,
+    shared::{self, inside},
+};
 use tree::Tree;
 
-/// The plan's name in the archive, where names are relative to the root.
-pub const PLAN_NAME: &str = match toehold::format::plan::PATH.to_str() {
-    Ok(path) => path.split_at(1).1,
-    Err(_) => panic!("the plan's path is ASCII"),
-};
+/// The plan's name in the archive.
+pub const PLAN_NAME: &str = inside(shared::PLAN);
 
 /// What to build an initrd from.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 pub use mode::{Carry, Mode, Netboot, Root, Usr};
 use serde::Deserialize;
 use toehold::format::plan::Key;
+use toehold::options::ACTIONS;
 pub use verity::{HashOffset, OnCorruption, OnError, Verity};
 
 /// What an initrd is made for. Unknown keys are refused.
@@ -122,8 +123,8 @@ impl Default for Emergency {
 impl Emergency {
     /// The number that the init knows the action by.
     fn action(&self) -> Option<u32> {
-        let mut actions = (0..).zip(ACTIONS);
-        actions.find_map(|(number, action)| (action == self.action).then_some(number))
+        let mut all = (0..).zip(actions());
+        all.find_map(|(number, action)| (action == self.action).then_some(number))
     }
 
     /// The shell that it brings.
@@ -133,8 +134,11 @@ impl Emergency {
     }
 }
 
-/// As [`toehold::options::ACTIONS`] has them.
-const ACTIONS: [&str; 5] = ["reboot", "poweroff", "halt", "panic", "shell"];
+/// What can follow a failure, in the order in which the init counts.
+fn actions() -> impl Iterator<Item = &'static str> {
+    let names = ACTIONS.split(|byte| *byte == b' ');
+    names.filter_map(|name| str::from_utf8(name).ok())
+}
 
 /// Shells, the first of which that an initrd has is what opens in an emergency. Busybox is one when it is called `sh`.
 const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
@@ -174,7 +178,7 @@ impl Profile {
         ensure!(
             self.emergency.action().is_some(),
             "emergency.action = \"{action}\": the actions are {}",
-            ACTIONS.join(", ")
+            actions().collect::<Vec<_>>().join(", ")
         );
         ensure!(
             self.emergency.shell || action != "shell",

@@ -18,6 +18,7 @@ use builder::arch::Arch;
 use builder::initrd::{self, Request};
 use builder::profile::Profile;
 use builder::progress;
+use toehold::shared::LOG_PREFIX;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -249,7 +250,7 @@ fn judge(outcome: &Outcome, log: &Path, timeout: u64) -> Verdict {
             println!("\nconsole: {}", log.display());
             return Verdict::Pass;
         }
-        (None, Some(failed)) => println!("toehold: {failed}"),
+        (None, Some(failed)) => println!("{LOG_PREFIX}{failed}"),
         (None, None) if outcome.timed_out => {
             println!("the machine did not reach stage 2 in {timeout} s (--timeout gives it more)");
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use toehold::shared::LOG_PREFIX;
+
 /// The lines of a console, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
@@ -54,7 +56,7 @@ impl Log {
     /// What Toehold said, without its prefix.
     pub fn toehold(&self) -> impl Iterator<Item = &str> {
         self.messages()
-            .filter_map(|(_, message)| message.strip_prefix("toehold: "))
+            .filter_map(|(_, message)| message.strip_prefix(LOG_PREFIX))
     }
 
     /// The stages that were done.

@@ -20,10 +20,9 @@ mod tests;
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
-use crate::lab::console;
+use toehold::shared::LOG_PREFIX;
 
-/// What stands before each line.
-const PREFIX: &str = "toehold: ";
+use crate::lab::console;
 
 /// A system call that was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,7 +124,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// Reads one line; `None` if it is something else than a traced call.
 pub fn parse(line: &str) -> Option<Result<Call<'_>>> {
     let line = line.trim_end_matches(['\r', '\n']);
-    let start = line.find(PREFIX)? + PREFIX.len();
+    let start = line.find(LOG_PREFIX)? + LOG_PREFIX.len();
     let text = line.get(start..)?;
     if !text.starts_with('[') {
         return None;

@@ -8,6 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use toehold::shared::{
+    MODPROBE, MODULES, STAGE2_IMAGE, STAGE2_ROOT, STAGE2_WRITABLE, inside, text,
+};
 
 use crate::{
     archive::read,
@@ -23,22 +26,19 @@ use crate::{
 /// What the init mounts on, or moves.
 const DIRECTORIES: [&str; 9] = [
     "dev",
-    "lib/modules",
+    inside(MODULES),
     "proc",
     "run",
     "stage2",
-    "stage2/image",
-    "stage2/root",
-    "stage2/rw",
+    inside(STAGE2_IMAGE),
+    inside(STAGE2_ROOT),
+    inside(STAGE2_WRITABLE),
     "sys",
 ];
 
 /// What is opened before devtmpfs is mounted.
 const DEVICES: [(&str, u32, (u32, u32)); 2] =
     [("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3))];
-
-/// The program that the kernel asks for modules, unless its configuration names another.
-const MODPROBE: &str = "/sbin/modprobe";
 
 /// The archive's contents while they grow.
 #[derive(Default)]
@@ -103,7 +103,7 @@ impl Tree {
     /// The init by the name that the kernel asks for modules: it answers from the plan. A kernel that is configured to ask
     /// nobody gets none.
     pub fn modprobe(&mut self, config: Option<&Config>) {
-        let path = config.and_then(Config::modprobe).unwrap_or(MODPROBE);
+        let path = config.and_then(Config::modprobe).unwrap_or(text(MODPROBE));
         if let Some(path) = path.strip_prefix('/') {
             let why = "answers the kernel's requests for modules";
             self.add(Entry::symlink(path, "/init"), Kind::Symlink, None, why);
@@ -114,7 +114,7 @@ impl Tree {
     pub fn module(&mut self, chosen: &Chosen, data: Vec<u8>, compression: Compression) {
         let module = chosen.module;
         let (name, suffix) = (module.kernel_name(), compression.module_suffix());
-        let path = format!("lib/modules/{name}{suffix}");
+        let path = format!("{}/{name}{suffix}", inside(MODULES));
         let source = Some(module.path.display().to_string());
         self.file(&path, 0o644, data, Kind::Module, source, &chosen.why);
         if let Some((_, item)) = self.entries.last_mut() {

@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use toehold::format::plan::Key;
 use toehold::options::{ROOT_WORDS, USR_WORDS};
+use toehold::shared::{STAGE2_IMAGE, STAGE2_ROOT, text};
 
 use super::Profile;
 
@@ -94,18 +95,13 @@ fn usr_squashfs() -> String {
     "/usr.squashfs".to_owned()
 }
 
-/// Where the init puts the new root together.
-const NEW_ROOT: &str = "/stage2/root";
-/// What lies below the writable layer.
-const LOWER: &str = "/stage2/image";
-
 impl Profile {
     /// Where the filesystem is mounted that is looked for.
     pub fn mountpoint(&self) -> &str {
         match (&self.usr, &self.root) {
             (Some(usr), _) => &usr.mountpoint,
-            (None, Some(root)) if root.overlay_size.is_some() => LOWER,
-            (None, _) => NEW_ROOT,
+            (None, Some(root)) if root.overlay_size.is_some() => text(STAGE2_IMAGE),
+            (None, _) => text(STAGE2_ROOT),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Profiles: defaults, what goes into the plan, and refusals.
 
-use super::{ACTIONS, HashOffset, Profile};
+use super::{HashOffset, Profile};
 use toehold::format::plan::Key;
 use toehold::options::{ROOT_WORDS, USR_WORDS};
 
@@ -290,8 +290,12 @@ fn emergency() {
     assert_eq!(settings("shell = false"), [(Key::NoShell, Vec::new())]);
     let shells = "extra_files = { \"/bin/busybox\" = \"b\", \"/bin/sh\" = \"s\" }";
     assert_eq!(settings(shells), [(Key::Shell, b"/bin/sh".to_vec())]);
-    let actions = ACTIONS.join(" ");
-    assert_eq!(actions.as_bytes(), toehold::options::ACTIONS);
+    let numbers = ["poweroff", "halt", "panic", "shell"].map(|action| {
+        let settings = settings(&format!("action = \"{action}\""));
+        settings.into_iter().next()
+    });
+    let wanted = [1u32, 2, 3, 4].map(|number| Some((Key::Action, number.to_le_bytes().to_vec())));
+    assert_eq!(numbers, wanted);
 }
 
 #[test]

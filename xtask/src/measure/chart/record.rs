@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use toehold::shared::LOG_PREFIX;
+
 use crate::lab::console;
 use crate::measure::trace::{self, Argument, Call};
 
@@ -58,11 +60,7 @@ pub fn read(log: &str) -> Record<'_> {
     // A log may end in a boot that did not get as far as the init.
     let start = boots
         .map(|(index, _)| index)
-        .rfind(|index| {
-            lines[*index..]
-                .iter()
-                .any(|line| line.contains("toehold: "))
-        })
+        .rfind(|index| lines[*index..].iter().any(|line| line.contains(LOG_PREFIX)))
         .unwrap_or(0);
     let mut reader = Reader::default();
     for (number, line) in (1..).zip(&lines).skip(start) {
@@ -88,7 +86,7 @@ impl<'a> Reader<'a> {
         if text.starts_with("Run /init as init process") {
             self.kernel_zero = time;
         }
-        if let Some(message) = text.strip_prefix("toehold: ") {
+        if let Some(message) = text.strip_prefix(LOG_PREFIX) {
             self.message(message, time);
         }
     }
