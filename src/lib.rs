@@ -10,5 +10,6 @@ pub mod failure;
 pub mod format;
 pub mod options;
 pub mod schedule;
+pub mod shared;
 pub mod spec;
 pub mod text;

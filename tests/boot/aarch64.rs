@@ -1,7 +1,7 @@
 //! The same init on the other architecture: every way to boot on three kernels, and that it can say what is wrong.
 
-use xtask::disk::{Filesystem, Recipe};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Filesystem, Recipe};
+use xtask::lab::kernels::Series;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

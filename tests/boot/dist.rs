@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use xtask::apt::Apt;
-use xtask::arch::Arch;
-use xtask::commands::build;
-use xtask::initrd::{self, Request};
-use xtask::kernels::{self, Series};
-use xtask::qemu::Source;
-use xtask::{dist, paths, tools};
+use builder::arch::Arch;
+use builder::initrd::{self, Request};
+use xtask::lab::apt::Apt;
+use xtask::lab::build;
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::Source;
+use xtask::lab::{paths, tools};
+use xtask::release::dist;
 
 use crate::harness::Boot;
 use crate::{IMAGE, expect};

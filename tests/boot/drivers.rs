@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use xtask::initrd::catalogue::{Catalogue, Found};
-use xtask::kernels::{self, Series};
-use xtask::qemu::Interface;
+use builder::kernel::catalogue::{Catalogue, Found};
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::Interface;
 
 use crate::harness::{Boot, Booted};
 use crate::initrds::Wanted;

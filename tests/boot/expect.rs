@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use toehold_stage2::{Loop, Mount, Report};
-use xtask::disk::Filesystem;
+use xtask::lab::disk::Filesystem;
 
 use crate::harness::Booted;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xtask::disk::{self, Disk, Recipe};
+use xtask::lab::disk::{self, Disk, Recipe};
 
 use crate::harness::{Boot, recipe};
 use crate::initrds::Wanted;

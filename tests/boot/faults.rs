@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use xtask::disk::Disk;
-use xtask::kernels::Series;
-use xtask::qemu::{ALL, Outcome};
+use xtask::lab::disk::Disk;
+use xtask::lab::kernels::Series;
+use xtask::lab::qemu::{ALL, Outcome};
 
 use crate::harness::Boot;
 use crate::identity::booted_from;

@@ -1,7 +1,7 @@
 //! In the place of Flatcar's minimal initrd: its disk, its command line, and what its full initrd has to find.
 
-use xtask::disk::{Disk, OTHER_PARTUUID, PARTUUID, Recipe};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Disk, OTHER_PARTUUID, PARTUUID, Recipe};
+use xtask::lab::kernels::Series;
 
 use crate::expect;
 use crate::harness::{Boot, Booted};

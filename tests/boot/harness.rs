@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use toehold_stage2::Report;
-use xtask::console::Log;
-use xtask::disk::{self, Disk, Filesystem, Recipe};
-use xtask::kernels::{self, Series};
-use xtask::qemu::{Drive, Interface, Machine, Outcome, Running};
-use xtask::{paths, results, tools};
+use xtask::lab::console::Log;
+use xtask::lab::disk::{self, Disk, Filesystem, Recipe};
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::{Drive, Interface, Machine, Outcome, Running};
+use xtask::lab::{paths, tools};
+use xtask::measure::results;
 
 use crate::initrds::{Files, Initrd, Wanted};
 use crate::others::Other;

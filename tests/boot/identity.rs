@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use xtask::disk::{Disk, Recipe};
-use xtask::qemu::Interface;
-use xtask::tools;
+use xtask::lab::disk::{Disk, Recipe};
+use xtask::lab::qemu::Interface;
+use xtask::lab::tools;
 
 use crate::harness::{Boot, Booted, recipe};
 use crate::initrds::Wanted;
@@ -209,7 +209,7 @@ fn both_without_verity() {
 }
 
 /// The disk goes while verity is not ready yet, and `comes_back` or not.
-fn disappearing(append: &'static str) -> (crate::harness::Ready, xtask::qemu::Running) {
+fn disappearing(append: &'static str) -> (crate::harness::Ready, xtask::lab::qemu::Running) {
     let ready = Boot {
         initrd: slow_verity(),
         interface: Interface::VirtioScsi,

@@ -6,12 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
-use xtask::commands::build;
-use xtask::initrd::compress::Compression;
-use xtask::initrd::cpio::Entry;
-use xtask::initrd::{Contents, Request, cpio};
-use xtask::kernels::{self, Series};
-use xtask::{cache, paths};
+use builder::archive::compress::Compression;
+use builder::archive::cpio::Entry;
+use builder::{
+    archive::cpio,
+    initrd::{Contents, Request},
+};
+use xtask::lab::build;
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::{cache, paths};
 
 use crate::misbehaving;
 

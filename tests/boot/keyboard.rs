@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use xtask::kernels::Series;
-use xtask::qemu::{Keyboard, Running};
+use xtask::lab::kernels::Series;
+use xtask::lab::qemu::{Keyboard, Running};
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

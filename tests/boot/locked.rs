@@ -1,8 +1,8 @@
 //! A locked profile against its command line: whatever is tried, what boots is verified, or nothing boots.
 
-use xtask::disk::{self, Disk};
-use xtask::qemu::Interface;
-use xtask::tools;
+use xtask::lab::disk::{self, Disk};
+use xtask::lab::qemu::Interface;
+use xtask::lab::tools;
 
 use crate::harness::{Boot, Ready, recipe};
 use crate::initrds::Wanted;

@@ -1,7 +1,7 @@
 //! Real kernels booted in QEMU: each scenario asserts what stage 2 reports, or the exact line of the failure.
 
-use xtask::disk::{Filesystem, Recipe};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Filesystem, Recipe};
+use xtask::lab::kernels::Series;
 
 use harness::{Boot, recipe};
 use initrds::Wanted;
@@ -10,7 +10,7 @@ use initrds::Wanted;
 macro_rules! on_three_kernels {
     ($($scenario:ident)*) => {$(
         mod $scenario {
-            use xtask::kernels::Series;
+            use xtask::lab::kernels::Series;
 
             #[test]
             fn linux_6_1_generic() {

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use xtask::initrd::microcode;
-use xtask::paths;
-use xtask::qemu::Source;
+use xtask::lab::microcode;
+use xtask::lab::paths;
+use xtask::lab::qemu::Source;
 
 use crate::harness::Boot;
 use crate::{IMAGE, expect};

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use builder::kernel::config::Config;
 use walkdir::WalkDir;
-use xtask::initrd::config::Config;
-use xtask::kernels::{self, Series, headers};
-use xtask::{cache, paths};
+use xtask::lab::kernels::{self, Series, headers};
+use xtask::lab::{cache, paths};
 
 /// Drivers of a device that every machine of the tests has.
 pub const HANGS: &str = "toehold_hangs";

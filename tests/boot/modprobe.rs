@@ -1,12 +1,12 @@
 //! The init as the kernel's `/sbin/modprobe`: names and aliases, dependencies first, and what it exits with.
 
-use xtask::arch::Arch;
-use xtask::commands::build;
-use xtask::disk::{self, Recipe};
-use xtask::initrd::{self, Request};
-use xtask::kernels::{self, Series};
-use xtask::qemu::Machine;
-use xtask::{guest, paths};
+use builder::arch::Arch;
+use builder::initrd::{self, Request};
+use xtask::lab::build;
+use xtask::lab::disk::{self, Recipe};
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::Machine;
+use xtask::lab::{guest, paths};
 
 /// What is asked for, and what modprobe has to exit with.
 const ASKED: [(&str, i32); 7] = [

@@ -1,7 +1,7 @@
 //! Modules that hang or crash, that are for another kernel, or that are not there.
 
-use xtask::kernels::{self, Series};
-use xtask::qemu::Interface;
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::Interface;
 
 use crate::drivers::late;
 use crate::harness::{Boot, Booted};

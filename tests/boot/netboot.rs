@@ -4,8 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use toehold_stage2::Loop;
-use xtask::disk::{Disk, Filesystem, Recipe};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Disk, Filesystem, Recipe};
+use xtask::lab::kernels::Series;
 
 use crate::expect;
 use crate::harness::{Boot, Booted};

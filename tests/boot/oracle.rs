@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use toehold_stage2::Report;
-use xtask::disk::{Disk, FecRecipe, Filesystem, Place, Recipe, Tree, Verity};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Disk, FecRecipe, Filesystem, Place, Recipe, Tree, Verity};
+use xtask::lab::kernels::Series;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
-use xtask::disk::Disk;
-use xtask::qemu::{Drive, Interface};
-use xtask::tools;
+use xtask::lab::disk::Disk;
+use xtask::lab::qemu::{Drive, Interface};
+use xtask::lab::tools;
 
 use crate::harness::damaged;
 use toehold_samples::tables::{GPT, MBR};

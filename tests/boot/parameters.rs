@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use xtask::disk::{self, Disk};
-use xtask::qemu::Outcome;
-use xtask::tools;
+use xtask::lab::disk::{self, Disk};
+use xtask::lab::qemu::Outcome;
+use xtask::lab::tools;
 
 use crate::harness::{Boot, recipe};
 use crate::initrds::{Files, Wanted};

@@ -1,6 +1,6 @@
 //! What follows a failure when nobody comes, and where somebody could come: the prompt on every console.
 
-use xtask::qemu::Outcome;
+use xtask::lab::qemu::Outcome;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

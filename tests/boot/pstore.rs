@@ -1,7 +1,7 @@
 //! A failure that nobody saw: its report is in pstore when the machine has started again.
 
-use xtask::arch::Arch;
-use xtask::qemu::firmware::Variables;
+use builder::arch::Arch;
+use xtask::lab::qemu::firmware::Variables;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

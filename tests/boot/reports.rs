@@ -1,7 +1,7 @@
 //! What a report says first: whoever reads it after one of these faults finds the cause in five lines.
 
-use xtask::console::Log;
-use xtask::qemu::Interface;
+use xtask::lab::console::Log;
+use xtask::lab::qemu::Interface;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use xtask::apt::Apt;
-use xtask::arch::Arch;
-use xtask::disk::{Disk, Recipe};
-use xtask::kernels::Series;
-use xtask::qemu::{Interface, Running};
-use xtask::{cache, paths};
+use builder::arch::Arch;
+use xtask::lab::apt::Apt;
+use xtask::lab::disk::{Disk, Recipe};
+use xtask::lab::kernels::Series;
+use xtask::lab::qemu::{Interface, Running};
+use xtask::lab::{cache, paths};
 
 use crate::harness::{Boot, Booted};
 use crate::initrds::{Initrd, Wanted};

@@ -1,7 +1,7 @@
 //! Mode `root`: the verified filesystem is the root itself.
 
-use xtask::disk::{Filesystem, Place, Recipe, Tree};
-use xtask::kernels::Series;
+use xtask::lab::disk::{Filesystem, Place, Recipe, Tree};
+use xtask::lab::kernels::Series;
 
 use crate::expect;
 use crate::harness::Boot;

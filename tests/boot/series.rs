@@ -1,8 +1,8 @@
 //! What the init makes of newer kernels: pivot_root from the initramfs, erofs without a loop device, PARTUUID as the kernel tells it.
 
-use xtask::disk::{Filesystem, Recipe};
-use xtask::kernels::Series;
-use xtask::trace::{self, Call, Outcome};
+use xtask::lab::disk::{Filesystem, Recipe};
+use xtask::lab::kernels::Series;
+use xtask::measure::trace::{self, Call, Outcome};
 
 use crate::harness::Boot;
 use crate::{IMAGE, expect};

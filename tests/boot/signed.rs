@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use xtask::disk::Disk;
-use xtask::kernels::Series;
-use xtask::qemu::Running;
-use xtask::qemu::firmware::Variables;
-use xtask::tools;
+use xtask::lab::disk::Disk;
+use xtask::lab::kernels::Series;
+use xtask::lab::qemu::Running;
+use xtask::lab::qemu::firmware::Variables;
+use xtask::lab::tools;
 
 use crate::harness::{Boot, Ready};
 use crate::initrds::{Files, Wanted};

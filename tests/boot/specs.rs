@@ -1,9 +1,9 @@
 //! Every way to name the device, and every kind of disk to find it on.
 
 use uuid::Uuid;
-use xtask::disk::{Disk, Place, Recipe, Table, Tree};
-use xtask::kernels::Series;
-use xtask::qemu::Interface;
+use xtask::lab::disk::{Disk, Place, Recipe, Table, Tree};
+use xtask::lab::kernels::Series;
+use xtask::lab::qemu::Interface;
 
 use crate::harness::{Boot, Booted, recipe};
 use crate::initrds::Wanted;

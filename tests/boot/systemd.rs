@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toehold_stage2::mount;
-use xtask::disk::{Disk, Filesystem, Recipe};
-use xtask::kernels::Series;
-use xtask::results;
+use xtask::lab::disk::{Disk, Filesystem, Recipe};
+use xtask::lab::kernels::Series;
+use xtask::measure::results;
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

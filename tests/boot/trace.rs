@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syscalls::{Errno, Sysno};
 use toehold_stage2::SystemCall;
-use xtask::trace::{self, Argument, Call, Outcome};
+use xtask::measure::trace::{self, Argument, Call, Outcome};
 
 use crate::harness::Boot;
 use crate::initrds::Wanted;

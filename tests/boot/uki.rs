@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xtask::disk::{Disk, Recipe};
-use xtask::kernels::{self, Series};
-use xtask::qemu::firmware::Variables;
-use xtask::qemu::{self, Drive};
-use xtask::tools;
-use xtask::uki::{self, Request};
+use xtask::lab::disk::{Disk, Recipe};
+use xtask::lab::kernels::{self, Series};
+use xtask::lab::qemu::firmware::Variables;
+use xtask::lab::qemu::{self, Drive};
+use xtask::lab::tools;
+use xtask::lab::uki::{self, Request};
 
 use crate::harness::Boot;
 use crate::identity::{WITH_OWN_ESP, booted_from};

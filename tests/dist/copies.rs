@@ -3,7 +3,8 @@
 use std::{fs, path::Path, process::Command};
 
 use walkdir::WalkDir;
-use xtask::{cache, dist, paths, tools};
+use xtask::lab::{cache, paths, tools};
+use xtask::release::dist;
 
 /// Copies all of the repository but what was made from it.
 fn copy(to: &Path) {

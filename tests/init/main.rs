@@ -4,8 +4,8 @@ use std::process::Command;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use xtask::arch::Arch;
-use xtask::commands::build;
+use builder::arch::Arch;
+use xtask::lab::build;
 
 /// The shipped binary, and its twin with symbols.
 fn built() -> (std::path::PathBuf, Vec<u8>) {

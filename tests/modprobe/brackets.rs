@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use toehold::format::plan::{Key, Plan};
-use xtask::initrd::{
-    catalogue::Module,
-    modinfo::Modinfo,
+use builder::{
+    kernel::{catalogue::Module, modinfo::Modinfo},
     plan,
     profile::Profile,
-    resolve::{Chosen, Rank},
+    select::{Chosen, Rank},
 };
-use xtask::paths;
+use toehold::format::plan::{Key, Plan};
+use xtask::lab::paths;
 
 use crate::oracle::{Modprobe, Names};
 

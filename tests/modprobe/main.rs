@@ -3,7 +3,7 @@
 use std::{fs, path::Path, thread};
 
 use toehold::format::plan::Plan;
-use xtask::modaliases;
+use xtask::measure::modaliases;
 
 use oracle::{Names, Oracle, fold, oracle};
 

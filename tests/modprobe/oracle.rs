@@ -9,9 +9,9 @@ use std::{
     sync::OnceLock,
 };
 
+use builder::{kernel::catalogue::Catalogue, plan, profile::Profile, select};
 use toehold::format::plan::{Key, Plan};
-use xtask::{
-    initrd::{catalogue::Catalogue, plan, profile::Profile, resolve},
+use xtask::lab::{
     kernels::{self, Series},
     paths, tools,
 };
@@ -144,7 +144,7 @@ impl Oracle {
         let profile = paths::root().join("xtask/profiles/flatcar.toml");
         let profile = Profile::read(&profile).expect("the profile");
         let catalogue = Catalogue::read(&kernel.modules_dir).expect("the kernel's modules");
-        let selection = resolve::resolve(&catalogue, &profile.modules).expect("a selection");
+        let selection = select::resolve(&catalogue, &profile.modules).expect("a selection");
         let mut settings = profile.settings(&kernel.release);
         settings.push((Key::Suffix, b".ko".to_vec()));
         let plan = plan::encode(&selection.modules, &[], &settings).expect("a plan");

@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use builder::arch::Arch;
+use builder::archive::compress::Compression;
+use builder::archive::cpio::{self, Entry};
 use serde_json::Value;
-use xtask::arch::Arch;
-use xtask::initrd::compress::Compression;
-use xtask::initrd::cpio::{self, Entry};
-use xtask::initrd::microcode;
-use xtask::size::table::grouped;
-use xtask::{kernels, paths};
+use xtask::lab::microcode;
+use xtask::lab::{kernels, paths};
+use xtask::measure::size::table::grouped;
 
 /// `xtask size` with a budget in a folder of its own.
 struct Gate(tempfile::TempDir);

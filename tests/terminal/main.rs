@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use xtask::tools;
+use xtask::lab::tools;
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
@@ -46,8 +46,8 @@ fn progress_is_for_terminals() {
     let budget = room.path().join("budget.toml");
     std::fs::write(&budget, "[file.boot]\npath = \"boot.img\"\n").unwrap();
     let archive = |name: &str| {
-        let entry = xtask::initrd::cpio::Entry::file(name, 0o644, name.into());
-        std::fs::write(&file, xtask::initrd::cpio::pack(&[entry]).unwrap()).unwrap();
+        let entry = builder::archive::cpio::Entry::file(name, 0o644, name.into());
+        std::fs::write(&file, builder::archive::cpio::pack(&[entry]).unwrap()).unwrap();
     };
     // Each time another one, or what was measured is known.
     let unique = room.path().display();

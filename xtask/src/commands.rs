@@ -1,20 +1,16 @@
 //! The subcommands, one file each: `Args` for clap, and `run`.
 
-use std::io::{self, ErrorKind, Write};
+use anyhow::Result;
 
-use anyhow::{Context, Result};
+pub use builder::commands::{coverage, initrd, plan, print};
 
 pub mod bench;
 pub mod boot;
 pub mod build;
 pub mod chart;
 pub mod ci;
-pub mod coverage;
 pub mod dist;
 pub mod image;
-pub mod initrd;
-pub mod mkinitrd;
-pub mod plan;
 pub mod results;
 pub mod size;
 pub mod test;
@@ -28,21 +24,13 @@ fn defaults<A: clap::Args>() -> Result<A> {
     )?)
 }
 
-/// Writes a result to standard output. Whoever reads it, `head` for example, may have seen enough before its end.
-pub fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use clap::Args;
 
-    use crate::paths;
+    use crate::lab::paths;
 
     /// The page for packagers has no option that there is not.
     #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{Verdict, commands, shipped::Source};
+use xtask::{Verdict, commands, lab::checkout::Checkout};
 
 /// Builds Toehold's initrd, guards its size and boots it on real kernels.
 ///
@@ -52,7 +52,7 @@ impl Command {
     fn run(self) -> Result<Verdict> {
         match self {
             Self::Build(args) => commands::build::run(args),
-            Self::Initrd(args) => commands::initrd::run(args, &Source::Checkout),
+            Self::Initrd(args) => commands::initrd::run(args, &Checkout),
             Self::Uki(args) => commands::uki::run(args),
             Self::Plan(args) => commands::plan::run(args),
             Self::Coverage(args) => commands::coverage::run(args),

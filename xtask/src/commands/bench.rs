@@ -10,16 +10,22 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 use toehold::format::plan::Plan;
 
-use super::build;
-use crate::arch::Arch;
-use crate::disk::{self, Disk, PARTLABEL, Recipe};
-use crate::initrd::compress::{self, Compression};
-use crate::initrd::{self, PLAN_NAME, Request, cpio};
-use crate::kernels::{self, Kernel, Series};
-use crate::qemu::Machine;
-use crate::quiet::{DISTURBED, Watch};
-use crate::summary::milliseconds;
-use crate::{Verdict, busybox, floor, matcher, paths, progress, tools};
+use crate::Verdict;
+use crate::lab::build;
+use crate::lab::disk::{self, Disk, PARTLABEL, Recipe};
+use crate::lab::kernels::{self, Kernel, Series};
+use crate::lab::qemu::Machine;
+use crate::lab::{busybox, floor, paths, tools};
+use crate::measure::matcher;
+use crate::measure::quiet::{DISTURBED, Watch};
+use crate::measure::summary::milliseconds;
+use builder::arch::Arch;
+use builder::archive::compress::{self, Compression};
+use builder::progress;
+use builder::{
+    archive::cpio,
+    initrd::{self, PLAN_NAME, Request},
+};
 
 /// The profile that all three initrds are made from, and where it has the hash tree and stage 2.
 const PROFILE: &str = "xtask/profiles/flatcar.toml";

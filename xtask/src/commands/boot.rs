@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::build;
-use crate::arch::Arch;
-use crate::disk::{self, Disk, Recipe};
-use crate::initrd::{self, Request};
-use crate::kernels::{self, Kernel, Series};
-use crate::qemu::firmware::Variables;
-use crate::qemu::{self, Machine, Outcome};
-use crate::{Verdict, paths, progress, summary, tools, uki};
+use crate::Verdict;
+use crate::lab::build;
+use crate::lab::disk::{self, Disk, Recipe};
+use crate::lab::kernels::{self, Kernel, Series};
+use crate::lab::qemu::firmware::Variables;
+use crate::lab::qemu::{self, Machine, Outcome};
+use crate::lab::{paths, tools, uki};
+use crate::measure::summary;
+use builder::arch::Arch;
+use builder::initrd::{self, Request};
+use builder::progress;
+use toehold::shared::LOG_PREFIX;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -241,7 +245,7 @@ fn judge(outcome: &Outcome, log: &Path, timeout: u64) -> Verdict {
             println!("\nconsole: {}", log.display());
             return Verdict::Pass;
         }
-        (None, Some(failed)) => println!("toehold: {failed}"),
+        (None, Some(failed)) => println!("{LOG_PREFIX}{failed}"),
         (None, None) if outcome.timed_out => {
             println!("the machine did not reach stage 2 in {timeout} s (--timeout gives it more)");
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::Verdict;
-use crate::chart::{self, Boot};
+use crate::measure::chart::{self, Boot};
 
 #[derive(clap::Args)]
 pub struct Args {

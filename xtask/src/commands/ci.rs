@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::{defaults, test};
-use crate::{Verdict, paths};
+use crate::Verdict;
+use crate::lab::paths;
 
 #[derive(clap::Args)]
 pub struct Args {}

@@ -4,7 +4,9 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::{Verdict, cache, dist, paths};
+use crate::Verdict;
+use crate::lab::{cache, paths};
+use crate::release::dist;
 
 #[derive(clap::Args)]
 pub struct Args {

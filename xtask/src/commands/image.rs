@@ -7,11 +7,12 @@ use anyhow::{Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 
-use crate::arch::Arch;
-use crate::disk::{
+use crate::Verdict;
+use crate::lab::disk::{
     self, Disk, FecRecipe, Filesystem, Identity, Layout, Place, Recipe, Table, Tree,
 };
-use crate::{Verdict, tools};
+use crate::lab::tools;
+use builder::arch::Arch;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use crate::{Verdict, readme, results};
+use crate::Verdict;
+use crate::measure::{readme, results};
 
 /// The mark in README.md.
 const COMMAND: &str = "cargo xtask results";

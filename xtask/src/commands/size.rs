@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::size::budget::{Budget, State};
-use crate::size::report::Shown;
-use crate::size::table::Style;
-use crate::size::{Report, diff, measure, treemap};
-use crate::{Verdict, paths, readme};
+use crate::Verdict;
+use crate::lab::paths;
+use crate::measure::readme;
+use crate::measure::size::budget::{Budget, State};
+use crate::measure::size::report::Shown;
+use crate::measure::size::table::Style;
+use crate::measure::size::{Report, diff, measure, treemap};
 
 #[derive(clap::Args)]
 pub struct Args {

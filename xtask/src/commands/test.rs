@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{build, results as table};
-use crate::arch::Arch;
-use crate::guest::Stage2;
-use crate::kernels::{self, Series};
-use crate::runner::record::Record;
-use crate::runner::tests::{self, Test};
-use crate::runner::{self, Done, Job};
-use crate::{Verdict, paths, progress, results, spent, systemd, tools};
+use crate::Verdict;
+use crate::commands::results as table;
+use crate::lab::guest::Stage2;
+use crate::lab::kernels::{self, Series};
+use crate::lab::runner::record::Record;
+use crate::lab::runner::tests::{self, Test};
+use crate::lab::runner::{self, Done, Job};
+use crate::lab::{build, paths, spent, systemd, tools};
+use crate::measure::results;
+use builder::arch::Arch;
+use builder::progress;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::build;
-use crate::arch::Arch;
-use crate::initrd;
-use crate::kernels::{self, Series};
-use crate::uki::{self, Request};
-use crate::{Verdict, progress, tools};
+use crate::Verdict;
+use crate::lab::build;
+use crate::lab::kernels::{self, Series};
+use crate::lab::tools;
+use crate::lab::uki::{self, Request};
+use builder::arch::Arch;
+use builder::initrd;
+use builder::progress;
 
 #[derive(clap::Args)]
 pub struct Args {

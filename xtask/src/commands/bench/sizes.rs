@@ -8,16 +8,18 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{HASH_OFFSET, IMAGE, PROFILE};
-use crate::arch::Arch;
-use crate::commands::build;
-use crate::disk::{self, Disk, Recipe};
-use crate::initrd::compress::Compression::{self, Gzip, None as Uncompressed, Xz, Zstd};
-use crate::initrd::{self, Built, Request};
-use crate::kernels::{self, Kernel, Series};
-use crate::qemu::Machine;
-use crate::size::measure::packed;
-use crate::size::table::{Style, grouped, table};
-use crate::{Verdict, busybox, paths, progress, tools};
+use crate::Verdict;
+use crate::lab::build;
+use crate::lab::disk::{self, Disk, Recipe};
+use crate::lab::kernels::{self, Kernel, Series};
+use crate::lab::qemu::Machine;
+use crate::lab::{busybox, paths, tools};
+use crate::measure::size::measure::packed;
+use crate::measure::size::table::{Style, grouped, table};
+use builder::arch::Arch;
+use builder::archive::compress::Compression::{self, Gzip, None as Uncompressed, Xz, Zstd};
+use builder::initrd::{self, Built, Request};
+use builder::progress;
 
 /// Parts of a busybox initrd with the modules of Debian's package that Toehold's may take: with the same modules, and with stripped ones.
 const ALLOWED: [f64; 2] = [0.72, 0.62];

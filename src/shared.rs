@@ -1,0 +1,37 @@
+//! Paths and words that the init and its builder share, each written once.
+//!
+//! Others stand with what they belong to: the words of the command line and the actions after a failure, the keys of the plan, and the
+//! names of stages and steps.
+
+use core::ffi::CStr;
+
+/// What the builder decided: see [`plan`](crate::format::plan).
+pub use crate::format::plan::PATH as PLAN;
+
+/// Holds the modules' files: a module's name, and behind it what the plan tells for all of them ([`Key::Suffix`](crate::format::plan::Key::Suffix)).
+pub const MODULES: &CStr = c"/lib/modules";
+/// The init by the name that the kernel asks for modules, unless its configuration has another path. It takes any that ends so.
+pub const MODPROBE: &CStr = c"/sbin/modprobe";
+
+/// Where the stage-2 image is mounted, or what lies below the writable layer of the root.
+pub const STAGE2_IMAGE: &CStr = c"/stage2/image";
+/// Where the writable layer is mounted.
+pub const STAGE2_WRITABLE: &CStr = c"/stage2/rw";
+/// Where the new root is put together.
+pub const STAGE2_ROOT: &CStr = c"/stage2/root";
+
+/// What stands before each message in the kernel's log.
+pub const LOG_PREFIX: &str = "toehold: ";
+
+/// A path of this file as text.
+pub const fn text(path: &'static CStr) -> &'static str {
+    match path.to_str() {
+        Ok(path) => path,
+        Err(_) => panic!("a path that is no text"),
+    }
+}
+
+/// A path of this file as archives have it, relative to the root.
+pub const fn inside(path: &'static CStr) -> &'static str {
+    text(path).split_at(1).1
+}

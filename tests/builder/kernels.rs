@@ -1,0 +1,241 @@
+//! The ready profiles on Debian's kernels, and what their modules ask for when they run.
+
+use std::collections::BTreeSet;
+
+use object::{Object, ObjectSymbol};
+use toehold::format::plan::{Key, Plan};
+
+use super::lookups::check_lookups;
+use builder::{
+    archive::compress,
+    initrd::{Decision, kernel_config},
+    kernel::{
+        catalogue::{Catalogue, Found, folded},
+        modinfo,
+    },
+    profile::{Modules, Profile},
+    select::{Chosen, Rank, Selection, requests, resolve},
+};
+use xtask::lab::{
+    kernels::{self, Series},
+    paths,
+};
+
+pub fn profile(name: &str) -> Profile {
+    Profile::read(&paths::root().join("xtask/profiles").join(name)).unwrap()
+}
+
+fn catalogue(series: Series) -> Catalogue {
+    Catalogue::read(&kernels::fetch(series).unwrap().modules_dir).unwrap()
+}
+
+/// What a profile with nothing but these names would take.
+fn names<'a>(catalogue: &'a Catalogue, names: &[&str]) -> Selection<'a> {
+    let rules = Modules {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Modules::default()
+    };
+    resolve(catalogue, &rules).unwrap()
+}
+
+#[test]
+fn flatcar_profile_on_the_generic_kernel() {
+    let catalogue = catalogue(Series::Generic61);
+    let profile = profile("flatcar.toml");
+    let Decision {
+        selection, plan, ..
+    } = Decision::make(&catalogue, &profile, None, None).unwrap();
+    assert!(
+        (550..650).contains(&selection.modules.len()),
+        "{} modules",
+        selection.modules.len()
+    );
+    assert_eq!(selection.warnings, Vec::<String>::new());
+    let packed = compress::zstd(&plan).unwrap().len();
+    assert!(packed <= 20_480, "the plan takes {packed} bytes as zstd");
+
+    let read = Plan::parse(&plan).unwrap();
+    let count = selection.modules.len() + selection.known.len();
+    assert_eq!(read.modules().count(), count);
+    for (module, chosen) in read.modules().zip(&selection.modules) {
+        assert_eq!(module.name, chosen.module.kernel_name().as_bytes());
+        assert_eq!(module.flags, chosen.flags());
+        assert_eq!(
+            module.dependencies().collect::<Vec<_>>(),
+            chosen.dependencies
+        );
+    }
+    for (key, value) in profile.settings(catalogue.release().unwrap()) {
+        assert_eq!(read.setting(key), Some(value.as_slice()), "{key:?}");
+    }
+    assert_eq!(read.text(Key::Suffix), b".ko");
+    check_lookups(&plan, &selection.modules);
+}
+
+#[test]
+fn console_drivers_come_last_and_nothing_that_leads_to_a_disk_is_among_them() {
+    let catalogue = catalogue(Series::Generic61);
+    let profile = profile("flatcar.toml");
+    let selection = resolve(&catalogue, &profile.modules).unwrap();
+    assert!(selection.modules.is_sorted_by_key(|chosen| chosen.rank));
+    let rank = |name: &str| {
+        let mut modules = selection.modules.iter();
+        modules
+            .find(|chosen| chosen.module.name == name)
+            .unwrap()
+            .rank
+    };
+    for name in [
+        "btrfs",
+        "raid6_pq",
+        "crc32c_generic",
+        "dm-verity",
+        "sha256-ssse3",
+        "loop",
+    ] {
+        assert_eq!(rank(name), Rank::Always, "{name}");
+    }
+    for name in [
+        "ahci",
+        "xhci-pci",
+        "ehci-pci",
+        "usb-storage",
+        "sdhci-pci",
+        "mptspi",
+    ] {
+        assert_eq!(rank(name), Rank::Hardware, "{name}");
+    }
+    for name in ["hv_vmbus", "hv_storvsc", "nvme", "virtio_blk", "virtio_pci"] {
+        assert_eq!(rank(name), Rank::Direct, "{name}");
+    }
+    // wmi is asked for by nothing but keyboards.
+    for name in [
+        "hid",
+        "usbhid",
+        "hyperv-keyboard",
+        "virtio_console",
+        "ftdi_sio",
+        "wmi",
+    ] {
+        assert_eq!(rank(name), Rank::Console, "{name}");
+    }
+}
+
+/// One test for all kernels, so that each is read once.
+#[test]
+fn ready_profiles_on_every_kernel() {
+    for series in &Series::ALL {
+        let catalogue = catalogue(*series);
+        let config = kernel_config(None, &catalogue.directory).unwrap();
+        for name in ["flatcar.toml", "qemu.toml"] {
+            let decision =
+                Decision::make(&catalogue, &profile(name), config.as_ref(), None).unwrap();
+            assert!(Plan::parse(&decision.plan).is_ok());
+            let file = &decision.selection.modules[0].module.path;
+            let able = config.as_ref().and_then(|config| config.decompresses());
+            let want = able.unwrap_or(compress::Compression::None);
+            assert_eq!(decision.packing.compression, want, "{}", file.display());
+            // Flatcar's has much that goes over a network; what every boot needs is of interest here.
+            let modules = decision.selection.modules.iter();
+            assert_requests_are_known(
+                &catalogue,
+                modules.filter(|chosen| name == "qemu.toml" || chosen.rank == Rank::Always),
+            );
+        }
+        let filesystems = [
+            "fs-btrfs",
+            "fs-ext4",
+            "fs-erofs",
+            "fs-squashfs",
+            "fs-xfs",
+            "overlay",
+            "dm-verity",
+        ];
+        let selection = names(&catalogue, &filesystems);
+        assert_requests_are_known(&catalogue, selection.modules.iter());
+    }
+}
+
+#[test]
+fn each_filesystem_brings_what_it_asks_for() {
+    let catalogue = catalogue(Series::Generic61);
+    for (name, want) in [
+        (
+            "fs-btrfs",
+            &["crypto-crc32c", "xxhash64", "blake2b-256", "sha256"][..],
+        ),
+        ("fs-ext4", &["crypto-crc32c"]),
+        ("fs-erofs", &["crc32c"]),
+        ("fs-squashfs", &[]),
+        ("dm-verity", &["crypto-sha256"]),
+    ] {
+        let selection = names(&catalogue, &[name]);
+        let inside: BTreeSet<&str> = selection
+            .modules
+            .iter()
+            .map(|chosen| chosen.module.name.as_str())
+            .collect();
+        for alias in want {
+            let Found::Modules(found) = catalogue.find(alias) else {
+                panic!("{alias} is no module here, so this shows nothing");
+            };
+            for number in found {
+                let answer = catalogue.modules[number].name.as_str();
+                assert!(
+                    inside.contains(answer),
+                    "{name} asks for {alias}, but {answer} is not there"
+                );
+            }
+        }
+        if want.is_empty() {
+            assert_eq!(inside.len(), 1, "{inside:?}");
+        }
+    }
+}
+
+/// Modules whose requests need no answer on the way to a local disk, each with the reason.
+const UNANSWERED: [(&str, &str); 3] = [
+    (
+        "crc64_rocksoft",
+        "it computes the checksum itself without an answer",
+    ),
+    (
+        "dm_mod",
+        "it asks for the target of a table, which the profile names; its hash is for IMA's measurements",
+    ),
+    (
+        "scsi_mod",
+        "it asks for handlers of certain arrays' paths, and works without",
+    ),
+];
+
+/// Every module that can ask the kernel for others says for which (a soft dependency), is known to the builder, or does not matter.
+fn assert_requests_are_known<'a>(
+    catalogue: &Catalogue,
+    modules: impl Iterator<Item = &'a Chosen<'a>>,
+) {
+    for chosen in modules {
+        let name = folded(&chosen.module.name);
+        let known = !chosen.module.info.soft.is_empty()
+            || !requests::of(&name).is_empty()
+            || UNANSWERED.iter().any(|(unanswered, _)| *unanswered == name);
+        if !known {
+            let file = modinfo::load(&catalogue.directory.join(&chosen.module.path)).unwrap();
+            let elf = object::File::parse(file.as_slice()).unwrap();
+            let asks = elf
+                .symbols()
+                .filter(|symbol| symbol.is_undefined())
+                .find_map(|symbol| {
+                    let symbol = symbol.name().ok()?;
+                    let asks = symbol == "__request_module" || symbol.starts_with("crypto_alloc_");
+                    asks.then(|| symbol.to_owned())
+                });
+            assert_eq!(
+                asks,
+                None,
+                "{name} of {} asks for modules: for which?",
+                catalogue.directory.display()
+            );
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The manifest: every entry of an initrd, how many bytes it takes, and why it is there.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{catalogue::Catalogue, modinfo};
+
+/// What `OUT.json` says about an initrd.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Manifest {
+    /// Kernel that the modules belong to.
+    pub release: String,
+    pub arch: String,
+    /// File name of the profile.
+    pub profile: String,
+    pub totals: Totals,
+    /// Firmware that modules name and that was nowhere found.
+    pub missing_firmware: Vec<String>,
+    /// What people should know about the choice of modules.
+    pub warnings: Vec<String>,
+    /// What needs no module.
+    pub builtin: Builtin,
+    /// In the archive's order.
+    pub entries: Vec<Item>,
+}
+
+/// Where the manifest of an initrd lies: beside it.
+pub fn path(initrd: &Path) -> PathBuf {
+    initrd.with_added_extension("json")
+}
+
+impl Manifest {
+    /// Writes it beside the initrd.
+    pub fn write(&self, initrd: &Path) -> Result<()> {
+        let path = path(initrd);
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// What is built into the kernel.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Builtin {
+    /// Names of drivers, ascending.
+    pub names: Vec<String>,
+    /// Their hardware aliases, as far as the kernel's package tells, ascending.
+    pub aliases: Vec<String>,
+}
+
+impl Builtin {
+    /// What a kernel has built in.
+    pub fn of(catalogue: &Catalogue) -> Self {
+        let file = |path: &String| {
+            path.rsplit('/')
+                .next()
+                .and_then(modinfo::stem)
+                .map(str::to_owned)
+        };
+        let names: BTreeSet<String> = catalogue.builtin.iter().filter_map(file).collect();
+        let aliases = catalogue.builtin_aliases.iter();
+        let aliases: BTreeSet<&String> = aliases.filter(|alias| is_hardware(alias)).collect();
+        Self {
+            names: names.into_iter().collect(),
+            aliases: aliases.into_iter().cloned().collect(),
+        }
+    }
+}
+
+/// Counts and bytes.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, Default)]
+pub struct Totals {
+    pub modules: usize,
+    /// File data of the modules.
+    pub module_bytes: usize,
+    pub aliases: usize,
+    pub firmware: usize,
+    pub firmware_bytes: usize,
+    /// The archive with microcode in front.
+    #[serde(default)]
+    pub microcode_bytes: usize,
+    /// The archive before compression.
+    pub archive_bytes: usize,
+    /// The file as it ships.
+    pub compressed_bytes: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Item {
+    pub path: String,
+    pub kind: Kind,
+    /// File data, before compression.
+    pub bytes: usize,
+    /// Where it comes from: modules relative to the modules directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The rule that asks for it, or what needs it.
+    pub why: String,
+    /// Of a module that no rule asks for: the one that needs it, the one that needs that, up to one that a rule asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<String>,
+    /// Of a module: patterns over the modaliases of the hardware that it drives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}
+
+impl Item {
+    /// The name of a module.
+    pub fn module(&self) -> Option<&str> {
+        let file = self.path.rsplit('/').next()?;
+        modinfo::stem(file).filter(|_| self.kind == Kind::Module)
+    }
+}
+
+/// Whether an alias stands for hardware (`pci:…`), not for a service of the kernel (`fs-ext4`, `char-major-10-236`, `devname:…`).
+pub fn is_hardware(alias: &str) -> bool {
+    alias.contains(':') && !alias.starts_with("devname:")
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Init,
+    Plan,
+    Module,
+    Firmware,
+    File,
+    Directory,
+    Device,
+    Symlink,
+}

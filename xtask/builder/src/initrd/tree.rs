@@ -1,0 +1,234 @@
+//! The archive's contents while they grow: entries in any order, each with its reason.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use toehold::shared::{
+    MODPROBE, MODULES, STAGE2_IMAGE, STAGE2_ROOT, STAGE2_WRITABLE, inside, text,
+};
+
+use crate::{
+    archive::read,
+    archive::{compress::Compression, cpio::Entry, similar},
+    initrd::{
+        Request,
+        manifest::{Item, Kind, is_hardware},
+    },
+    kernel::config::Config,
+    select::{Chosen, Selection},
+};
+
+/// What the init mounts on, or moves.
+const DIRECTORIES: [&str; 9] = [
+    "dev",
+    inside(MODULES),
+    "proc",
+    "run",
+    "stage2",
+    inside(STAGE2_IMAGE),
+    inside(STAGE2_ROOT),
+    inside(STAGE2_WRITABLE),
+    "sys",
+];
+
+/// What is opened before devtmpfs is mounted.
+const DEVICES: [(&str, u32, (u32, u32)); 2] =
+    [("dev/console", 0o600, (5, 1)), ("dev/null", 0o666, (1, 3))];
+
+/// The archive's contents while they grow.
+#[derive(Default)]
+pub struct Tree {
+    entries: Vec<(Entry, Item)>,
+    directories: BTreeSet<String>,
+}
+
+impl Tree {
+    fn add(&mut self, entry: Entry, kind: Kind, source: Option<String>, why: &str) {
+        if let Some((parent, _)) = entry.path.rsplit_once('/') {
+            self.directory(parent, &format!("holds {}", entry.path));
+        }
+        let item = Item {
+            path: entry.path.clone(),
+            kind,
+            bytes: entry.data.len(),
+            source,
+            why: why.to_owned(),
+            needed_by: Vec::new(),
+            aliases: Vec::new(),
+        };
+        self.entries.push((entry, item));
+    }
+
+    /// A directory and those that hold it, each once.
+    pub fn directory(&mut self, path: &str, why: &str) {
+        if self.directories.insert(path.to_owned()) {
+            self.add(Entry::directory(path), Kind::Directory, None, why);
+        }
+    }
+
+    /// A file, owned by root.
+    pub fn file(
+        &mut self,
+        path: &str,
+        permissions: u32,
+        data: Vec<u8>,
+        kind: Kind,
+        source: Option<String>,
+        why: &str,
+    ) {
+        self.add(Entry::file(path, permissions, data), kind, source, why);
+    }
+
+    /// What every initrd has, beside the init and the plan.
+    pub fn skeleton(&mut self, mountpoint: &str) {
+        for path in DIRECTORIES {
+            self.directory(path, "mount points and moved directories of every boot");
+        }
+        self.directory(
+            mountpoint.trim_matches('/'),
+            "what is looked for is mounted here",
+        );
+        for (path, permissions, device) in DEVICES {
+            let entry = Entry::character_device(path, permissions, device);
+            let why = "open before devtmpfs is mounted";
+            self.add(entry, Kind::Device, None, why);
+        }
+    }
+
+    /// The init by the name that the kernel asks for modules: it answers from the plan. A kernel that is configured to ask
+    /// nobody gets none.
+    pub fn modprobe(&mut self, config: Option<&Config>) {
+        let path = config.and_then(Config::modprobe).unwrap_or(text(MODPROBE));
+        if let Some(path) = path.strip_prefix('/') {
+            let why = "answers the kernel's requests for modules";
+            self.add(Entry::symlink(path, "/init"), Kind::Symlink, None, why);
+        }
+    }
+
+    /// A module's file, and what it is for.
+    pub fn module(&mut self, chosen: &Chosen, data: Vec<u8>, compression: Compression) {
+        let module = chosen.module;
+        let (name, suffix) = (module.kernel_name(), compression.module_suffix());
+        let path = format!("{}/{name}{suffix}", inside(MODULES));
+        let source = Some(module.path.display().to_string());
+        self.file(&path, 0o644, data, Kind::Module, source, &chosen.why);
+        if let Some((_, item)) = self.entries.last_mut() {
+            item.needed_by = chosen
+                .needed_by
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect();
+            let aliases = module.info.aliases.iter();
+            item.aliases = aliases
+                .filter(|alias| is_hardware(alias))
+                .cloned()
+                .collect();
+        }
+    }
+
+    /// Adds the firmware that the modules name; returns the names that were not found.
+    pub fn firmware(&mut self, request: &Request, selection: &Selection) -> Result<Vec<String>> {
+        let beside = request.modules_dir.join("../../firmware");
+        let directories: Vec<&Path> = request
+            .firmware_dir
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([beside.as_path()])
+            .collect();
+        let mut missing = BTreeSet::new();
+        let mut taken = BTreeSet::new();
+        for chosen in &selection.modules {
+            for name in chosen
+                .module
+                .info
+                .firmware
+                .iter()
+                .filter(|name| taken.insert(name.as_str()))
+            {
+                // The kernel looks for a compressed file when the plain one is absent.
+                let names = ["", ".zst", ".xz"].map(|suffix| format!("{name}{suffix}"));
+                let found = names.iter().find_map(|name| {
+                    let directory = directories
+                        .iter()
+                        .find(|directory| directory.join(name).is_file())?;
+                    Some((directory.join(name), name))
+                });
+                match found {
+                    Some((file, found)) => {
+                        let why = format!("firmware of {}", chosen.module.name);
+                        self.file(
+                            &format!("lib/firmware/{found}"),
+                            0o644,
+                            read(&file)?,
+                            Kind::Firmware,
+                            Some(found.clone()),
+                            &why,
+                        );
+                    }
+                    None => {
+                        missing.insert(name.clone());
+                    }
+                }
+            }
+        }
+        Ok(missing.into_iter().collect())
+    }
+
+    /// A file of this machine, with its permissions.
+    pub fn extra(&mut self, path: &str, file: &Path, why: &str) -> Result<()> {
+        let permissions = fs::metadata(file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .permissions()
+            .mode()
+            & 0o777;
+        self.file(
+            path.trim_start_matches('/'),
+            permissions,
+            read(file)?,
+            Kind::File,
+            None,
+            why,
+        );
+        Ok(())
+    }
+
+    /// Init and plan first, then by path, so that parents come before children; modules last, each behind the one that it has most
+    /// in common with, and where that says nothing, by where they lie in the kernel's package.
+    pub fn ordered(mut self) -> Result<Vec<(Entry, Item)>> {
+        fn place((entry, item): &(Entry, Item)) -> (u32, &str) {
+            match (item.kind, &item.source) {
+                (Kind::Init, _) => (0, ""),
+                (Kind::Plan, _) => (1, ""),
+                (Kind::Module, Some(source)) => (3, source),
+                _ => (2, &entry.path),
+            }
+        }
+        self.entries
+            .sort_by(|one, other| place(one).cmp(&place(other)));
+        let modules = self
+            .entries
+            .split_off(self.entries.partition_point(|entry| place(entry).0 < 3));
+        let data: Vec<&[u8]> = modules
+            .iter()
+            .map(|(entry, _)| entry.data.as_slice())
+            .collect();
+        let order = similar::chain(&data);
+        let mut modules: Vec<_> = modules.into_iter().map(Some).collect();
+        self.entries
+            .extend(order.into_iter().filter_map(|index| modules[index].take()));
+        let mut paths = BTreeSet::new();
+        for (entry, _) in &self.entries {
+            ensure!(
+                paths.insert(&entry.path),
+                "/{} is in the initrd twice",
+                entry.path
+            );
+        }
+        Ok(self.entries)
+    }
+}

@@ -1,0 +1,195 @@
+//! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
+
+mod mode;
+mod verity;
+
+use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
+
+use anyhow::{Context, Result, ensure};
+pub use mode::{Carry, Mode, Netboot, Root, Usr};
+use serde::Deserialize;
+use toehold::format::plan::Key;
+use toehold::options::ACTIONS;
+pub use verity::{HashOffset, OnCorruption, OnError, Verity};
+
+/// What an initrd is made for. Unknown keys are refused.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub mode: Mode,
+    #[serde(default)]
+    pub modules: Modules,
+    #[serde(default)]
+    pub verity: Verity,
+    pub usr: Option<Usr>,
+    pub root: Option<Root>,
+    pub netboot: Option<Netboot>,
+    #[serde(default)]
+    pub emergency: Emergency,
+    #[serde(default)]
+    pub cmdline: Cmdline,
+}
+
+/// Which kernel modules to take. Their dependencies, hard and soft, come along.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Modules {
+    /// Glob patterns over paths below the modules directory, as in `kernel/drivers/ata/**`.
+    pub paths: Vec<String>,
+    /// Module names or aliases (`dm-verity`, `fs-btrfs`).
+    pub names: Vec<String>,
+    /// The same, for those to be loaded without waiting for hardware.
+    pub always: Vec<String>,
+    /// Glob patterns that `paths` must not take; a dependency is taken all the same.
+    pub exclude: Vec<String>,
+    pub strip: Strip,
+    /// Take the firmware files that the modules name.
+    pub firmware: bool,
+    /// Glob patterns of modules that a report names where hardware waits for one of them and the initrd does not have it. They need not match
+    /// anything. By default what disks and keyboards hang on.
+    #[serde(default = "known")]
+    pub known: Vec<String>,
+    /// Parameters by module name, as on insmod's command line.
+    pub options: BTreeMap<String, String>,
+    /// How many to load at a time, instead of as many as there are processors.
+    pub jobs: Option<NonZeroU32>,
+}
+
+fn known() -> Vec<String> {
+    const FOLDERS: &str =
+        "ata,block,firewire,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage";
+    // Beside them lies what neither a disk nor a keyboard hangs on: balloons, touch pads, clocks.
+    const DRIVERS: &str = "hid/{hid-generic,hid-hyperv,usbhid/usbhid},hv/hv_vmbus,input/{keyboard/atkbd,serio/i8042,serio/hyperv-keyboard},virtio/virtio_{mmio,pci}";
+    vec![
+        format!("kernel/drivers/{{{FOLDERS}}}/**"),
+        format!("kernel/drivers/{{{DRIVERS}}}.ko"),
+    ]
+}
+
+/// Whether debug information and BTF are removed from modules.
+#[derive(Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Strip {
+    /// From modules without a signature.
+    #[default]
+    Auto,
+    /// From all, which makes signatures worthless.
+    Always,
+    Never,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Emergency {
+    /// What follows a failure: `reboot`, `poweroff`, `halt`, `panic`, or `shell`, which waits for a person.
+    pub action: String,
+    /// Seconds between the failure and the action, for a person to ask for a shell.
+    pub prompt_seconds: u32,
+    /// Whether the command line and the keyboard can open a shell.
+    pub shell: bool,
+    /// Path in the initrd to file on this machine, relative to the profile.
+    pub extra_files: BTreeMap<String, String>,
+}
+
+/// What the kernel command line may say.
+#[derive(Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cmdline {
+    /// Refuse to boot when it would weaken verification, or when there is no root hash.
+    pub locked: bool,
+}
+
+impl Default for Emergency {
+    fn default() -> Self {
+        Self {
+            action: "reboot".to_owned(),
+            prompt_seconds: 60,
+            shell: true,
+            extra_files: BTreeMap::new(),
+        }
+    }
+}
+
+impl Emergency {
+    /// The number that the init knows the action by.
+    fn action(&self) -> Option<u32> {
+        let mut all = (0..).zip(actions());
+        all.find_map(|(number, action)| (action == self.action).then_some(number))
+    }
+
+    /// The shell that it brings.
+    fn program(&self) -> Option<&'static str> {
+        let mut shells = SHELLS.into_iter();
+        shells.find(|shell| self.extra_files.contains_key(*shell))
+    }
+}
+
+/// What can follow a failure, in the order in which the init counts.
+fn actions() -> impl Iterator<Item = &'static str> {
+    let names = ACTIONS.split(|byte| *byte == b' ');
+    names.filter_map(|name| str::from_utf8(name).ok())
+}
+
+/// Shells, the first of which that an initrd has is what opens in an emergency. Busybox is one when it is called `sh`.
+const SHELLS: [&str; 3] = ["/bin/sh", "/bin/bash", "/bin/busybox"];
+
+impl Profile {
+    /// Reads and checks a profile.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read profile {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("profile {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let profile: Self = toml::from_str(text)?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_mode()?;
+        let action = &self.emergency.action;
+        ensure!(
+            self.emergency.action().is_some(),
+            "emergency.action = \"{action}\": the actions are {}",
+            actions().collect::<Vec<_>>().join(", ")
+        );
+        ensure!(
+            self.emergency.shell || action != "shell",
+            "emergency.action = \"shell\" and emergency.shell = false contradict each other"
+        );
+        self.verity.check()?;
+        Ok(())
+    }
+
+    /// The settings that go into the plan.
+    pub fn settings(&self, release: &str) -> Vec<(Key, Vec<u8>)> {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let mut settings = vec![(Key::Release, text(release))];
+        settings.extend(self.verity.settings(self.mode));
+        if self.cmdline.locked {
+            settings.push((Key::VerityRequired, Vec::new()));
+            settings.push((Key::Locked, Vec::new()));
+        }
+        settings.extend(self.mode_settings());
+        let seconds = self.emergency.prompt_seconds.to_le_bytes().to_vec();
+        settings.push((Key::PromptSeconds, seconds));
+        if let Some(action @ 1..) = self.emergency.action() {
+            settings.push((Key::Action, action.to_le_bytes().to_vec()));
+        }
+        if !self.emergency.shell {
+            settings.push((Key::NoShell, Vec::new()));
+        }
+        if let Some(shell) = self.emergency.program() {
+            settings.push((Key::Shell, text(shell)));
+        }
+        if let Some(jobs) = self.modules.jobs {
+            settings.push((Key::Jobs, jobs.get().to_le_bytes().to_vec()));
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+pub mod tests;

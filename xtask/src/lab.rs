@@ -1,0 +1,22 @@
+//! Kernels, disks and machines to boot, and what builds for them. This room may use the crate `builder`, and no other room.
+
+pub mod apt;
+pub mod build;
+pub mod busybox;
+pub mod cache;
+pub mod checkout;
+pub mod console;
+pub mod disk;
+pub mod elf;
+pub mod floor;
+pub mod guest;
+pub mod kernels;
+pub mod microcode;
+pub mod paths;
+pub mod qemu;
+pub mod runner;
+pub mod spent;
+pub mod systemd;
+pub mod toolchain;
+pub mod tools;
+pub mod uki;

@@ -1,0 +1,164 @@
+//! A running machine: its console followed, disks put in, and its end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Map;
+use tempfile::TempDir;
+use toehold_stage2::Report;
+
+use super::drives::{self, Drive};
+use super::qmp::Qmp;
+use crate::lab::console::{self, Log};
+
+/// A machine that was started; dropping it ends it.
+pub struct Running {
+    pub(super) child: Child,
+    pub(super) lines: Receiver<String>,
+    pub(super) log: Log,
+    pub(super) deadline: Instant,
+    pub(super) drives: Vec<Drive>,
+    pub(super) room: TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a machine ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub log: Log,
+    /// What stage 2 reported, if it came to that.
+    pub report: Option<Report>,
+    /// All that came on the line that stage 2 reports on.
+    pub said: String,
+    /// The machine did not end by itself.
+    pub timed_out: bool,
+}
+
+impl Running {
+    /// Follows the console up to a line that contains `text`; false if the machine ends before, or its time does.
+    pub fn wait_for(&mut self, text: &str) -> bool {
+        while let Ok(line) = self.next() {
+            let found = line.contains(text);
+            self.log.lines.push(line);
+            if found {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What the console has shown so far.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The last lines of it.
+    pub fn tail(&self, lines: usize) -> String {
+        self.log.tail(lines)
+    }
+
+    /// Types on the console.
+    pub fn send(&mut self, text: &str) -> Result<()> {
+        let input = self
+            .child
+            .stdin
+            .as_mut()
+            .context("QEMU has no standard input")?;
+        input.write_all(text.as_bytes())?;
+        Ok(input.flush()?)
+    }
+
+    fn next(&self) -> Result<String, RecvTimeoutError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.lines.recv_timeout(left)
+    }
+
+    /// Puts in the disk of this number in [`Machine::drives`](super::Machine::drives), which is
+    /// [`Drive::unplugged`] or was pulled out.
+    pub fn plug(&mut self, number: usize) -> Result<()> {
+        let drive = self.drives.get_mut(number).context("no such drive")?;
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        // A device that was pulled out took its drive with it.
+        if !std::mem::replace(&mut drive.unplugged, false) {
+            qmp.add_drive(&drive.medium(number)?)?;
+        }
+        qmp.add_device(&drive.device(number))
+    }
+
+    /// Pulls out the disk of this number, which has to be on a controller that admits of it.
+    pub fn unplug(&self, number: usize) -> Result<()> {
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let name = drives::name(number);
+        qmp.execute(
+            "device_del",
+            Map::from_iter([("id".to_owned(), name.into())]),
+        )?;
+        Ok(())
+    }
+
+    /// Waits until the machine ends by itself, or ends it when its time is over.
+    pub fn finish(mut self) -> Result<Outcome> {
+        let timed_out = loop {
+            match self.next() {
+                Ok(line) => self.log.lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break false,
+                Err(RecvTimeoutError::Timeout) => break true,
+            }
+        };
+        if timed_out {
+            self.child.kill().context("cannot end QEMU")?;
+        }
+        let status = self.child.wait()?;
+        if !timed_out && !status.success() {
+            let errors = fs::read_to_string(self.room.path().join("stderr")).unwrap_or_default();
+            bail!("QEMU failed: {status}\n{}", errors.trim());
+        }
+        let said = fs::read(self.room.path().join("report")).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        // UEFI firmware writes to this serial line before the kernel does.
+        let report = said.lines().rfind(|line| line.starts_with('{'));
+        let report = report.map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("stage 2's report is damaged: {line}"))
+        });
+        Ok(Outcome {
+            log: std::mem::take(&mut self.log),
+            report: report.transpose()?,
+            said,
+            timed_out,
+        })
+    }
+}
+
+/// Reads a console's lines as they come, into a file and onto this terminal as well where that is asked for.
+pub(super) fn follow(output: ChildStdout, mut log: Option<File>, echo: bool) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+            if let Some(log) = &mut log {
+                let _ = log.write_all(&line);
+            }
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if echo {
+                println!("{}", console::plain(&text));
+            }
+            if sender.send(text).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    lines
+}

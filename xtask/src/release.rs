@@ -1,0 +1,12 @@
+//! The archive that ships: the builder and the inits, with all that belongs to them. This room may use `lab`.
+
+pub mod archive;
+pub mod dist;
+mod licences;
+pub mod manual;
+pub mod packages;
+mod program;
+mod sbom;
+
+/// The version of this release.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
