@@ -1,10 +1,8 @@
 //! The initrds of the tests: made from a ready profile with what a test changes in it, each once.
 
-use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use builder::archive::compress::Compression;
 use builder::archive::cpio::Entry;
@@ -14,7 +12,7 @@ use builder::{
 };
 use xtask::lab::build;
 use xtask::lab::kernels::{self, Series};
-use xtask::lab::{cache, paths};
+use xtask::lab::{cache, paths, spent};
 
 use crate::misbehaving;
 
@@ -76,12 +74,13 @@ impl Wanted {
 
     /// Makes the initrd for a kernel, with `files` in it, or finds the one that an earlier test of this run has made.
     pub fn build(&self, kernel: Series, files: &Files) -> Initrd {
-        static BUILT: LazyLock<Mutex<HashMap<String, Arc<OnceLock<Initrd>>>>> =
-            LazyLock::new(Mutex::default);
         let series = self.built_for.unwrap_or(kernel);
         let profile = self.profile();
         let (ballast, misbehaving) = (self.ballast.to_le_bytes(), self.misbehaving.join(" "));
         let untraceable = [u8::from(self.untraceable)];
+        let init = build::init(series.arch()).expect("the init");
+        let code = fs::read(&init).expect("the init");
+        let builder = own_stamp();
         let mut parts = vec![
             series.name().as_bytes(),
             profile.as_bytes(),
@@ -89,33 +88,42 @@ impl Wanted {
             self.without.as_bytes(),
             &ballast,
             &untraceable,
+            &code,
+            builder.as_bytes(),
         ];
         for (path, bytes) in files {
             parts.extend([path.as_bytes(), bytes]);
         }
         let key = cache::key(&parts);
-        // Others are not to wait until this one is made.
-        let own = BUILT
-            .lock()
-            .expect("no panic")
-            .entry(key.clone())
-            .or_default()
-            .clone();
-        own.get_or_init(|| self.make(series, &profile, files, &key))
-            .clone()
+        let folder = paths::output().join("tests").join(key);
+        let folder = cache::folder(&folder, |folder| {
+            let _span = spent::on("initrds");
+            let bytes = self.make(series, &profile, files, init, &folder.join("initrd.img"));
+            Ok(fs::write(folder.join("bytes"), bytes.to_string())?)
+        });
+        let folder = folder.expect("an initrd");
+        let bytes = fs::read_to_string(folder.join("bytes")).expect("a length");
+        Initrd {
+            path: folder.join("initrd.img"),
+            bytes: bytes.parse().expect("a length"),
+        }
     }
 
-    fn make(&self, series: Series, profile: &str, files: &Files, key: &str) -> Initrd {
-        let folder = paths::output().join("tests");
-        fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join(format!("{key}.img"));
+    /// Makes the initrd at `path`, beside what it is made from. Returns its length before compression.
+    fn make(
+        &self,
+        series: Series,
+        profile: &str,
+        files: &Files,
+        mut init: PathBuf,
+        path: &Path,
+    ) -> usize {
         let profile_path = path.with_extension("toml");
         fs::write(&profile_path, profile).expect("a profile");
         let modules_dir = match self.misbehaving {
             [] => kernels::fetch(series).expect("a kernel").modules_dir,
             names => misbehaving::modules_dir(series, names).expect("modules"),
         };
-        let mut init = build::init(series.arch()).expect("the init");
         if self.untraceable {
             let code = fs::read(&init).expect("the init");
             init = path.with_extension("init");
@@ -153,8 +161,8 @@ impl Wanted {
         let bytes = archive.len();
         // The best compression takes seconds, and there are many of them.
         let packed = zstd::encode_all(archive.as_slice(), 1).expect("zstd");
-        fs::write(&path, packed).expect("an initrd");
-        Initrd { path, bytes }
+        fs::write(path, packed).expect("an initrd");
+        bytes
     }
 
     /// The profile's text with what is changed in it.
@@ -198,6 +206,14 @@ impl Initrd {
         fs::write(path, both).expect("an initrd");
         self.path = path.to_owned();
     }
+}
+
+/// Changes whenever the builder does, which is part of this program.
+fn own_stamp() -> String {
+    let program = std::env::current_exe().expect("a program");
+    let found = fs::metadata(&program).expect("a program");
+    let changed = found.modified().expect("a time");
+    format!("{} {changed:?} {}", program.display(), found.len())
 }
 
 /// Puts settings in the place of those of the same name, and beside the others.

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
+use builder::arch::Arch;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use builder::arch::Arch;
 use xtask::lab::build;
 
 /// The shipped binary, and its twin with symbols.

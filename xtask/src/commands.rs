@@ -10,6 +10,7 @@ pub mod build;
 pub mod chart;
 pub mod ci;
 pub mod dist;
+pub mod fuzz;
 pub mod image;
 pub mod results;
 pub mod size;

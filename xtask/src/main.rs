@@ -40,6 +40,8 @@ enum Command {
     Size(commands::size::Args),
     /// Run every test and the size gate
     Test(commands::test::Args),
+    /// Run libFuzzer on the parsers
+    Fuzz(commands::fuzz::Args),
     /// Show what the last `test --all` has seen to boot
     Results(commands::results::Args),
     /// Make the release archive: builder, inits, manual, licences
@@ -62,6 +64,7 @@ impl Command {
             Self::Image(args) => commands::image::run(args),
             Self::Size(args) => commands::size::run(args),
             Self::Test(args) => commands::test::run(args),
+            Self::Fuzz(args) => commands::fuzz::run(args),
             Self::Results(args) => commands::results::run(args),
             Self::Dist(args) => commands::dist::run(args),
             Self::Ci(args) => commands::ci::run(args),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::{
     cache::{self, Once},
-    elf, paths, toolchain,
+    elf, paths, spent, toolchain,
 };
 use builder::arch::Arch;
 
@@ -53,12 +53,44 @@ fn code_generation(arch: Arch) -> Vec<&'static str> {
 /// Builds and strips the init of `arch`; returns its path. Beside it lies `init.debug`, the same with symbols.
 pub fn init(arch: Arch) -> Result<PathBuf> {
     static BUILT: Once<Arch, PathBuf> = Once::new();
-    BUILT.get(arch, || link(arch))
+    BUILT.get(arch, || {
+        let path = paths::init(arch);
+        let debug = path.with_extension("debug");
+        cache::files(&[&path, &debug], &key(arch)?, || link(arch, &path, &debug))?;
+        Ok(path)
+    })
 }
 
-fn link(arch: Arch) -> Result<PathBuf> {
-    // All are linked in one place, where what they are made of is compiled once: one at a time, until the result is elsewhere.
+/// Changes whenever something does that an init is made from.
+fn key(arch: Arch) -> Result<String> {
+    let flags = code_generation(arch).join(" ");
+    let linker = toolchain::linker(arch)?.join(" ");
+    let surroundings = [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC",
+        "RUSTUP_TOOLCHAIN",
+    ]
+    .map(|name| std::env::var(name).unwrap_or_default())
+    .join(" ");
+    cache::key_of_sources(
+        &[
+            "src",
+            "linker",
+            "Cargo.toml",
+            "Cargo.lock",
+            "rust-toolchain.toml",
+            ".cargo",
+        ],
+        &[arch.name(), &flags, &linker, &surroundings],
+    )
+}
+
+/// Builds the init at `path`, and its twin with symbols at `debug`.
+fn link(arch: Arch, path: &Path, debug: &Path) -> Result<()> {
+    let _span = spent::on("inits");
     let target = paths::root().join("target/inits");
+    // All are linked in one place, where what they are made of is compiled once: one at a time, until the result is elsewhere.
     let _lock = cache::lock(&paths::output().join("init.lock"))?;
     let status = toolchain::cargo(arch, "rustc")?
         .args([
@@ -95,12 +127,9 @@ fn link(arch: Arch) -> Result<PathBuf> {
     let stripped = elf::strip(&code)
         .with_context(|| format!("{}: not an init that can ship", linked.display()))?;
 
-    let path = paths::init(arch);
-    let debug = path.with_extension("debug");
     fs::create_dir_all(path.parent().context("the init has no directory")?)?;
-    replace(&debug, &code)?;
-    replace(&path, &stripped)?;
-    Ok(path)
+    replace(debug, &code)?;
+    replace(path, &stripped)
 }
 
 /// Writes an executable so that whoever reads it meanwhile sees the old one or the new one, whole.

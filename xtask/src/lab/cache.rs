@@ -7,6 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+use super::paths;
 
 /// Stands in a folder whose making came to its end.
 const MARKER: &str = ".complete";
@@ -92,6 +95,38 @@ pub fn key(inputs: &[&[u8]]) -> String {
     hexadecimal(&hash.finalize()[..8])
 }
 
+/// The key of what is made from these files and folders of the repository, all that is in them, and from the texts in `more`.
+pub fn key_of_sources(paths: &[&str], more: &[&str]) -> Result<String> {
+    let root = paths::root();
+    let mut parts: Vec<Vec<u8>> = more.iter().map(|text| text.as_bytes().to_vec()).collect();
+    for path in paths {
+        for entry in WalkDir::new(root.join(path)).sort_by_file_name() {
+            let entry = entry?;
+            if entry.file_type().is_file() {
+                let inside = entry.path().strip_prefix(root)?;
+                parts.push(inside.as_os_str().as_encoded_bytes().to_vec());
+                let text = fs::read(entry.path());
+                parts.push(text.with_context(|| format!("cannot read {}", inside.display()))?);
+            }
+        }
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    Ok(key(&parts))
+}
+
+/// Makes the files `made` with `make`, unless they are there and were made for the same key. One process does it, others wait.
+pub fn files(made: &[&Path], key: &str, make: impl FnOnce() -> Result<()>) -> Result<()> {
+    let first = made.first().context("nothing to make")?;
+    let _lock = lock(&first.with_added_extension("lock"))?;
+    let note = first.with_added_extension("key");
+    let is_same = fs::read_to_string(&note).is_ok_and(|kept| kept == key);
+    if is_same && made.iter().all(|file| file.is_file()) {
+        return Ok(());
+    }
+    make()?;
+    fs::write(&note, key).with_context(|| format!("cannot write {}", note.display()))
+}
+
 /// The SHA-256 of these bytes, in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
@@ -118,6 +153,30 @@ mod tests {
         assert!(!target.join("half").exists());
         folder(&target, |_| panic!("made twice")).unwrap();
         assert!(target.join("whole").exists());
+    }
+
+    #[test]
+    fn files_are_made_again_for_another_key_or_when_one_is_gone() {
+        let room = tempfile::tempdir().unwrap();
+        let paths = ["one", "two"].map(|name| room.path().join(name));
+        let made = [paths[0].as_path(), &paths[1]];
+        let make = || made.iter().try_for_each(|path| Ok(fs::write(path, "x")?));
+        files(&made, "a", make).unwrap();
+        files(&made, "a", || panic!("made twice")).unwrap();
+        assert!(files(&made, "b", || anyhow::bail!("another")).is_err());
+        files(&made, "b", make).unwrap();
+        fs::remove_file(&paths[1]).unwrap();
+        files(&made, "b", make).unwrap();
+        assert!(paths[1].is_file());
+    }
+
+    #[test]
+    fn the_key_of_sources_is_that_of_every_file() {
+        let key = |paths: &[&str]| key_of_sources(paths, &[]).unwrap();
+        assert_eq!(key(&["src", "Cargo.lock"]), key(&["src", "Cargo.lock"]));
+        assert_ne!(key(&["src"]), key(&["src", "Cargo.lock"]));
+        let with = key_of_sources(&["src"], &["flag"]).unwrap();
+        assert_ne!(key(&["src"]), with);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use uuid::uuid;
 
-use crate::lab::{cache, guest, paths, systemd, tools};
+use crate::lab::{cache, guest, paths, spent, systemd, tools};
 use builder::arch::Arch;
 use builder::progress;
 
@@ -144,6 +144,7 @@ pub fn make(recipe: &Recipe) -> Result<Disk> {
     ]);
     let folder = paths::output().join("images").join(key);
     let folder = cache::folder(&folder, |folder| {
+        let _span = spent::on("disks");
         let step = progress::step(format!("making a disk with /usr on {}", recipe.usr));
         let disk = build::build(recipe, &stage2, folder).context("cannot make a test disk")?;
         fs::write(folder.join("disk.json"), serde_json::to_vec_pretty(&disk)?)?;

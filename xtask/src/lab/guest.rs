@@ -10,7 +10,7 @@ use object::read::elf::ProgramHeader;
 
 use crate::lab::apt::Apt;
 use crate::lab::cache::Once;
-use crate::lab::{cache, paths, toolchain, tools};
+use crate::lab::{cache, paths, spent, toolchain, tools};
 use builder::arch::Arch;
 use builder::progress;
 
@@ -93,6 +93,24 @@ impl Stage2 {
 pub fn program(arch: Arch, package: &str) -> Result<PathBuf> {
     let target = paths::root().join("target");
     let triple = arch.target();
+    let path = target.join(triple).join("release").join(package);
+    let key = cache::key_of_sources(
+        &[
+            "src",
+            "tests/support",
+            "Cargo.toml",
+            "Cargo.lock",
+            "rust-toolchain.toml",
+        ],
+        &[arch.name(), package],
+    )?;
+    cache::files(&[&path], &key, || compile(arch, package, &target))?;
+    Ok(path)
+}
+
+fn compile(arch: Arch, package: &str, target: &Path) -> Result<()> {
+    let _span = spent::on("guests");
+    let triple = arch.target();
     let mut cargo = toolchain::cargo(arch, "build")?;
     if arch == Arch::default() {
         cargo.args(["--target", triple]);
@@ -101,7 +119,7 @@ pub fn program(arch: Arch, package: &str) -> Result<PathBuf> {
         .args(["--quiet", "--release", "--package", package])
         .args(["--config", "profile.release.strip=true"])
         .arg("--target-dir")
-        .arg(&target)
+        .arg(target)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env(
@@ -114,7 +132,7 @@ pub fn program(arch: Arch, package: &str) -> Result<PathBuf> {
         status.success(),
         "cargo could not build {package}; its messages stand above"
     );
-    Ok(target.join(triple).join("release").join(package))
+    Ok(())
 }
 
 /// The tools of another architecture with their libraries, unpacked below `target/toehold`.

@@ -11,6 +11,7 @@ use builder::arch::Arch;
 use builder::progress;
 
 pub mod headers;
+mod unpack;
 
 /// The kernels that tests know, by the names that `--kernel` takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, clap::ValueEnum)]
@@ -136,6 +137,25 @@ impl Kernel {
             vmlinuz: vmlinuz.to_owned(),
             modules_dir,
         })
+    }
+}
+
+impl Kernel {
+    /// The kernel as QEMU starts it without its own unpacking, which takes an emulator up to five seconds: the ELF file in an x86_64 one,
+    /// which is started by its PVH entry; of other architectures the image itself.
+    pub fn unpacked(&self, arch: Arch) -> Result<PathBuf> {
+        if arch != Arch::X86_64 {
+            return Ok(self.vmlinuz.clone());
+        }
+        let folder = paths::output().join("kernels");
+        let path = folder.join(format!("vmlinux-{}", self.release));
+        cache::files(&[&path], &self.release, || {
+            let image = fs::read(&self.vmlinuz)?;
+            let unpacked = unpack::vmlinux(&image)
+                .with_context(|| format!("cannot unpack {}", self.vmlinuz.display()))?;
+            fs::write(&path, unpacked).with_context(|| format!("cannot write {}", path.display()))
+        })?;
+        Ok(path)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::lab::console::Log;
-use crate::lab::tools;
+use crate::lab::{spent, tools};
 use builder::arch::Arch;
 
 mod drives;
@@ -54,6 +54,8 @@ pub struct Machine {
     pub keyboard: Option<Keyboard>,
     /// A virtio console beside the serial one.
     pub second_console: bool,
+    /// An x86_64 machine without controllers that nothing hangs on, and with a kernel that does not test its own cryptography: a fifth less to emulate.
+    pub lean: bool,
     pub cpus: u32,
     /// The guest's clock counts instructions, a nanosecond each: equal boots take equally long, whatever else this machine does.
     pub counts_instructions: bool,
@@ -101,6 +103,7 @@ impl Machine {
             firmware,
             keyboard: None,
             second_console: false,
+            lean: false,
             cpus: 2,
             counts_instructions: false,
             memory: 1024,
@@ -128,6 +131,7 @@ impl Machine {
         ]);
         let (machine, processor) = match (self.arch, self.keyboard) {
             (Arch::X86_64, Some(Keyboard::Usb)) => ("q35,i8042=off", PROCESSOR),
+            (Arch::X86_64, _) if self.lean => (&*self.lean_machine(), PROCESSOR),
             (Arch::X86_64, _) => ("q35", PROCESSOR),
             // Newer ones have pointers authenticated, which is most of what this emulator does then.
             (Arch::Aarch64, _) => ("virt", "cortex-a72"),
@@ -152,13 +156,28 @@ impl Machine {
         {
             qemu.arg("-kernel").arg(vmlinuz);
             qemu.arg("-initrd").arg(initrd);
-            qemu.arg("-append").arg(command_line(self.arch, append));
+            let untested = if self.lean { "cryptomgr.notests " } else { "" };
+            let append = format!("{untested}{append}");
+            qemu.arg("-append").arg(command_line(self.arch, &append));
         }
         if let Some(variables) = &self.firmware {
             qemu.args(variables.arguments(self.arch)?);
         }
         qemu.args(drives::arguments(&self.drives)?);
         Ok(qemu)
+    }
+
+    /// What of a q35 is left out where [`Self::lean`] asks for it.
+    fn lean_machine(&self) -> String {
+        let mut machine = "q35,smbus=off,vmport=off,hpet=off,i8042=off".to_owned();
+        if self
+            .drives
+            .iter()
+            .all(|drive| drive.interface != Interface::Ahci)
+        {
+            machine += ",sata=off";
+        }
+        machine
     }
 
     /// Runs the machine on this terminal until it ends.
@@ -232,6 +251,7 @@ impl Machine {
             log: Log::default(),
             deadline: Instant::now() + self.timeout,
             drives: self.drives.clone(),
+            _span: spent::on("boots"),
             room,
         })
     }

@@ -49,6 +49,8 @@ pub const SCRIPT: Tool = tool("script", "bsdutils");
 /// Reads what the builder packs.
 pub const CPIO: Tool = tool("cpio", "cpio");
 pub const MAKE: Tool = tool("make", "make");
+/// Compiles libFuzzer.
+pub const GXX: Tool = tool("g++", "g++");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
@@ -103,6 +105,7 @@ const OTHERS: &[Tool] = &[
     CPIO,
     MAKE,
     GCC,
+    GXX,
     DPKG_DEB,
     MMDEBSTRAP,
 ];

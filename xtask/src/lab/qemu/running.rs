@@ -14,6 +14,7 @@ use toehold_stage2::Report;
 use super::drives::{self, Drive};
 use super::qmp::Qmp;
 use crate::lab::console::{self, Log};
+use crate::lab::spent;
 
 /// A machine that was started; dropping it ends it.
 pub struct Running {
@@ -23,6 +24,7 @@ pub struct Running {
     pub(super) deadline: Instant,
     pub(super) drives: Vec<Drive>,
     pub(super) room: TempDir,
+    pub(super) _span: spent::Span,
 }
 
 impl Drop for Running {

@@ -1,0 +1,114 @@
+//! Takes the kernel itself, an ELF file, out of a compressed x86 image.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Bytes of a sector, in which the setup code's length is counted.
+const SECTOR: usize = 512;
+
+/// What each block of LZ4's legacy format unpacks to at most, in bytes.
+const LZ4_BLOCK: usize = 8 << 20;
+
+/// The ELF file in a bzImage.
+///
+/// Source: the kernel's Documentation/arch/x86/boot.rst (`setup_sects`, `payload_offset`, `payload_length`).
+pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
+    ensure!(
+        image.get(0x202..0x206) == Some(b"HdrS"),
+        "it is no bzImage: the setup header is missing"
+    );
+    let number = |offset: usize| -> Result<usize> {
+        let bytes = image.get(offset..).and_then(|rest| rest.first_chunk());
+        let bytes = bytes.context("it ends within its setup header")?;
+        Ok(u32::from_le_bytes(*bytes) as usize)
+    };
+    let setup = match image[0x1F1] {
+        0 => 4,
+        sectors => usize::from(sectors),
+    };
+    let start = (setup + 1) * SECTOR + number(0x248)?;
+    let payload = image
+        .get(start..)
+        .and_then(|rest| rest.get(..number(0x24C).ok()?));
+    let payload = payload.context("it ends within the kernel")?;
+    // The length of what is unpacked stands behind it.
+    let (packed, length) = payload
+        .split_last_chunk()
+        .context("there is no kernel in it")?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let unpacked = match packed {
+        [0xFD, b'7', b'z', ..] => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(u64::MAX, 0)?;
+            read(liblzma::read::XzDecoder::new_stream(packed, stream), length)?
+        }
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => read(zstd::Decoder::new(packed)?.single_frame(), length)?,
+        [0x02, 0x21, 0x4C, 0x18, blocks @ ..] => lz4(blocks)?,
+        _ => bail!("its compression is not known: xz, zstd and lz4 are"),
+    };
+    ensure!(
+        unpacked.starts_with(b"\x7fELF") && unpacked.len() == length,
+        "what is in it is no ELF file of {length} bytes"
+    );
+    Ok(unpacked)
+}
+
+fn read(from: impl Read, length: usize) -> Result<Vec<u8>> {
+    let mut unpacked = Vec::with_capacity(length);
+    from.take(length as u64).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}
+
+/// Unpacks blocks of the legacy format, each behind its length.
+fn lz4(mut blocks: &[u8]) -> Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    while let Some((length, rest)) = blocks.split_first_chunk() {
+        let length = u32::from_le_bytes(*length) as usize;
+        let (block, rest) = rest
+            .split_at_checked(length)
+            .context("a block is cut off")?;
+        unpacked.extend(lz4_flex::block::decompress(block, LZ4_BLOCK)?);
+        blocks = rest;
+    }
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bzImage with one sector of setup code, and with this in it.
+    fn image(packed: &[u8], length: usize) -> Vec<u8> {
+        let mut image = vec![0; 2 * SECTOR];
+        image[0x1F1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x24C..0x250].copy_from_slice(&(packed.len() as u32 + 4).to_le_bytes());
+        image.extend(packed);
+        image.extend((length as u32).to_le_bytes());
+        image
+    }
+
+    #[test]
+    fn each_compression_and_what_is_none() {
+        let kernel = [&b"\x7fELF"[..], &[7; 10_000]].concat();
+        let zstd = zstd::encode_all(&kernel[..], 1).unwrap();
+        let mut xz = Vec::new();
+        let mut encoder = liblzma::read::XzEncoder::new(&kernel[..], 1);
+        encoder.read_to_end(&mut xz).unwrap();
+        let block = lz4_flex::block::compress(&kernel);
+        let lz4 = [
+            &[2, 0x21, 0x4C, 0x18],
+            &(block.len() as u32).to_le_bytes()[..],
+            &block,
+        ]
+        .concat();
+        for packed in [&zstd, &xz, &lz4] {
+            assert_eq!(vmlinux(&image(packed, kernel.len())).unwrap(), kernel);
+            assert!(vmlinux(&image(packed, kernel.len() + 1)).is_err());
+            assert!(vmlinux(&image(&packed[..packed.len() / 2], kernel.len())).is_err());
+        }
+        let error = vmlinux(&image(b"BZh9", 9)).unwrap_err().to_string();
+        assert_eq!(error, "its compression is not known: xz, zstd and lz4 are");
+        assert!(vmlinux(&[0; 4096]).is_err() && vmlinux(&[]).is_err());
+    }
+}
