@@ -1,16 +1,18 @@
 //! Paths and words that the init and its builder share, each written once.
 //!
-//! Others stand with what they belong to: the words of the command line and the actions after a failure, the keys of the plan, and the
-//! names of stages and steps.
+//! Others stand with what they belong to: the words of the command line and the actions after a
+//! failure, the keys of the plan, and the names of stages and steps.
 
 use core::ffi::CStr;
 
 /// What the builder decided: see [`plan`](crate::format::plan).
 pub use crate::format::plan::PATH as PLAN;
 
-/// Holds the modules' files: a module's name, and behind it what the plan tells for all of them ([`Key::Suffix`](crate::format::plan::Key::Suffix)).
+/// Holds the modules' files: a module's name, and behind it what the plan tells for all of them
+/// ([`Key::Suffix`](crate::format::plan::Key::Suffix)).
 pub const MODULES: &CStr = c"/lib/modules";
-/// The init by the name that the kernel asks for modules, unless its configuration has another path. It takes any that ends so.
+/// The init by the name that the kernel asks for modules, unless its configuration has another
+/// path. It takes any that ends so.
 pub const MODPROBE: &CStr = c"/sbin/modprobe";
 
 /// Where the stage-2 image is mounted, or what lies below the writable layer of the root.

@@ -1,4 +1,4 @@
-//! The builder on Debian's kernels and beside other programs, which its own package knows nothing of.
+//! The builder on Debian's kernels and beside other programs, of which its package knows nothing.
 
 mod kernels;
 mod list;

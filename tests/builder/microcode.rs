@@ -1,4 +1,5 @@
-//! Microcode in front of an initrd, as the kernel finds it there, of Debian's packages and of updates made for the test.
+//! Microcode in front of an initrd, as the kernel finds it there: updates of Debian's packages, and
+//! some made for the test.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Kernels, disks and machines to boot, and what builds for them. This room may use the crate `builder`, and no other room.
+//! Kernels, disks and machines to boot, and what builds for them. This room may use the crate
+//! `builder`, and no other room.
 
 pub mod apt;
 pub mod build;

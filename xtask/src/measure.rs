@@ -1,4 +1,5 @@
-//! What things weigh, how long a boot takes, and pictures and tables of both. This room may use `lab`.
+//! What things weigh, how long a boot takes, and pictures and tables of both. This room may use
+//! `lab`.
 
 pub mod chart;
 pub mod matcher;

@@ -1,4 +1,5 @@
-//! The archive that ships: the builder and the inits, with all that belongs to them. This room may use `lab`.
+//! The archive that ships: the builder and the inits, with all that belongs to them. This room may
+//! use `lab`.
 
 pub mod archive;
 pub mod dist;

@@ -1,4 +1,5 @@
-//! No room uses one that stands above it: the lists at the head of the two crates, held against what their files import.
+//! No room uses one that stands above it: the lists at the head of the two crates, held against what
+//! their files import.
 
 use std::{fs, path::Path};
 
@@ -6,7 +7,8 @@ use walkdir::WalkDir;
 
 use crate::lab::paths;
 
-/// The rooms of a crate, the uppermost first, as the list in its documentation has them: those of one line are on one floor.
+/// The rooms of a crate, the uppermost first, as the list in its documentation has them: those of
+/// one line are on one floor.
 fn rooms(lib: &str) -> Vec<Vec<&str>> {
     let lines = lib.lines().filter_map(|line| line.strip_prefix("//! - "));
     let lists = lines.filter(|line| line.starts_with('`'));

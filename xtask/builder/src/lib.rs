@@ -1,4 +1,5 @@
-//! From a kernel's modules and a profile to an initrd: all that ships as `toehold-mkinitrd`, without network, compiler or emulator.
+//! From a kernel's modules and a profile to an initrd: all that ships as `toehold-mkinitrd`, without
+//! network, compiler or emulator.
 //!
 //! A room may use those that stand below it in this list, never one above:
 //!

@@ -12,9 +12,10 @@ const TURN: Duration = Duration::from_millis(120);
 
 /// To the beginning of the line, and nothing on it (ECMA-48).
 const CLEAR: &str = "\r\x1b[K";
-/// What is longer than the terminal is wide is cut off instead of going on in the next line, where nothing would clear it; and the way back
-/// (DECAWM of the VT100).
+/// A line longer than the terminal is wide is cut off, instead of going on in the next one, where
+/// nothing would clear it (DECAWM of the VT100).
 const CUT: &str = "\x1b[?7l";
+/// It goes on again, for all that others write.
 const WRAP: &str = "\x1b[?7h";
 
 /// Work under way.
