@@ -6,9 +6,11 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod asked;
 pub mod failure;
 pub mod format;
-pub mod options;
+pub mod request;
 pub mod schedule;
 pub mod spec;
+pub mod table;
 pub mod text;

@@ -4,7 +4,7 @@
 
 use crate::failure::push_errno;
 use crate::format::plan::{ATTEND, CONSOLE, MAX_MODULES, Module, Plan};
-use crate::text::{Line, item, push};
+use crate::text::{Line, item, push, split};
 
 /// What is known of a module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +114,15 @@ impl Schedule {
             self.settle(module, demand);
         }
         news
+    }
+
+    /// Has hardware not ask for the modules of a comma-separated list, by names as modprobe takes them.
+    pub fn bar(&mut self, plan: &Plan, list: &[u8]) {
+        for name in split(list, b',') {
+            plan.resolve(name, &mut |module| {
+                self.ask(module, State::BARRED);
+            });
+        }
     }
 
     /// Whether any module is being loaded, slow ones aside.

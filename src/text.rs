@@ -15,7 +15,7 @@ pub fn push(text: &mut Line, bytes: &[u8]) {
 }
 
 /// Appends `template` with the `parts` in place of its `%`; what does not fit is cut.
-pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
+pub fn push_format(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
     let mut pieces = split(template, b'%');
     push(text, pieces.next().unwrap_or_default());
     for part in parts {
@@ -43,7 +43,7 @@ pub fn split(text: &[u8], separator: u8) -> Pieces<'_> {
 impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest?;
         let mut bytes = text.iter();
@@ -188,7 +188,7 @@ mod tests {
     fn templates() {
         let filled = |template: &[u8], parts: &[&[u8]]| {
             let mut text = Line::new();
-            fill(&mut text, template, parts);
+            push_format(&mut text, template, parts);
             String::from_utf8(text.to_vec()).unwrap()
         };
         assert_eq!(filled(b"a % c", &[b"b"]), "a b c");

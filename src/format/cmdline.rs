@@ -27,7 +27,7 @@ pub fn words(line: &[u8]) -> Words<'_> {
 impl<'a> Iterator for Words<'a> {
     type Item = Word<'a>;
 
-    #[inline(always)] // Measured: smaller so.
+    #[inline(always)] // size: inline
     fn next(&mut self) -> Option<Word<'a>> {
         let mut text = self.rest;
         while let [..=b' ', rest @ ..] = text {

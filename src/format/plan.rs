@@ -95,14 +95,14 @@ pub enum Key {
     Locked = 15,
     /// Hexadecimal: the only root hash that is taken. The command line need not give it.
     RootHash = 16,
-    /// u32: what follows a failure, as [`ACTIONS`](crate::options::ACTIONS) counts; absent for a reboot.
+    /// u32: what follows a failure, as [`ACTIONS`](crate::asked::ACTIONS) counts; absent for a reboot.
     Action = 17,
     /// Present (and empty): nothing opens a shell.
     NoShell = 18,
     /// The shell in the initrd, absolute; absent for the rescue console.
     Shell = 19,
-    /// The words of the command line that the init takes: [`USR_WORDS`](crate::options::USR_WORDS) or
-    /// [`ROOT_WORDS`](crate::options::ROOT_WORDS).
+    /// The words of the command line that the init takes: [`USR_WORDS`](crate::asked::USR_WORDS) or
+    /// [`ROOT_WORDS`](crate::asked::ROOT_WORDS).
     Words = 20,
     /// Image in the initramfs to mount instead of a device, absolute, where the command line names none.
     Netboot = 21,

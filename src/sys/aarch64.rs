@@ -11,7 +11,7 @@ use toehold::failure::Error;
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 unsafe extern "C" fn _start() -> ! {
-    naked_asm!("mov x0, sp", "b {start}", start = sym super::process::start)
+    naked_asm!("mov x0, sp", "b {start}", start = sym super::process::toehold_start)
 }
 
 /// The only `svc` instruction of the program: what watches it sees everything.

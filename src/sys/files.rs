@@ -1,7 +1,7 @@
 //! Files, directories and block devices.
 
 use super::call::*;
-use super::memory::fill;
+use super::memory::format_path;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
@@ -81,7 +81,7 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
 
 /// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in place of its `%`.
 pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
-    let file = open(fill(text, path, parts), OFlags::RDONLY)?;
+    let file = open(format_path(text, path, parts), OFlags::RDONLY)?;
     let result = file.read(text);
     file.close();
     result
@@ -98,14 +98,14 @@ pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8
 /// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
 /// none.
 pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
-    if let Ok(directory) = open(fill(&mut Line::new(), path, parts), OFlags::RDONLY) {
+    if let Ok(directory) = open(format_path(&mut Line::new(), path, parts), OFlags::RDONLY) {
         each_entry_of(directory, &mut |name| visit(name.to_bytes()));
         directory.close();
     }
 }
 
 /// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
-#[inline(always)] // Measured: smaller so.
+#[inline(always)] // size: inline
 pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
     /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
     const NAME: usize = 19;
@@ -244,7 +244,7 @@ impl File {
     }
 
     /// Gives the descriptor back.
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     pub fn close(self) {
         // SAFETY: the caller does not use it any more. There is nothing to do about an error.
         let _ = unsafe { value1(__NR_close, self.number()) };
@@ -261,7 +261,7 @@ impl File {
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let read = unsafe {
@@ -293,7 +293,7 @@ impl File {
         }
     }
 
-    #[inline(always)] // Measured: smaller so.
+    #[inline(always)] // size: inline
     pub fn status(self) -> Result<Status> {
         let mut status = core::mem::MaybeUninit::<stat>::uninit();
         // SAFETY: room for a stat.

@@ -2,7 +2,7 @@
 
 use super::call::*;
 use super::files::{contents, open};
-use super::memory::{end, fill, map};
+use super::memory::{end, format_path, map};
 use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -30,7 +30,7 @@ pub fn load(
     crashed: bool,
 ) -> Result {
     let mut text = Line::new();
-    let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
+    let path = format_path(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
     match contents(&mut text, b"/sys/module/%/initstate", &[name]).first() {

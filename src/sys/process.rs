@@ -2,8 +2,6 @@
 
 use super::call::*;
 use super::files::{File, open, poll};
-use crate::boot::Boot;
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
@@ -12,34 +10,61 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::Error;
 
-/// What follows a failure: linux/reboot.h, in the order of [`ACTIONS`](toehold::options::ACTIONS); 0: PID 1 ends, which the kernel answers with a panic.
+/// What follows a failure: linux/reboot.h, in the order of [`ACTIONS`](toehold::asked::ACTIONS); 0: PID 1 ends, which the kernel answers with a panic.
 const ENDS: [u32; 4] = [0x0123_4567, 0x4321_FEDC, 0xCDEF_0123, 0];
 
 /// What the kernel put on the stack, to be handed on unchanged: argument count, arguments, NULL, environment, NULL.
 #[derive(Clone, Copy)]
 pub struct Arguments(*const usize);
 
-/// All state. In zeroed memory: on the stack it would have to be cleared, and be larger than a page.
-struct State(UnsafeCell<Boot>);
+/// Says what the program is: a function that gets the program's whole state, which starts as `$none`, and its arguments. It
+/// must not return.
+macro_rules! entry {
+    ($main:path, $state:ty, $none:expr) => {
+        mod entry {
+            #![allow(unsafe_code)]
+            use super::*;
 
-// SAFETY: the program has one thread.
-unsafe impl Sync for State {}
+            /// All state. In zeroed memory: on the stack it would have to be cleared, and be larger than a page.
+            struct State(core::cell::UnsafeCell<$state>);
 
-static STATE: State = State(UnsafeCell::new(Boot::NONE));
+            // SAFETY: the program has one thread.
+            unsafe impl Sync for State {}
 
-/// First Rust code, called by the entry point with the initial stack.
-///
-/// # Safety
-/// `stack` is the stack pointer as the kernel sets it.
-pub unsafe extern "C" fn start(stack: *const usize) -> ! {
-    // SAFETY: one thread, and this is called once.
-    let boot = unsafe { &mut *STATE.0.get() };
-    crate::main(boot, Arguments(stack))
+            static STATE: State = State(core::cell::UnsafeCell::new($none));
+
+            /// First Rust code, called by the entry point with the initial stack.
+            ///
+            /// # Safety
+            /// `stack` is the stack pointer as the kernel sets it.
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn toehold_start(stack: *const usize) -> ! {
+                // SAFETY: one thread, and this is called once.
+                let state = unsafe { &mut *STATE.0.get() };
+                // SAFETY: the caller's promise.
+                $main(state, unsafe { Arguments::on(stack) })
+            }
+        }
+    };
+}
+pub(crate) use entry;
+
+unsafe extern "C" {
+    /// What [`entry`] makes.
+    pub fn toehold_start(stack: *const usize) -> !;
 }
 
 impl Arguments {
     /// Of a program that was not started.
     pub const NONE: Self = Self(core::ptr::null());
+
+    /// Those on the initial stack.
+    ///
+    /// # Safety
+    /// `stack` is the stack pointer as the kernel sets it.
+    pub unsafe fn on(stack: *const usize) -> Self {
+        Self(stack)
+    }
 
     /// The word at `index` of the stack.
     fn at(self, index: usize) -> *const usize {
@@ -49,7 +74,7 @@ impl Arguments {
 
     /// How many arguments there are. The kernel itself sees to it that there is one.
     fn count(self) -> usize {
-        // SAFETY: it is there, see `start`.
+        // SAFETY: it is there, see `on`.
         unsafe { *self.0 }
     }
 
@@ -107,7 +132,7 @@ pub fn id() -> usize {
     unsafe { value0(__NR_getpid) }
 }
 
-/// Ends it all, in the way that [`ACTIONS`](toehold::options::ACTIONS) counts; what is not one of them restarts the machine.
+/// Ends it all, in the way that [`ACTIONS`](toehold::asked::ACTIONS) counts; what is not one of them restarts the machine.
 pub fn end(action: usize) -> ! {
     const MAGIC1: usize = 0xFEE1_DEAD;
     const MAGIC2: usize = 0x2812_1969;
@@ -203,7 +228,7 @@ pub fn wait_for(child: usize, options: usize) -> Option<(usize, Option<usize>)> 
         .map(|child| (child, code))
 }
 
-#[inline(always)] // Measured: smaller so.
+#[inline(always)] // size: inline
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.

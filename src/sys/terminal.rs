@@ -4,7 +4,7 @@ use super::call::*;
 use super::files::{STDIN, STDOUT};
 use linux_raw_sys::general::{__NR_read, ECHO, ICANON, ISIG, termios};
 use linux_raw_sys::ioctl::{TCGETS, TCSETS};
-use toehold::text::{Line, fill, push, split};
+use toehold::text::{Line, push, push_format, split};
 
 /// What a line begins with, from its beginning, and nothing behind it.
 const PROMPT: &[u8] = b"\r\x1b[Ktoehold> ";
@@ -92,7 +92,7 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     edit(false);
     // The oldest are cut.
     let mut lines = Line::new();
-    fill(&mut lines, b"\n%%", &[line, history]);
+    push_format(&mut lines, b"\n%%", &[line, history]);
     *history = lines;
     Some(())
 }

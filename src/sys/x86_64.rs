@@ -11,7 +11,7 @@ use toehold::failure::Error;
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 unsafe extern "C" fn _start() -> ! {
-    naked_asm!("mov rdi, rsp", "and rsp, -16", "call {start}", start = sym super::process::start)
+    naked_asm!("mov rdi, rsp", "and rsp, -16", "call {start}", start = sym super::process::toehold_start)
 }
 
 /// The only `syscall` instruction of the program: what watches it sees everything.

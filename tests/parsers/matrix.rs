@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use toehold::format::verity::Target;
+use toehold::format::verity::Layout;
 use toehold::text::Line;
 
 use crate::target::{DEVICES, HASH, contradiction, set, table};
@@ -191,11 +191,11 @@ fn check(case: &Case, written: &[u8; 512], flags: (&str, &[&str])) {
     if !case.has_superblock {
         options = format!("{},{options}", case.options());
     }
-    let mut target = Target {
-        root_hash: Some(HASH.as_bytes()),
+    let mut target = Layout {
+        root_hash: HASH.as_bytes(),
         hash_offset: case.hash_offset(),
         hash_device_size: HASH_DEVICE,
-        ..Target::NONE
+        ..Layout::NONE
     };
     assert_eq!(
         target.parameters.read(options.as_bytes()),

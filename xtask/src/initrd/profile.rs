@@ -123,7 +123,7 @@ impl Emergency {
     }
 }
 
-/// As [`toehold::options::ACTIONS`] has them.
+/// As [`toehold::asked::ACTIONS`] has them.
 const ACTIONS: [&str; 5] = ["reboot", "poweroff", "halt", "panic", "shell"];
 
 /// Shells, the first of which that an initrd has is what opens in an emergency. Busybox is one when it is called `sh`.

@@ -1,8 +1,8 @@
 //! Profiles: defaults, what goes into the plan, and refusals.
 
 use super::{ACTIONS, HashOffset, Profile};
+use toehold::asked::{ROOT_WORDS, USR_WORDS};
 use toehold::format::plan::Key;
-use toehold::options::{ROOT_WORDS, USR_WORDS};
 
 const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
 
@@ -268,7 +268,7 @@ fn emergency() {
     let shells = "extra_files = { \"/bin/busybox\" = \"b\", \"/bin/sh\" = \"s\" }";
     assert_eq!(settings(shells), [(Key::Shell, b"/bin/sh".to_vec())]);
     let actions = ACTIONS.join(" ");
-    assert_eq!(actions.as_bytes(), toehold::options::ACTIONS);
+    assert_eq!(actions.as_bytes(), toehold::asked::ACTIONS);
 }
 
 #[test]
