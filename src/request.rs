@@ -85,17 +85,16 @@ impl Request {
         let mounts_verified = mount
             .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
         let is_required = plan.setting(Key::VerityRequired).is_some();
-        if is_required || mounts_verified || self.asked.is_about_verity() {
+        let (stage, result) = if is_required || mounts_verified || self.asked.is_about_verity() {
             let is_other = mount.is_some() && !mounts_verified;
-            return self
-                .verify(plan, is_other)
-                .map_err(|word| (Stage::Verity, word));
-        }
-        if mount.is_none() && plan.setting(Key::Netboot).is_some() {
+            (Stage::Verity, self.verify(plan, is_other))
+        } else if mount.is_none() && plan.setting(Key::Netboot).is_some() {
             return Ok(());
-        }
-        self.look_for(Role::Data, [Word::Mount; 2], None)
-            .map_err(|word| (Stage::Device, word))
+        } else {
+            let result = self.look_for(Role::Data, [Word::Mount; 2], None);
+            (Stage::Device, result)
+        };
+        result.map_err(|word| (stage, word))
     }
 
     /// Verification is asked for. `is_other`: something else than the verified device is to be mounted.

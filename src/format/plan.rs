@@ -279,6 +279,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The text of a setting; empty if the plan does not have it.
+    #[inline(never)] // size: inline
     pub fn text(&self, key: Key) -> &'a [u8] {
         self.setting(key).unwrap_or_default()
     }

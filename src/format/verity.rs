@@ -54,17 +54,25 @@ pub struct Layout<'a> {
     pub is_signed: bool,
 }
 
-impl Layout<'_> {
-    /// Of no device.
-    pub const NONE: Self = Self {
-        parameters: Parameters::NONE,
-        root_hash: b"",
-        superblock: [0; SUPERBLOCK],
-        data_blocks: 0,
-        hash_offset: 0,
-        hash_device_size: 0,
-        is_signed: false,
-    };
+impl Layout<'static> {
+    /// Nothing is asked for.
+    pub const NONE: Self = Self::new(Parameters::NONE, b"");
+}
+
+impl<'a> Layout<'a> {
+    /// What was asked for, before any device is looked at.
+    #[inline(always)]
+    pub const fn new(parameters: Parameters<'a>, root_hash: &'a [u8]) -> Self {
+        Self {
+            parameters,
+            root_hash,
+            superblock: [0; SUPERBLOCK],
+            data_blocks: 0,
+            hash_offset: 0,
+            hash_device_size: 0,
+            is_signed: false,
+        }
+    }
 
     /// Whether there is a superblock where one was read.
     pub fn is_superblock(&self) -> bool {

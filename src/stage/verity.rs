@@ -39,13 +39,9 @@ pub fn run(machine: &mut Machine) -> Outcome {
     };
     modules::require(machine, b"dm-verity")?;
     let name = machine.plan.text(Key::VerityName);
-    let control = mapper::CONTROL.to_bytes();
-    let mut mapper = Mapper::open(name).during(Step::Control).about(control)?;
-    let mut layout = Layout {
-        parameters: machine.request.parameters,
-        root_hash,
-        ..Layout::NONE
-    };
+    let control = mapper::open_control().during(Step::Control);
+    let mut mapper = Mapper::new(control.about(mapper::CONTROL.to_bytes())?, name);
+    let mut layout = Layout::new(machine.request.parameters, root_hash);
     leave_out_unsupported(machine, &mut mapper, &mut layout);
     loop {
         // What was found may have gone in the meantime, and come back.

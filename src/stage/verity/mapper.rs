@@ -15,6 +15,11 @@ use toehold::text::Line;
 
 pub const CONTROL: &CStr = c"/dev/mapper/control";
 
+/// Opens the way to device-mapper.
+pub fn open_control() -> Call<File> {
+    open(CONTROL, OFlags::RDWR)
+}
+
 pub struct Mapper {
     control: File,
     /// What the device is called.
@@ -24,13 +29,14 @@ pub struct Mapper {
 }
 
 impl Mapper {
-    pub fn open(name: &'static [u8]) -> Call<Self> {
-        let control = open(CONTROL, OFlags::RDWR)?;
-        Ok(Self {
+    /// Of the device with this name. `control` is [`open_control`]'s.
+    #[inline(always)]
+    pub fn new(control: File, name: &'static [u8]) -> Self {
+        Self {
             control,
             name,
             exchange: Line::new(),
-        })
+        }
     }
 
     /// Begins a request.
@@ -85,7 +91,8 @@ pub fn remove(machine: &Machine) {
     let name = machine.plan.text(Key::VerityName);
     let node = intern_format(b"/dev/mapper/%", &[name]);
     let _ = remove_at(CWD, node, AtFlags::empty());
-    if let Ok(mut mapper) = Mapper::open(name) {
+    if let Ok(control) = open_control() {
+        let mut mapper = Mapper::new(control, name);
         for _ in 0..100 {
             match mapper.request(Command::Remove) {
                 Err(error) if error.is(Errno::BUSY) => poll(&[], 20_000),
