@@ -138,10 +138,9 @@ fn check_device(superblock: [u8; SUPERBLOCK], parameters: Parameters) {
     let mut event = Line::new();
     push(&mut event, b"MAJOR=254\nMINOR=1\nDEVNAME=vda1");
     let corrects = parameters.get(Parameter::FecDevice).is_some();
-    for (place, at) in device.devices.iter_mut().enumerate() {
-        if place == 0 || corrects {
-            *at = &event;
-        }
+    let mut devices = [event.clone(), Line::new(), Line::new()];
+    if corrects {
+        devices = [event.clone(), event.clone(), event];
     }
     if parameters.has_superblock() && !device.is_superblock() {
         return;
@@ -167,7 +166,7 @@ fn check_device(superblock: [u8; SUPERBLOCK], parameters: Parameters) {
     };
     for armed in [false, true] {
         text.clear();
-        device.push_table(&mut text, armed);
+        device.push_table(&devices, &mut text, armed);
         check_table(&text, &|policy| armed && is_asked(policy));
     }
 }

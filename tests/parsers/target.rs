@@ -20,15 +20,15 @@ pub fn line(text: &[u8]) -> Line {
     line
 }
 
-/// Has the target use these devices. It refers to them for ever: they are leaked.
-pub fn set(target: &mut Layout, devices: [Option<&[u8]>; 3]) {
-    target.devices = devices.map(|device| &*Box::leak(Box::new(line(device.unwrap_or_default()))));
+/// The uevents of these devices.
+pub fn devices(events: [Option<&[u8]>; 3]) -> [Line; 3] {
+    events.map(|event| line(event.unwrap_or_default()))
 }
 
-/// The table of a target.
-pub fn table(target: &Layout, armed: bool) -> String {
+/// The table of a target on these devices.
+pub fn table(target: &Layout, events: [Option<&[u8]>; 3], armed: bool) -> String {
     let mut text = Line::new();
-    target.push_table(&mut text, armed);
+    target.push_table(&devices(events), &mut text, armed);
     String::from_utf8(text.to_vec()).unwrap()
 }
 
@@ -48,13 +48,13 @@ fn table_of_flatcar() {
         hash_offset: 1_065_345_024,
         ..Layout::NONE
     };
-    set(&mut target, [Some(DEVICES[0]), None, None]);
     target.parameters.read(b"panic-on-corruption").unwrap();
     assert!(target.measure(1_065_345_024));
     let salt = "ab".repeat(32);
     let want =
         format!("1 254:2 254:2 4096 4096 260094 260095 sha256 {HASH} {salt} 1 panic_on_corruption");
-    assert_eq!(table(&target, true), want);
+    let devices = [Some(DEVICES[0]), None, None];
+    assert_eq!(table(&target, devices, true), want);
     assert_eq!(target.sectors(), 1_065_345_024 / 512);
 }
 
@@ -75,7 +75,7 @@ fn trees_begin_with_a_whole_block() {
             ..Layout::NONE
         };
         target.parameters.read(options.as_bytes()).unwrap();
-        let text = table(&target, false);
+        let text = table(&target, [None; 3], false);
         assert_eq!(text.split(' ').nth(6), Some(want), "{options} {offset}");
     }
 }
@@ -87,11 +87,11 @@ fn nothing_said() {
         root_hash: HASH.as_bytes(),
         ..Layout::NONE
     };
-    set(&mut target, [Some(DEVICES[0]), Some(DEVICES[1]), None]);
+    let devices = [Some(DEVICES[0]), Some(DEVICES[1]), None];
     target.parameters.read(b"superblock=0").unwrap();
     assert!(target.measure(40_960 + 4095));
     let want = format!("1 254:2 8:17 4096 4096 10 0 sha256 {HASH} -");
-    assert_eq!(table(&target, true), want);
+    assert_eq!(table(&target, devices, true), want);
 }
 
 /// A superblock that says something else than the profile or the command line is refused.

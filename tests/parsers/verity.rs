@@ -63,7 +63,7 @@ fn nothing_slips_into_the_table() {
     ] {
         let mut bytes_of = superblock(1, "sha256", (4096, 4096), 8, b"salt");
         bytes_of[offset..offset + bytes.len()].copy_from_slice(&bytes);
-        let text = table(&target(bytes_of), true);
+        let text = table(&target(bytes_of), [None; 3], true);
         let words: Vec<&str> = text.split(' ').collect();
         assert_eq!(words.len(), 10, "{text}");
         assert_eq!(words[place], want, "{text}");
@@ -174,7 +174,7 @@ fn check(image: &std::path::Path, case: &Case) {
     };
     assert!(target.is_superblock());
     assert!(target.measure(case.hash_offset));
-    let text = table(&target, false);
+    let text = table(&target, [None; 3], false);
     let words: Vec<&str> = text.split(' ').collect();
     let [
         hash_type,

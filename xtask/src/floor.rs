@@ -56,7 +56,8 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
     target.measure(verity.hash_offset);
     let (mut uuid, mut table) = (Line::new(), Line::new());
     target.push_uuid(&mut uuid, b"usr");
-    target.push_table(&mut table, true);
+    let none = [const { Line::new() }; 3];
+    target.push_table(&none, &mut table, true);
     // No device was named; the program takes a node.
     let table = String::from_utf8(table.to_vec())?;
     let table = table.replace(" :", &format!(" {DEVICE}"));
