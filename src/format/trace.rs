@@ -28,12 +28,7 @@ pub fn describe(
     answer: Option<usize>,
     memory: impl Fn(usize) -> u8 + Copy,
 ) {
-    let mut place = 1;
-    let mut marks = named(CALLS, code(call[0])).unwrap_or_else(|| {
-        // As syscall(2) takes it.
-        place = 0;
-        b"syscall!!!!!!!"
-    });
+    let (mut marks, mut place) = marks_of(call);
     let at = |place| call.get(place).copied().unwrap_or(0);
     let mut between: &[u8] = b"(";
     let mut structure = 0;
@@ -56,10 +51,7 @@ pub fn describe(
             marks = others;
         }
         let next = at(place);
-        let number = |len: usize| {
-            let bytes = (argument..argument + len).rev().map(memory);
-            bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
-        };
+        let number = |len| number_at(argument, len, memory);
         match mark {
             b')' | b':'.. => {
                 if structure != 0 {
@@ -91,6 +83,28 @@ pub fn describe(
             _ => say(line, b"..."),
         }
     }
+    push_result(line, answer);
+}
+
+/// What stands in [`CALLS`] for a call, and the place of its first argument. A call that is not there is written as syscall(2) takes it.
+#[inline(always)]
+fn marks_of(call: &Call) -> (&'static [u8], usize) {
+    match named(CALLS, code(call[0])) {
+        Some(marks) => (marks, 1),
+        None => (b"syscall!!!!!!!", 0),
+    }
+}
+
+/// The number of so many bytes at an address.
+#[inline(always)]
+fn number_at(address: usize, len: usize, memory: impl Fn(usize) -> u8) -> usize {
+    let bytes = (address..address + len).rev().map(memory);
+    bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
+}
+
+/// Appends what a call returned.
+#[inline(always)]
+fn push_result(line: &mut Line, answer: Option<usize>) {
     say(line, b") = ");
     let Some(answer) = answer else {
         return say(line, b"?");

@@ -34,6 +34,34 @@ unsafe extern "C" fn gate() {
     )
 }
 
+/// Stores or loads all vector registers, from the address in x16 on.
+macro_rules! vectors {
+    ($operation:literal) => {
+        concat!(
+            vectors!($operation, "0", "1"),
+            vectors!($operation, "2", "3"),
+            vectors!($operation, "4", "5"),
+            vectors!($operation, "6", "7"),
+            vectors!($operation, "8", "9"),
+            vectors!($operation, "10", "11"),
+            vectors!($operation, "12", "13"),
+            vectors!($operation, "14", "15"),
+            vectors!($operation, "16", "17"),
+            vectors!($operation, "18", "19"),
+            vectors!($operation, "20", "21"),
+            vectors!($operation, "22", "23"),
+            vectors!($operation, "24", "25"),
+            vectors!($operation, "26", "27"),
+            vectors!($operation, "28", "29"),
+            $operation,
+            " q30, q31, [x16]"
+        )
+    };
+    ($operation:literal, $first:literal, $second:literal) => {
+        concat!($operation, " q", $first, ", q", $second, ", [x16], #32\n")
+    };
+}
+
 /// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to [`traced`], and keeps them, those for
 /// vectors too, which the compiler counts on.
 ///
@@ -56,41 +84,11 @@ unsafe extern "C" fn traced_gate() {
         "mrs x16, fpsr",
         "str x16, [sp, #160]",
         "add x16, sp, #176",
-        "stp q0, q1, [x16], #32",
-        "stp q2, q3, [x16], #32",
-        "stp q4, q5, [x16], #32",
-        "stp q6, q7, [x16], #32",
-        "stp q8, q9, [x16], #32",
-        "stp q10, q11, [x16], #32",
-        "stp q12, q13, [x16], #32",
-        "stp q14, q15, [x16], #32",
-        "stp q16, q17, [x16], #32",
-        "stp q18, q19, [x16], #32",
-        "stp q20, q21, [x16], #32",
-        "stp q22, q23, [x16], #32",
-        "stp q24, q25, [x16], #32",
-        "stp q26, q27, [x16], #32",
-        "stp q28, q29, [x16], #32",
-        "stp q30, q31, [x16]",
+        vectors!("stp"),
         "mov x0, sp",
         "bl {traced}",
         "add x16, sp, #176",
-        "ldp q0, q1, [x16], #32",
-        "ldp q2, q3, [x16], #32",
-        "ldp q4, q5, [x16], #32",
-        "ldp q6, q7, [x16], #32",
-        "ldp q8, q9, [x16], #32",
-        "ldp q10, q11, [x16], #32",
-        "ldp q12, q13, [x16], #32",
-        "ldp q14, q15, [x16], #32",
-        "ldp q16, q17, [x16], #32",
-        "ldp q18, q19, [x16], #32",
-        "ldp q20, q21, [x16], #32",
-        "ldp q22, q23, [x16], #32",
-        "ldp q24, q25, [x16], #32",
-        "ldp q26, q27, [x16], #32",
-        "ldp q28, q29, [x16], #32",
-        "ldp q30, q31, [x16]",
+        vectors!("ldp"),
         "ldr x16, [sp, #160]",
         "msr fpsr, x16",
         "ldr x8, [sp]",
