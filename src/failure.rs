@@ -72,7 +72,7 @@ impl Error {
     }
 
     /// What a system call left that returns nothing: the error's number, or zero.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn in_number(number: usize) -> Result<(), Self> {
         match NonZeroUsize::new(number) {
             None => Ok(()),
@@ -81,13 +81,13 @@ impl Error {
     }
 
     /// As errno(3) numbers them.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn number(self) -> usize {
         self.0.get()
     }
 
     /// Whether it is this one.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn is(self, errno: Errno) -> bool {
         self.0.get() == errno.raw_os_error() as usize
     }
@@ -129,7 +129,7 @@ pub struct Failure(NonZeroU64);
 
 impl Failure {
     /// The subject and the stage are not known yet.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn new(step: Step, error: Error) -> Self {
         let number = error.number() as u64 | (step as u64) << 16;
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))

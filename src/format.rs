@@ -54,7 +54,7 @@ pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8], order: &[u8]) {
 
 /// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after inlining this is one load;
 /// zero is what an offset outside would give.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
     bytes
         .get(offset..)
@@ -63,7 +63,7 @@ pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
 }
 
 /// The little-endian u16 at `offset`, in the same way.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub(crate) fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
     bytes
         .get(offset..)
@@ -72,7 +72,7 @@ pub(crate) fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
 }
 
 /// The little-endian u64 at `offset`, in the same way.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub(crate) fn u64_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u64 {
     bytes
         .get(offset..)

@@ -9,6 +9,7 @@ mod arch;
 #[path = "sys/aarch64.rs"]
 mod arch;
 
+pub mod block;
 pub mod call;
 pub mod clock;
 pub mod dm;

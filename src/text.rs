@@ -55,7 +55,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// What stands behind `prefix`, if `text` begins with that.
-#[inline(never)]
+#[inline(never)] // size: inline
 pub fn after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(prefix)
 }

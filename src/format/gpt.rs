@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// `None`: there is no valid GPT whose header is at sector `lba`.
-    #[inline(never)] // Inlined into its one caller it costs 160 bytes more.
+    #[inline(never)] // size: inline
     fn read_gpt<R: ReadAt + ?Sized>(&mut self, disk: &R, lba: u64) -> Option<()> {
         let mut chunk = [0; CHUNK];
         let header = chunk.get_mut(..self.sector as usize)?;

@@ -33,10 +33,12 @@
 //!
 //! **Settings** are `key: u8, value: string`, each key once at most. See [`Key`].
 
+mod aliases;
 #[cfg(test)]
 pub mod sample;
 
 use super::{crc32::crc32, glob, u32_at};
+pub use aliases::{Group, Set};
 use core::ffi::CStr;
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
@@ -230,7 +232,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The same in place, once. A plan that is refused has no modules.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn open(&mut self, file: &'a [u8]) -> Result<(), Refused> {
         let header: &[u8; HEADER] = file.first_chunk().ok_or(Refused::Truncated)?;
         let field = |offset| u32_at(header, offset);
@@ -329,49 +331,6 @@ impl<'a> Plan<'a> {
             let (sets, after) = string(after)?;
             rest = Some(after);
             Some(Group { shape, sets })
-        })
-    }
-}
-
-/// The aliases of one shape.
-#[derive(Clone, Copy)]
-pub struct Group<'a> {
-    /// A shell pattern with [`glob::DIGIT`] where keys have digits.
-    pub shape: &'a [u8],
-    sets: &'a [u8],
-}
-
-impl<'a> Group<'a> {
-    /// The aliases of this shape, by module.
-    pub fn sets(&self) -> impl Iterator<Item = Set<'a>> + use<'a> {
-        let (mut module, mut rest) = (0usize, self.sets);
-        core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            let (keys, after) = string(after)?;
-            module = module.wrapping_add(step as usize);
-            rest = after;
-            Some(Set { module, keys })
-        })
-    }
-}
-
-/// The aliases of one shape and module.
-#[derive(Clone, Copy)]
-pub struct Set<'a> {
-    /// The module's place in the loading order.
-    pub module: usize,
-    keys: &'a [u8],
-}
-
-impl<'a> Set<'a> {
-    /// What to put in place of the shape's digits, ascending.
-    pub fn keys(&self) -> impl Iterator<Item = u64> + use<'a> {
-        let (mut key, mut rest) = (0u64, self.keys);
-        core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            key = key.wrapping_add(step);
-            rest = after;
-            Some(key)
         })
     }
 }

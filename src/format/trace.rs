@@ -30,15 +30,12 @@ pub fn describe(
 ) {
     let (mut marks, mut place) = marks_of(call);
     let at = |place| call.get(place).copied().unwrap_or(0);
-    let mut between: &[u8] = b"(";
-    let mut structure = 0;
+    let (mut between, mut structure): (&[u8], _) = (b"(", 0);
     while let Some((&mark, rest)) = marks.split_first() {
         marks = rest;
         if !matches!(mark, b'!'..=b'/' | b':'..=b'@') {
             say(line, &[mark]);
-            if mark == b'}' {
-                structure = 0;
-            }
+            structure *= usize::from(mark != b'}');
             continue;
         }
         say(line, between);
@@ -78,7 +75,7 @@ pub fn describe(
             b'\'' => push_quoted(line, argument, usize::MAX, memory),
             b'+' => push_quoted(line, argument, next, memory),
             b'-' if answer <= Some(next) => {
-                push_quoted(line, argument, answer.unwrap_or(0), memory);
+                push_quoted(line, argument, answer.unwrap_or(0), memory)
             }
             _ => say(line, b"..."),
         }
@@ -87,7 +84,7 @@ pub fn describe(
 }
 
 /// What stands in [`CALLS`] for a call, and the place of its first argument. A call that is not there is written as syscall(2) takes it.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn marks_of(call: &Call) -> (&'static [u8], usize) {
     match named(CALLS, code(call[0])) {
         Some(marks) => (marks, 1),
@@ -96,14 +93,14 @@ fn marks_of(call: &Call) -> (&'static [u8], usize) {
 }
 
 /// The number of so many bytes at an address.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn number_at(address: usize, len: usize, memory: impl Fn(usize) -> u8) -> usize {
     let bytes = (address..address + len).rev().map(memory);
     bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
 }
 
 /// Appends what a call returned.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn push_result(line: &mut Line, answer: Option<usize>) {
     say(line, b") = ");
     let Some(answer) = answer else {
@@ -173,7 +170,7 @@ fn push_flags(line: &mut Line, mark: u8, flags: usize) {
 }
 
 /// As [`push`], for the one line of the trace, whose address then stands in one place.
-#[inline(never)]
+#[inline(never)] // size: inline
 pub fn say(line: &mut Line, text: &[u8]) {
     push(line, text);
 }

@@ -61,7 +61,7 @@ impl Layout<'static> {
 
 impl<'a> Layout<'a> {
     /// What was asked for, before any device is looked at.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub const fn new(parameters: Parameters<'a>, root_hash: &'a [u8]) -> Self {
         Self {
             parameters,

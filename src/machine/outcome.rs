@@ -21,7 +21,7 @@ pub trait During<T> {
 }
 
 impl<T> During<T> for Call<T> {
-    #[inline(always)]
+    #[inline(always)] // size: inline
     fn during(self, step: Step) -> Outcome<T> {
         match self {
             Ok(value) => Ok(value),
@@ -37,7 +37,7 @@ pub trait About<T> {
 }
 
 impl<T> About<T> for Outcome<T> {
-    #[inline(always)]
+    #[inline(always)] // size: inline
     fn about(self, subject: &[u8]) -> Outcome<T> {
         match self {
             Ok(value) => Ok(value),
@@ -48,7 +48,7 @@ impl<T> About<T> for Outcome<T> {
 
 /// The failure, with the subject unless it has one.
 #[cold]
-#[inline(never)]
+#[inline(never)] // size: inline
 pub fn about(failure: Failure, subject: &[u8]) -> Failure {
     match failure.subject() {
         0 => failure.about(intern_place(subject)),

@@ -236,12 +236,8 @@ fn whatever_happens() {
                 0 => drop(schedule.ask(random(count), State::WANTED)),
                 1 if !running.is_empty() => {
                     let module = running.swap_remove(random(running.len()));
-                    let outcomes = [
-                        State::LOADED,
-                        State::LOADED,
-                        State::CRASHED,
-                        State::of_error(8),
-                    ];
+                    let [loaded, crashed] = [State::LOADED, State::CRASHED];
+                    let outcomes = [loaded, loaded, crashed, State::of_error(8)];
                     end(&mut schedule, module, outcomes[random(4)]);
                 }
                 _ => {

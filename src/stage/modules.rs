@@ -34,7 +34,7 @@ pub fn run(machine: &mut Machine) -> Outcome {
     Ok(())
 }
 
-#[inline(always)]
+#[inline(always)] // size: inline
 fn listen(machine: &mut Machine) -> Call {
     machine.uevents = netlink::listen()?;
     machine.children = process::watch_children()?;

@@ -26,7 +26,7 @@ const CARRIED_NAME: &CStr = c"carried";
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
-#[inline(never)]
+#[inline(never)] // size: inline
 pub fn run(machine: &mut Machine) -> Outcome {
     let program = program(machine);
     // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
@@ -103,7 +103,7 @@ fn carry(list: &'static [u8]) -> Outcome {
 }
 
 /// Takes over the first of these that is there, to where the first of all would be.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn carry_one(number: usize, names: &'static [u8]) -> Call {
     let carried = intern_numbered(b"/carried/%", number);
     let mut is_directory = true;
@@ -122,7 +122,7 @@ fn carry_one(number: usize, names: &'static [u8]) -> Call {
     bind_mount(carried, target)
 }
 
-#[inline(always)]
+#[inline(always)] // size: inline
 fn change_root_to(root: &CStr) -> Call {
     change_directory(root)?;
     change_root_here()?;

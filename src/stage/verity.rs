@@ -7,8 +7,9 @@ mod mapper;
 use super::device;
 use crate::machine::outcome::{About, During, Outcome, about, describe, refused};
 use crate::machine::{Machine, devices, events, modules};
+use crate::sys::block::probe;
 use crate::sys::call::Result as Call;
-use crate::sys::files::{self, make_directory, symlink, write_file};
+use crate::sys::files::{make_directory, symlink, write_file};
 use crate::sys::memory::{intern_format, intern_numbered};
 use core::ffi::CStr;
 use devices::node;
@@ -61,7 +62,7 @@ pub fn run(machine: &mut Machine) -> Outcome {
 }
 
 /// Leaves out what is to be done about I/O errors where this kernel would refuse that.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn leave_out_unsupported(machine: &Machine, mapper: &mut Mapper, layout: &mut Layout) {
     if let Some(policy) = layout.parameters.get(Parameter::OnError)
         && mapper.verity_version() < ACTS_ON_ERRORS
@@ -146,18 +147,18 @@ fn set_table(machine: &Machine, mapper: &mut Mapper, layout: &Layout, armed: boo
 
 /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
 /// the policy, and makes the device known. `data` is the device with the data.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &CStr) -> Outcome {
     let minor = mapper.create(layout).during(Step::Create)?;
 
     set_table(machine, mapper, layout, false)?;
     let block = layout.number(Parameter::DataBlockSize) as usize;
-    let read = files::probe(intern_numbered(b"/dev/dm-%", minor), block);
+    let read = probe(intern_numbered(b"/dev/dm-%", minor), block);
     let valid = mapper.is_valid().during(Step::Probe)?;
     if let Err(error) = read {
         let step = if !valid {
             Step::Probe
-        } else if files::probe(data, block).is_err() {
+        } else if probe(data, block).is_err() {
             // It was not the hash that failed.
             Step::Data
         } else {
@@ -177,7 +178,7 @@ fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &
 
 /// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores device-mapper devices that it did
 /// not see made, but with this rule it takes ours.
-#[inline(always)]
+#[inline(always)] // size: inline
 fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
     let node = intern_format(b"/dev/mapper/%", &[name]);
     symlink(intern_numbered(b"../dm-%", minor), node)?;

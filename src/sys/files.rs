@@ -2,10 +2,8 @@
 
 use super::call::*;
 use super::memory::format_path;
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::format::ReadAt;
@@ -40,7 +38,7 @@ pub struct Status {
 }
 
 /// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always close-on-exec.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
     open_thin(directory, path.as_ptr(), flags)
 }
@@ -50,7 +48,7 @@ pub fn open(path: &CStr, flags: OFlags) -> Result<File> {
     open_here(path.as_ptr(), flags)
 }
 
-#[inline(never)]
+#[inline(never)] // size: inline
 fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
     open_thin(CWD, path, flags)
 }
@@ -142,7 +140,7 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
 }
 
 /// Makes a directory, mode 0755; one that is there is good.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub fn make_directory(path: &CStr) -> Result {
     make_directory_thin(path.as_ptr())
 }
@@ -314,35 +312,6 @@ impl File {
         // SAFETY: the caller's promise.
         unsafe { done3(__NR_ioctl, self.number(), request as usize, argument) }
     }
-
-    /// A block device's logical sector size and its length, in bytes; zero where it has no medium.
-    pub fn geometry(self) -> (u64, u64) {
-        let (mut sector, mut size) = (0u32, 0u64);
-        // SAFETY: BLKSSZGET writes an int.
-        let _ = unsafe { self.ioctl(BLKSSZGET, &raw mut sector as usize) };
-        // SAFETY: BLKGETSIZE64 writes a u64.
-        let _ = unsafe { self.ioctl(BLKGETSIZE64, &raw mut size as usize) };
-        (sector.into(), size)
-    }
-}
-
-/// A buffer that O_DIRECT accepts, as large as any block of a verity device.
-#[repr(align(4096))]
-struct Direct(UnsafeCell<[u8; 65536]>);
-
-// SAFETY: the program has one thread.
-unsafe impl Sync for Direct {}
-
-static DIRECT: Direct = Direct(UnsafeCell::new([0; 65536]));
-
-/// Reads the first `len` bytes of a device, past every cache, and throws them away.
-pub fn probe(node: &CStr, len: usize) -> Result {
-    let file = open(node, OFlags::RDONLY | OFlags::DIRECT)?;
-    // SAFETY: one thread, and the reference does not leave this function.
-    let buffer = unsafe { &mut *DIRECT.0.get() };
-    let result = file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?);
-    file.close();
-    result
 }
 
 impl ReadAt for File {

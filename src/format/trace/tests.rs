@@ -215,15 +215,9 @@ fn requests() {
         (TCGETS, HERE, -25, b"", "TCGETS, ...) = ENOTTY"),
         (0xABCD, 7, -22, b"", "43981, 7) = EINVAL"),
     ] {
-        assert_eq!(
-            shown(
-                __NR_ioctl,
-                &[4, request as usize, argument],
-                Some(answer),
-                memory
-            ),
-            format!("ioctl(4, {want}")
-        );
+        let arguments = [4, request as usize, argument];
+        let line = shown(__NR_ioctl, &arguments, Some(answer), memory);
+        assert_eq!(line, format!("ioctl(4, {want}"));
     }
 }
 

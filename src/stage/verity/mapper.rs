@@ -30,7 +30,7 @@ pub struct Mapper {
 
 impl Mapper {
     /// Of the device with this name. `control` is [`open_control`]'s.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn new(control: File, name: &'static [u8]) -> Self {
         Self {
             control,
@@ -45,7 +45,7 @@ impl Mapper {
         dm::start(&mut self.exchange, self.name, flags);
     }
 
-    #[inline(always)]
+    #[inline(always)] // size: inline
     fn send(&mut self, command: Command) -> Call {
         send(self.control, command, &mut self.exchange)
     }
