@@ -1,7 +1,8 @@
 #!/bin/sh
-# What each attribute marked `// size: inline` brings: how many bytes the init would be larger without it, raw and as
-# zstd -19 packs it, for ARCH (x86_64 unless it is set). Where it says `-`, the init does not link without it: a panic
-# becomes reachable. Takes some seconds for each of them, in a copy of the repository.
+# What each attribute marked `// size: inline` brings: how many bytes the init would be larger
+# without it, raw and as zstd -19 packs it, for ARCH (x86_64 unless it is set). Where it says `-`,
+# the init does not link without it: a panic becomes reachable. Takes some seconds for each of them,
+# in a copy of the repository.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 arch=${ARCH:-x86_64}

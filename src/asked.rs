@@ -7,8 +7,9 @@ use crate::text::{position, word};
 use crate::{list, table};
 
 table! {
-    /// The words that the init takes. Beside each stand its names for an init that mounts /usr, the other one last, its name
-    /// for one that mounts the root itself, and what it is where the command line does not have it.
+    /// The words that the init takes. Beside each stand its names for an init that mounts /usr, the
+    /// other one last, its name for one that mounts the root itself, and what it is where the
+    /// command line does not have it.
     ///
     /// No word of a command line can be called `==`.
     pub enum Word [4] {
@@ -28,9 +29,11 @@ table! {
         Data: "systemd.verity_usr_data", "", "systemd.verity_root_data", "";
         /// SPEC of the device with the hash tree.
         Tree: "systemd.verity_usr_hash", "", "systemd.verity_root_hash", "";
-        /// Whether system calls are traced: `0`: no; `file`: also into a file. The word alone is enough.
+        /// Whether system calls are traced: `0`: no; `file`: also into a file. The word alone is
+        /// enough.
         Trace: "rd.earlytrace", "", "rd.earlytrace", "0";
-        /// Where to stop for a person: digits of breakpoints, or nothing for all of them. The word alone is enough.
+        /// Where to stop for a person: digits of breakpoints, or nothing for all of them. The word
+        /// alone is enough.
         Breakpoints: "rd.earlyshell", "", "rd.earlyshell", "none";
         /// `0`: no shell, whatever happens.
         Shell: "rd.shell", "", "rd.shell", "";
@@ -40,7 +43,8 @@ table! {
         Init: "==", "", "init", "";
         /// As in veritytab(5).
         VerityOptions: "systemd.verity_usr_options", "", "systemd.verity_root_options", "";
-        /// Names of modules, a comma between them, that hardware is not to ask for. Each list adds to those before.
+        /// Names of modules, a comma between them, that hardware is not to ask for. Each list adds
+        /// to those before.
         Blacklist: "modprobe.blacklist", "", "modprobe.blacklist", "";
     }
 }
@@ -52,8 +56,8 @@ const USR: &[u8] = list!(Word::ROWS, 0, b' ');
 const OTHERS: &[[&str; 1]] = &others::<{ place(Word::ROWS, 1, COUNT) }>();
 const OTHER: &[u8] = list!(OTHERS, 0, b' ');
 
-/// The words that an init takes which mounts /usr, as the plan has them: first the name of each [`Word`], in their order, and
-/// behind these the other names.
+/// The words that an init takes which mounts /usr, as the plan has them: first the name of each
+/// [`Word`], in their order, and behind these the other names.
 pub const USR_WORDS: &[u8] = &both::<{ USR.len() + 1 + OTHER.len() }>();
 
 /// The same for one that mounts the root itself. Its words have no other names.
@@ -129,8 +133,9 @@ impl Asked {
         values: [None; COUNT],
     };
 
-    /// Parses the command line, and what was set at the rescue console, which stands behind it. Names are as the plan has
-    /// them. Of a word that is there several times the last counts, but `bar` gets every list of [`Word::Blacklist`].
+    /// Parses the command line, and what was set at the rescue console, which stands behind it.
+    /// Names are as the plan has them. Of a word that is there several times the last counts, but
+    /// `bar` gets every list of [`Word::Blacklist`].
     #[inline(always)] // size: inline
     pub(crate) fn parse(
         &mut self,

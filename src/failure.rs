@@ -6,7 +6,8 @@ use core::num::{NonZeroU64, NonZeroUsize};
 use rustix::io::Errno;
 
 table! {
-    /// The stages of the boot, in order: as the log calls them, and the digit of the breakpoint before each.
+    /// The stages of the boot, in order: as the log calls them, and the digit of the breakpoint
+    /// before each.
     pub enum Stage [2] {
         KernelFs: "kernel-fs", "-";
         Modules: "modules", "1";
@@ -22,8 +23,8 @@ const STAGES: &[u8] = list!(Stage::ROWS, 0, b' ');
 const BREAKPOINTS: &[u8] = list!(Stage::ROWS, 1, b' ');
 
 table! {
-    /// What was being done: as the log calls it, and what to do when it failed. There is no advice where the kernel's own
-    /// messages say more.
+    /// What was being done: as the log calls it, and what to do when it failed. There is no advice
+    /// where the kernel's own messages say more.
     pub enum Step [2] {
         Mount: "mount", "";
         Read: "read", "no /proc in this kernel";
@@ -58,12 +59,14 @@ table! {
 const STEPS: &[u8] = list!(Step::ROWS, 0, b' ');
 const ADVICE: &[u8] = list!(Step::ROWS, 1, b'\n');
 
-/// An error number of the kernel. A word that is never zero: results with it live in registers, and success costs nothing.
+/// An error number of the kernel. As it is never zero, a `Result<(), Error>` is one register in
+/// which zero is success.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Error(NonZeroUsize);
 
 impl Error {
-    /// No call failed, the init itself says no. Linux has no error with this number.
+    /// No system call has failed: the init itself refuses something. Linux has no error with this
+    /// number.
     pub const REFUSED: Self = Self(NonZeroUsize::new(41).unwrap());
 
     /// As errno(3) numbers them; 0: [`Error::REFUSED`].
@@ -71,7 +74,8 @@ impl Error {
         NonZeroUsize::new(number).map_or(Self::REFUSED, Self)
     }
 
-    /// What a system call left that returns nothing: the error's number, or zero.
+    /// The result of a system call that has no value, from the number that it left: zero, or the
+    /// error's.
     #[inline(always)] // size: inline
     pub fn in_number(number: usize) -> Result<(), Self> {
         match NonZeroUsize::new(number) {
@@ -86,7 +90,7 @@ impl Error {
         self.0.get()
     }
 
-    /// Whether it is this one.
+    /// Whether it is the error with this name.
     #[inline(always)] // size: inline
     pub fn is(self, errno: Errno) -> bool {
         self.0.get() == errno.raw_os_error() as usize
@@ -116,14 +120,15 @@ impl Stage {
     }
 }
 
-/// What went wrong: the step, the error, and who or what it happened to. One word as well, which is never zero.
+/// What went wrong: the step, the error, and who or what it happened to. One word as well, which is
+/// never zero.
 ///
 /// | bits | |
 /// |---|---|
 /// | 0 to 15 | the [`Error`] |
 /// | 16 to 23 | the [`Step`] |
 /// | 24 to 31 | one more than the [`Stage`], or 0 before that is known |
-/// | 32 to 63 | the subject: a number that whoever gives it can turn into a text, or 0 before it is known |
+/// | 32 to 63 | the subject, as a number that its giver can turn into a text |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure(NonZeroU64);
 
@@ -186,9 +191,10 @@ impl Failure {
     }
 }
 
-/// The names of errors that a boot can meet, as errno(3) has them, each behind its number; `-` is [`Error::REFUSED`].
-pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
-\x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
+/// The names of errors that a boot can meet, as errno(3) has them. Each item is a byte that is the
+/// error's number, and the name; `-` is [`Error::REFUSED`].
+pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \
+\x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
 JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.

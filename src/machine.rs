@@ -1,4 +1,5 @@
-//! What the stages share: modules and devices, the event loop, the log, and the state of the boot. Uses `sys` and the library.
+//! What the stages share: modules and devices, the event loop, the log, and the state of the boot.
+//! Uses `sys` and the library.
 
 pub mod devices;
 pub mod events;
@@ -23,11 +24,12 @@ use toehold::request::Request;
 use toehold::schedule::Schedule;
 use toehold::spec::Spec;
 
-/// The state of the boot. Each part is handed to whoever needs only that; the whole to the stages and to the event loop.
-// In this order: what is used most has the shortest addresses.
+/// The state of the boot. Each part is handed to whoever needs only that; the whole to the stages
+/// and to the event loop.
+// In this order because the fields used most have the shortest addresses.
 #[repr(C)]
 pub struct Machine {
-    /// Something came of what is waited for, since the clock was last read.
+    /// There was progress since the event loop last looked at the clock: the boot does not stall.
     pub moved: bool,
     /// The init function of a module has crashed.
     pub crashed: bool,
@@ -42,7 +44,7 @@ pub struct Machine {
     /// The process that a person talks to, or 0, and the exit code of the last one.
     pub shell: usize,
     pub shell_code: usize,
-    /// When it will have been too long that nothing happened, in microseconds.
+    /// The time in microseconds at which the boot counts as stalled, unless there is progress.
     pub stall: u64,
     /// For how many seconds it is waited for what is asked for now.
     pub patience: u64,

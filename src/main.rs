@@ -1,4 +1,5 @@
-//! Toehold's init: the boot, top to bottom. Uses everything below it: `rescue`, `stage`, `machine`, `sys` and the library.
+//! Toehold's init: the boot, top to bottom. Uses everything below it: `rescue`, `stage`, `machine`,
+//! `sys` and the library.
 
 #![no_std]
 #![no_main]

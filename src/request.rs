@@ -25,8 +25,8 @@ pub enum Role {
 /// All of them.
 pub const ROLES: [Role; 3] = [Role::Data, Role::Tree, Role::Correction];
 
-/// Words that a locked profile refuses. Options of a filesystem can bring other devices in (btrfs: `device=`), and some
-/// filesystems need none.
+/// Words that a locked profile refuses. Options of a filesystem can bring other devices in (btrfs:
+/// `device=`), and some filesystems need none.
 const UNLOCKED: [Word; 6] = [
     Word::Fstype,
     Word::MountOptions,
@@ -36,7 +36,8 @@ const UNLOCKED: [Word; 6] = [
     Word::VerityOptions,
 ];
 
-/// Why a command line is refused: the stage that could not work, and the word or the option of verity that is missing or wrong.
+/// Why a command line is refused: the stage that could not work, and the word or the option of
+/// verity that is missing or wrong.
 pub type Refused = (Stage, Text);
 
 /// What the boot is to do. It is read once; nothing changes it afterwards.
@@ -63,8 +64,9 @@ impl Request {
         parameters: Parameters::NONE,
     };
 
-    /// Reads the command line (the other line is what was set at the rescue console), and refuses what would end in booting
-    /// something unverified that was asked to be verified. Each list of modules that hardware is not to get goes to `bar`.
+    /// Reads the command line (the other line is what was set at the rescue console), and refuses
+    /// what would end in booting something unverified that was asked to be verified. Each list of
+    /// modules that hardware is not to get goes to `bar`.
     pub fn read(
         &mut self,
         lines: [Text; 2],
@@ -81,7 +83,8 @@ impl Request {
         };
         self.timeout = timeout;
         let mount = self.asked.get(Word::Mount);
-        // With verity, only the verified device can be mounted, and without it there is no such device.
+        // With verity, only the verified device can be mounted, and without it there is no such
+        // device.
         let mounts_verified = mount
             .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
         let is_required = plan.setting(Key::VerityRequired).is_some();
@@ -97,7 +100,8 @@ impl Request {
         result.map_err(|word| (stage, word))
     }
 
-    /// Verification is asked for. `is_other`: something else than the verified device is to be mounted.
+    /// Verification is asked for. `is_other`: something else than the verified device is to be
+    /// mounted.
     #[inline(always)] // size: inline
     fn verify(&mut self, plan: &Plan<'static>, is_other: bool) -> Result<(), Text> {
         let pinned = plan.setting(Key::RootHash);
@@ -148,8 +152,9 @@ impl Request {
         self.spec(Role::Data).text.is_empty()
     }
 
-    /// Reads the SPEC that the first of two words has, or the second. If there is none, it is the partition whose PARTUUID
-    /// is a part of the root hash. The error is the name of the first word.
+    /// Reads the SPEC that the first of two words has, or the second. If there is none, it is the
+    /// partition whose PARTUUID is a part of the root hash. The error is the name of the first
+    /// word.
     ///
     /// Source: systemd-veritysetup-generator(8), the Discoverable Partitions Specification.
     fn look_for(

@@ -1,26 +1,31 @@
-//! What follows a failure or a breakpoint, and where a person takes over. Uses `stage`, `machine`, `sys` and the library.
+//! What follows a failure or a breakpoint, and where a person takes over. Uses `stage`, `machine`,
+//! `sys` and the library.
 //!
 //! # The states after a failure
 //!
-//! A stage that fails ends the boot; nothing is tried again by itself. From then on the machine is in one of these states:
+//! A stage that fails ends the boot; nothing is tried again by itself. From then on the machine is
+//! in one of these states:
 //!
-//! 1. **Reported.** `FAILED stage=… step=… errno=… subject=…` and what to do about it are in the log. Drivers that a person at a
-//!    console needs are loaded, for ten seconds at most. Then the report says what was seen, in the log and in
-//!    `/run/toehold/report`.
-//! 2. **Prompt.** `Press Enter for emergency shell or wait 60 seconds for reboot`, on every console that the kernel has, and the
-//!    seconds are counted there ([`prompt`]). How many there are, and what follows, says the profile (`emergency.prompt_seconds`,
-//!    `emergency.action`) or the command line (`rd.emergency=`). With the action `shell` the prompt waits for ever. Modules are
-//!    loaded and devices come up meanwhile.
-//!    Where no shell may be had (`emergency.shell = false`, `rd.shell=0`) nobody is asked: the seconds pass, and 5. follows.
-//! 3. **Shell.** What was typed at one console opens the shell there: the initrd's, or the rescue console of the init itself
-//!    ([`console`]), in a process of its own. The init goes on loading modules, and waits as long as the person stays.
-//! 4. **Retry.** The person has left: what was set up is taken down, and the init starts over, as the kernel started it, with the
-//!    words that were set at the console behind the command line. If that cannot be, because the initramfs is empty already, 5.
-//!    follows.
-//! 5. **The end.** Nobody came until the time-out, or nothing can be tried again: reboot, power off, halt or panic.
+//! 1. **Reported.** `FAILED stage=… step=… errno=… subject=…` and what to do about it are in the
+//!    log. Drivers that a person at a console needs are loaded, for ten seconds at most. Then the
+//!    report says what was seen, in the log and in `/run/toehold/report`.
+//! 2. **Prompt.** `Press Enter for emergency shell or wait 60 seconds for reboot`, on every console
+//!    that the kernel has, and the seconds are counted there ([`prompt`]). How many there are, and
+//!    what follows, says the profile (`emergency.prompt_seconds`, `emergency.action`) or the
+//!    command line (`rd.emergency=`). With the action `shell` the prompt waits for ever. Modules
+//!    are loaded and devices come up meanwhile. Where no shell may be had (`emergency.shell =
+//!    false`, `rd.shell=0`) nobody is asked: the seconds pass, and 5. follows.
+//! 3. **Shell.** What was typed at one console opens the shell there: the initrd's, or the rescue
+//!    console of the init itself ([`console`]), in a process of its own. The init goes on loading
+//!    modules, and waits as long as the person stays.
+//! 4. **Retry.** The person has left: what was set up is taken down, and the init starts over, as
+//!    the kernel started it, with the words that were set at the console behind the command line.
+//!    If that cannot be, because the initramfs is empty already, 5. follows.
+//! 5. **The end.** Nobody came until the time-out, or nothing can be tried again: reboot, power
+//!    off, halt or panic.
 //!
-//! A *breakpoint* (`rd.earlyshell`) is a prompt without a time-out before a stage. After its shell the boot goes on, unless the
-//! person asked for a retry.
+//! A *breakpoint* (`rd.earlyshell`) is a prompt without a time-out before a stage. After its shell
+//! the boot goes on, unless the person asked for a retry.
 
 mod console;
 mod prompt;
@@ -63,7 +68,8 @@ pub fn stop_before(machine: &mut Machine, stage: Stage) {
     }
 }
 
-/// Says what failed and what was seen, lets a person act, and does what is to follow: see the [states](self).
+/// Says what failed and what was seen, lets a person act, and does what is to follow: see the
+/// [states](self).
 pub fn give_up(machine: &mut Machine, failure: Failure) -> ! {
     let mut line = Line::new();
     describe(failure, &mut line);
@@ -119,7 +125,8 @@ fn announce(log: &Log, action: usize, seconds: u64) {
     log.error(b"% in % seconds", &[word(ACTIONS, action % SHELL), &text]);
 }
 
-/// Loads the drivers that a person at a console needs, however early it is. With them the report is complete.
+/// Loads the drivers that a person at a console needs, however early it is. With them the report is
+/// complete.
 fn load_console_drivers(machine: &mut Machine) {
     let _ = stage::modules::run(machine);
     events::finish(machine);

@@ -1,4 +1,5 @@
-//! Naming a block device, and whether a device is the one that is named: exactly, never by a part of a name.
+//! Naming a block device, and whether a device is the one that is named: exactly, never by a part
+//! of a name.
 
 use crate::format::glob::matches;
 use crate::format::uevent::{Key, is, value};
@@ -8,8 +9,8 @@ use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 pub struct Facts<'a> {
     /// What the kernel says, as in a uevent.
     pub event: &'a Line,
-    /// What was read besides, as [`Spec::needs`] asked for it: from the table of its disk or from its superblock, in the same
-    /// form.
+    /// What was read besides, as [`Spec::needs`] asked for it: from the table of its disk or from
+    /// its superblock, in the same form.
     pub read: Line,
 }
 
@@ -40,27 +41,29 @@ pub enum Needs {
 pub struct Spec {
     /// As it was written; empty: nothing is looked for.
     pub text: Line,
-    /// What names it.
+    /// The field that the device is named by.
     key: Key,
-    /// What that has to be.
+    /// What the field has to be.
     value: Line,
-    /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands in the table.
+    /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands
+    /// in the table.
     pub shift: u32,
 }
 
-/// What a SPEC can begin with: the links that udev would make, what stands for them, and nodes.
+/// What a SPEC can begin with: the links that udev would make, the short forms of these in the same
+/// order, and nodes.
 const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
 
-/// Who knows what names a device.
+/// Where the name of a device can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// The kernel: it stands in the uevent.
+    /// In the uevent: the kernel knows it.
     Kernel,
-    /// The table of the disk that the partition is on.
+    /// In the partition table of the disk that the partition is on.
     Table,
-    /// The superblock on the device.
+    /// In the superblock on the device.
     Superblock,
 }
 
@@ -128,7 +131,7 @@ impl Spec {
         good.then_some(())
     }
 
-    /// Who knows whether a device is the one.
+    /// Where it can be read whether a device is the one.
     pub fn source(&self) -> Source {
         match self.key {
             Key::PARTUUID | Key::PARTLABEL => Source::Table,
@@ -141,7 +144,8 @@ impl Spec {
     pub fn needs(&self, event: &Line) -> Needs {
         match self.source() {
             Source::Superblock => Needs::Superblock,
-            // Since Linux 6.13 the kernel says what the partition itself is called, but not what its neighbours are.
+            // Since Linux 6.13 the kernel says what the partition itself is called, but not what
+            // its neighbours are.
             Source::Table if self.shift != 0 || is(event, self.key, b"") => {
                 Needs::Partition { shift: self.shift }
             }

@@ -1,4 +1,5 @@
-//! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`]. Use `machine`, `sys` and the library.
+//! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`]. Use
+//! `machine`, `sys` and the library.
 
 use crate::machine::Machine;
 use crate::machine::outcome::Outcome;

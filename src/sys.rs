@@ -1,4 +1,5 @@
-//! Everything that touches the kernel. `unsafe` is allowed here and in the entry point, nowhere else.
+//! Everything that touches the kernel. `unsafe` is allowed here and in the entry point, nowhere
+//! else.
 
 #![allow(unsafe_code)]
 

@@ -1,9 +1,11 @@
 //! Tables from one list: an enum, and in columns beside each of its variants what it is called.
 //!
-//! A `&'static str` for each text would cost 16 bytes of pointer and length. So a column becomes one text with a separator
-//! between its items, and a variant's number says which of them is its own: [`text::item`](crate::text::item) finds it.
+//! A `&'static str` for each text would cost 16 bytes of pointer and length. So a column becomes
+//! one text with a separator between its items, and a variant's number says which of them is its
+//! own: [`text::item`](crate::text::item) finds it.
 
-/// Declares an enum whose variants have texts beside them, in so many columns. [`list!`](crate::list) makes a column's list.
+/// Declares an enum whose variants have texts beside them, in so many columns.
+/// [`list!`](crate::list) makes a column's list.
 #[macro_export]
 macro_rules! table {
     ($(#[$about:meta])* $visible:vis enum $name:ident [$columns:literal] {
@@ -75,7 +77,8 @@ const fn words(text: &str) -> usize {
     count
 }
 
-/// How many words the rows before `row` have in a column: the place of its first word in the column's list.
+/// How many words the rows before `row` have in a column: the place of its first word in the
+/// column's list.
 pub const fn place<const COLUMNS: usize>(
     rows: &[[&str; COLUMNS]],
     column: usize,
@@ -89,7 +92,8 @@ pub const fn place<const COLUMNS: usize>(
     place
 }
 
-/// For each word of a column's list the number of the row that it stands in. There are `place(rows, column, rows.len())`.
+/// For each word of a column's list the number of the row that it stands in. There are `place(rows,
+/// column, rows.len())`.
 pub const fn owners<const WORDS: usize, const COLUMNS: usize>(
     rows: &[[&str; COLUMNS]],
     column: usize,

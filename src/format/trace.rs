@@ -14,14 +14,18 @@ use tables::{CALLS, FLAGS, OPEN, REQUESTS, base, code};
 /// What the kernel gets: the call's number, and six arguments, of which a call takes the first.
 pub type Call = [usize; 7];
 
-/// Of paths, tables and other texts so many bytes are shown, and of data.
+/// So many bytes are shown of paths, tables and other texts …
 const TEXT: usize = 600;
+/// … and so many of data.
 const DATA: usize = 64;
 
-/// Errors that calls may meet and a boot does not fail with, as [`ERRNO_NAMES`]. (EPIPE cannot be: its number is the space.)
-const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
+/// Errors that calls may meet and a boot does not fail with, in the form of [`ERRNO_NAMES`]. EPIPE
+/// cannot be among them: its number is that of the space.
+const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \
+\x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
 
-/// Appends a call and what it returned; `None`: it does not return. `memory` is the byte at an address that the call was given.
+/// Appends a call and what it returned; `None`: it does not return. `memory` is the byte at an
+/// address that the call was given.
 pub fn describe(
     line: &mut Line,
     call: &Call,
@@ -83,7 +87,8 @@ pub fn describe(
     push_result(line, answer);
 }
 
-/// What stands in [`CALLS`] for a call, and the place of its first argument. A call that is not there is written as syscall(2) takes it.
+/// What stands in [`CALLS`] for a call, and the place of its first argument. A call that is not
+/// there is written as syscall(2) takes it.
 #[inline(always)] // size: inline
 fn marks_of(call: &Call) -> (&'static [u8], usize) {
     match named(CALLS, code(call[0])) {
@@ -106,7 +111,7 @@ fn push_result(line: &mut Line, answer: Option<usize>) {
     let Some(answer) = answer else {
         return say(line, b"?");
     };
-    // Nothing else than an error has such a number.
+    // Errors are returned as negative numbers, which no other result is.
     let number = answer.wrapping_neg();
     match named(ERRNO_NAMES, number).or_else(|| named(MORE_ERRNO_NAMES, number)) {
         Some(name) => say(line, name),
@@ -169,7 +174,7 @@ fn push_flags(line: &mut Line, mark: u8, flags: usize) {
     }
 }
 
-/// As [`push`], for the one line of the trace, whose address then stands in one place.
+/// As [`push`]. It exists because `push` is inlined into it once instead of at every call here.
 #[inline(never)] // size: inline
 pub fn say(line: &mut Line, text: &[u8]) {
     push(line, text);

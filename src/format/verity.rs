@@ -1,7 +1,8 @@
-//! dm-verity: the superblock on disk, the parameters that people give, and the table line for the kernel.
+//! dm-verity: the superblock on disk, the parameters that people give, and the table line for the
+//! kernel.
 //!
-//! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the kernel's
-//! Documentation/admin-guide/device-mapper/verity.rst.
+//! Sources: cryptsetup's verity on-disk format and veritysetup(8); systemd's veritytab(5); the
+//! kernel's Documentation/admin-guide/device-mapper/verity.rst.
 
 use core::ffi::CStr;
 
@@ -22,7 +23,8 @@ pub const SIGNATURE_KEY: &CStr = c"toehold";
 /// Bytes of a superblock.
 pub const SUPERBLOCK: usize = 512;
 
-/// Where the fields of the superblock are that a [`Parameter`] stands for, in their order: offset and bytes.
+/// Where the fields of the superblock are that a [`Parameter`] stands for, in their order: offset
+/// and bytes.
 const FIELDS: [(u16, u16); Uuid as usize + 1] = [
     (12, 4),
     (64, 4),
@@ -32,19 +34,21 @@ const FIELDS: [(u16, u16); Uuid as usize + 1] = [
     (88, 256),
     (16, 16),
 ];
-/// Where the salt's length is.
+/// Where the salt's length stands in the superblock.
 const SALT_SIZE: usize = 80;
 
-/// How a verity device is laid out: made of what was asked for, of the devices that were found, and of what lies on them.
+/// How a verity device is laid out: made of what was asked for, of the devices that were found, and
+/// of what lies on them.
 pub struct Layout<'a> {
     /// What was asked for. What this kernel cannot do is left out.
     pub parameters: Parameters<'a>,
     /// Hexadecimal.
     pub root_hash: &'a [u8],
-    /// From the device, if there is one. None of it is authenticated: a wrong value makes verification fail, except the number of
-    /// data blocks, which only says how much of the device is shown.
+    /// From the device, if there is one. None of it is authenticated: a wrong value makes
+    /// verification fail, except the number of data blocks, which only says how much of the device
+    /// is shown.
     pub superblock: [u8; SUPERBLOCK],
-    /// How many there are.
+    /// How many data blocks the device has.
     pub data_blocks: u64,
     /// Where on its device the superblock lies, or without one the tree, in bytes.
     pub hash_offset: u64,
@@ -79,7 +83,8 @@ impl<'a> Layout<'a> {
         self.superblock.starts_with(b"verity\0\0\x01\0\0\0")
     }
 
-    /// The first field of the superblock that contradicts what is said: what it is called and what was said; in `has`, what it has.
+    /// The first field of the superblock that contradicts what is said: what it is called and what
+    /// was said; in `has`, what it has.
     pub fn contradiction(&self, has: &mut Line) -> Option<(&'static [u8], &[u8])> {
         for (field, value) in self.parameters.0.iter().take(FIELDS.len()).enumerate() {
             has.clear();
@@ -93,7 +98,8 @@ impl<'a> Layout<'a> {
         None
     }
 
-    /// Appends a field of the superblock, or what is said in its place. What makes no sense, the kernel refuses.
+    /// Appends a field of the superblock or, where there is none, what is said in its place.
+    /// Nothing is checked: the kernel refuses what makes no sense.
     fn push_field(&self, field: usize, text: &mut Line) {
         if !self.parameters.has_superblock() {
             let said = self.parameters.0.get(field).copied().flatten();
@@ -136,8 +142,8 @@ impl<'a> Layout<'a> {
         decimal(&text).unwrap_or(0)
     }
 
-    /// Finds out how much of the data is shown: what the superblock or the parameters say, but not more than `room` bytes, and all of that if they
-    /// say nothing.
+    /// Finds out how much of the data is shown: what the superblock or the parameters say, but not
+    /// more than `room` bytes, and all of that if they say nothing.
     pub fn measure(&mut self, room: u64) -> bool {
         let most = room.checked_div(self.number(DataBlockSize)).unwrap_or(0);
         self.data_blocks = self.number(DataBlocks);
@@ -153,8 +159,8 @@ impl<'a> Layout<'a> {
             .wrapping_mul(self.number(DataBlockSize) / 512)
     }
 
-    /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`, without a superblock
-    /// `CRYPT-VERITY-<name>`.
+    /// Appends the device-mapper UUID that veritysetup would give: `CRYPT-VERITY-<uuid>-<name>`,
+    /// without a superblock `CRYPT-VERITY-<name>`.
     pub fn push_uuid(&self, text: &mut Line, name: &[u8]) {
         push(text, b"CRYPT-VERITY-");
         if self.parameters.has_superblock() {
@@ -173,7 +179,8 @@ impl<'a> Layout<'a> {
         policies != Some(&[None, None])
     }
 
-    /// The block of its device that the tree begins with: the first whole one behind the superblock.
+    /// The block of its device that the tree begins with: the first whole one behind the
+    /// superblock.
     fn hash_start(&self) -> u64 {
         let size = self.number(HashBlockSize).max(1);
         let mut end = self.hash_offset;
@@ -183,9 +190,10 @@ impl<'a> Layout<'a> {
         end / size
     }
 
-    /// Appends the target's parameters; what the kernel is to do about corruption and errors only if `armed`. `devices` are
-    /// the uevents of the devices with the data; with the tree, empty where it is beside the data; and with the blocks for
-    /// error correction, empty where there are none.
+    /// Appends the target's parameters; what the kernel is to do about corruption and errors only
+    /// if `armed`. `devices` are the uevents of the devices with the data; with the tree, empty
+    /// where it is beside the data; and with the blocks for error correction, empty where there are
+    /// none.
     #[inline(always)] // size: inline
     pub fn push_table(&self, devices: &[Line; 3], text: &mut Line, armed: bool) {
         let [data, tree, correction] = devices;
@@ -208,7 +216,7 @@ impl<'a> Layout<'a> {
             push_count(text, b"", count);
             push(text, &options);
         }
-        // The last blank.
+        // The blank behind the last word.
         text.pop();
     }
 
@@ -220,7 +228,8 @@ impl<'a> Layout<'a> {
             // The two block sizes have to be the same.
             let size = self.number(DataBlockSize).max(1);
             let offset = self.parameters.number(FecOffset).unwrap_or(0);
-            // Corrected are the data, the tree, and what follows it: up to the correcting blocks if these are on the same device.
+            // Corrected are the data, the tree, and what follows it: up to the correcting blocks if
+            // these are on the same device.
             let mut blocks = self.hash_device_size / size;
             if is_same_device(tree, correction) {
                 blocks = offset / size;
@@ -274,7 +283,8 @@ fn push_count(text: &mut Line, name: &[u8], number: u64) {
     push(text, b" ");
 }
 
-/// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512 bits).
+/// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512
+/// bits).
 #[inline(never)] // size: inline
 pub fn is_root_hash(text: &[u8]) -> bool {
     !text.is_empty()

@@ -1,4 +1,5 @@
-//! The search for block devices: what is there, what comes and goes, and which of it is what the boot is looking for.
+//! The search for block devices: what is there, what comes and goes, and which of it is what the
+//! boot is looking for.
 
 use super::Machine;
 use super::identify::identify;
@@ -59,13 +60,15 @@ pub fn node(device: &Line) -> &'static CStr {
     intern_format(b"/dev/%", &[value(device, Key::DEVNAME)])
 }
 
-/// The node of what holds /usr: of the verity device where there is one, or else of the device that was found.
+/// The node of what holds /usr: of the verity device where there is one, or else of the device that
+/// was found.
 pub fn usr(machine: &Machine) -> &'static CStr {
     let [data, ..] = &machine.found.devices;
     machine.verified.unwrap_or_else(|| node(data))
 }
 
-/// Refuses to go on when another device has come up that matches, too, and nothing can tell which is the right one.
+/// Refuses to go on when another device has come up that matches, too, and nothing can tell which
+/// is the right one.
 pub fn check_alone(machine: &mut Machine) -> Outcome {
     receive(machine);
     if machine.found.ambiguous && machine.request.root_hash.is_none() {
@@ -111,8 +114,8 @@ pub fn receive(machine: &mut Machine) {
 #[inline(never)] // size: inline
 fn handle(machine: &mut Machine, event: &Line) {
     if is(event, Key::ACTION, b"remove") {
-        // What was found may be gone, or no longer the only one: all is looked at again.
-        // (Others than block devices have no name, and neither has a device that nobody looks for.)
+        // What was found may be gone, or no longer the only one: all is looked at again. (Two
+        // devices without a name are not the same device: what is not a block device has none.)
         let mut found = machine.found.devices.iter();
         if is(event, Key::SUBSYSTEM, b"block") && found.any(|found| is_same_device(found, event)) {
             machine.found.forget();

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use toehold::schedule::State;
 use toehold::text::Line;
 
-/// Microseconds without progress after which nothing that runs is waited for, and everything is looked at again.
+/// Microseconds without progress after which nothing that runs is waited for, and everything is
+/// looked at again.
 const STALL: u64 = 5_000_000;
 
 /// Takes in what has happened, and starts what can be started now.
@@ -37,7 +38,8 @@ pub fn deadline(machine: &Machine) -> u64 {
     clock::now().saturating_add(machine.patience.saturating_mul(1_000_000))
 }
 
-/// Waits for something to happen, until `deadline` at most. After a while without progress everything is looked at again.
+/// Waits for something to happen, until `deadline` at most. After a while without progress
+/// everything is looked at again.
 pub fn wait(machine: &mut Machine, deadline: u64) -> Call {
     let now = clock::now();
     if machine.moved {
@@ -65,7 +67,8 @@ pub fn wait(machine: &mut Machine, deadline: u64) -> Call {
     Ok(())
 }
 
-/// Loads what is still to be loaded, drivers for people included: before any of them is asked something.
+/// Loads what is still to be loaded, drivers for people included: before any of them is asked
+/// something.
 pub fn finish(machine: &mut Machine) {
     machine.schedule.only_needed = false;
     let deadline = clock::now() + 2 * STALL;

@@ -13,8 +13,8 @@ use rustix::mount::MountFlags;
 use toehold::failure::Step;
 use toehold::format::filesystem;
 
-/// Finds out which filesystem a device or an image holds, and loads its driver. The caller says of a failure that it is about
-/// the path.
+/// Finds out which filesystem a device or an image holds, and loads its driver. The caller says of
+/// a failure that it is about the path.
 pub fn detect(machine: &mut Machine, path: &CStr) -> Outcome<&'static CStr> {
     let file = open(path, OFlags::RDONLY).during(Step::Open)?;
     let Some(fstype) = filesystem::name(&file) else {

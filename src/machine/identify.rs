@@ -13,8 +13,9 @@ use toehold::text::Line;
 /// More partitions than the kernel shows of a disk.
 const MAX_PARTITIONS: u32 = 256;
 
-/// Reads of a device what is needed, and adds it to the facts. `table` is the one that was read last: it is read again only if
-/// this device is on another disk. Returns whether there was anything to be read: a device without a medium cannot be opened.
+/// Reads of a device what is needed, and adds it to the facts. `table` is the one that was read
+/// last: it is read again only if this device is on another disk. Returns whether there was
+/// anything to be read: a device without a medium cannot be opened.
 pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
     let (mut node, mut disk) = (Line::new(), Line::new());
     let mut device = facts.event;
@@ -52,7 +53,8 @@ pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
     true
 }
 
-/// Makes the kernel show the partitions that it does not show by itself: a disk whose primary table is damaged comes without.
+/// Makes the kernel show the partitions that it does not show by itself: a disk whose primary table
+/// is damaged comes without.
 #[inline(always)] // size: inline
 fn reveal(table: &mut Table, disk: File) {
     if table.is_hidden() {

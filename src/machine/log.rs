@@ -32,7 +32,8 @@ impl Log {
         Self { file, prefix }
     }
 
-    /// Opens the kernel's log, and has it take every line: it would drop all but ten in five seconds.
+    /// Opens the kernel's log, and has it take every line: it would drop all but ten in five
+    /// seconds.
     pub fn open(&mut self) {
         if let Ok(file) = open(c"/dev/kmsg", OFlags::WRONLY) {
             let prefix = Some(KERNEL);
@@ -57,7 +58,7 @@ impl Log {
         push_format(&mut line, template, parts);
         line.truncate(LINE);
         push(&mut line, b"\n");
-        // There is no other place to say that it cannot be said.
+        // Where the log cannot be written to there is no other place to say so.
         let _ = self.file.write(&line);
     }
 

@@ -1,4 +1,5 @@
-//! Kernel modules: asked for by the boot and by hardware, loaded by child processes, and what became of each.
+//! Kernel modules: asked for by the boot and by hardware, loaded by child processes, and what
+//! became of each.
 
 use super::log::Log;
 use super::outcome::{About, During, Outcome};
@@ -34,8 +35,9 @@ pub fn load(machine: &mut Machine) {
     }
 }
 
-/// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask modprobe for it. What the
-/// plan does not have is built into the kernel, or will be missed by whoever needs it.
+/// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask
+/// modprobe for it. What the plan does not have is built into the kernel, or will be missed by
+/// whoever needs it.
 pub fn require(machine: &mut Machine, name: &'static [u8]) -> Outcome {
     await_loaded(machine, name).about(name)
 }
@@ -70,7 +72,8 @@ pub fn require_filesystem(machine: &mut Machine, name: &[u8]) -> Outcome {
     require(machine, intern_format(b"fs-%", &[name]).to_bytes())
 }
 
-/// Asks for a module that the boot itself needs; does not wait for it. Returns whether the plan has it.
+/// Asks for a module that the boot itself needs; does not wait for it. Returns whether the plan has
+/// it.
 pub fn ask(machine: &mut Machine, name: &[u8]) -> bool {
     let mut known = false;
     machine.plan.resolve(name, &mut |index| {
@@ -80,8 +83,8 @@ pub fn ask(machine: &mut Machine, name: &[u8]) -> bool {
     known
 }
 
-/// Looks at everything that is there: block devices, and what asks for drivers through a `modalias` below /sys/bus or at the
-/// two places outside it.
+/// Looks at everything that is there: block devices, and what asks for drivers through a `modalias`
+/// below /sys/bus or at the two places outside it.
 pub fn coldplug(machine: &mut Machine) {
     devices::scan(machine);
     match_file(machine, b"/sys/devices/system/cpu/modalias", &[]);

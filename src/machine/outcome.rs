@@ -6,9 +6,9 @@ use static_assertions::assert_eq_size;
 use toehold::failure::{Error, Failure, Step};
 use toehold::text::Line;
 
-/// What a system call returns has an error number only, and `?` does not take that for this: each has to say by
-/// [`During::during`] what was being done. Who or what it was done to is said by [`About::about`], once for all steps of
-/// a function in most cases.
+/// What a system call returns has an error number only, and `?` does not take that for this: each
+/// has to say by [`During::during`] what was being done. Who or what it was done to is said by
+/// [`About::about`], once for all steps of a function in most cases.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 // Success is zero, a failure is its number: one register.

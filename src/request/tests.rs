@@ -3,7 +3,8 @@ use crate::asked::{ROOT_WORDS, USR_WORDS};
 use crate::format::plan::sample;
 use crate::schedule::{Schedule, State};
 
-/// Reads a command line, and what was set at the console, with a schedule for the modules of the plan.
+/// Reads a command line, and what was set at the console, with a schedule for the modules of the
+/// plan.
 fn read_with(
     plan: &Plan<'static>,
     lines: [&'static str; 2],
@@ -191,8 +192,8 @@ fn root() {
     let read = |line: &'static str| read_with(&plan(), [line, ""], &mut Schedule::none());
     for line in [
         "verity.root=/dev/a roothash=00ff root=/dev/mapper/root init=/bin/sh rootflags=noatime",
-        "systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/a roothash=00ff init=/bin/sh rootflags=noatime \
-        usrhash=11 mount.usr=/dev/b",
+        "systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/a roothash=00ff \
+        init=/bin/sh rootflags=noatime usrhash=11 mount.usr=/dev/b",
     ] {
         let options = read(line).ok().unwrap();
         assert_eq!(text(&options, Role::Data), b"/dev/a");
@@ -275,7 +276,8 @@ fn words_that_were_set() {
     assert_eq!(options.timeout, 1);
 }
 
-/// Every list counts, by names as modprobe takes them; what is not in the plan, and a word without a list, change nothing.
+/// Every list counts, by names as modprobe takes them; what is not in the plan, and a word without
+/// a list, change nothing.
 #[test]
 fn modules_barred() {
     // Without options and dependencies.
@@ -288,8 +290,8 @@ fn modules_barred() {
     let plan = sample::plan(&modules, &[]);
     let mut schedule = Schedule::none();
     schedule.settle(3, State::ABSENT);
-    let line = "modprobe.blacklist=xen-fbfront,none,,snd-pcm usr=/dev/vda modprobe.blacklist modprobe.blacklist=snd -- \
-        modprobe.blacklist=virtio_blk";
+    let line = "modprobe.blacklist=xen-fbfront,none,,snd-pcm usr=/dev/vda modprobe.blacklist \
+        modprobe.blacklist=snd -- modprobe.blacklist=virtio_blk";
     let more = "modprobe.blacklist=nouveau ";
     assert!(read_with(&plan, [line, more], &mut schedule).is_ok());
     let states: Vec<State> = (0..names.len()).map(|at| schedule.state(at)).collect();
@@ -301,11 +303,11 @@ fn modules_barred() {
 #[test]
 fn words_of_the_plan() {
     let words = "verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-        systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency == \
-        systemd.verity_usr_options modprobe.blacklist usrhash usr usrfstype usrflags";
+        systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell \
+        rd.emergency == systemd.verity_usr_options modprobe.blacklist usrhash usr usrfstype usrflags";
     assert_eq!(USR_WORDS, words.as_bytes());
-    let words = "verity.root roothash root rootfstype rootflags rd.earlytimeout systemd.verity_root_data \
-        systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell rd.emergency init systemd.verity_root_options \
-        modprobe.blacklist";
+    let words = "verity.root roothash root rootfstype rootflags rd.earlytimeout \
+        systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell \
+        rd.emergency init systemd.verity_root_options modprobe.blacklist";
     assert_eq!(ROOT_WORDS, words.as_bytes());
 }

@@ -15,8 +15,9 @@ use toehold::table::place;
 use toehold::text::{Line, decimal, position, push_format, split};
 use toehold::{list, table};
 
-/// Exit code of the rescue console: these bits, which hardly any shell leaves with, and those below.
-pub const LEFT: usize = 0xE0;
+/// Exit code of the rescue console: these bits, which hardly any shell leaves with, and those
+/// below.
+pub const EXIT: usize = 0xE0;
 /// Start over.
 pub const RETRY: usize = 1;
 pub const TRACE_ON: usize = 2;
@@ -82,15 +83,17 @@ places! {
 /// The first thing that is said, and the answer to whatever else is typed.
 const GREETING: &[u8] = b"toehold rescue console: help lists the commands";
 
-/// Talks to the person at standard input and output. Returns the exit code: [`LEFT`] and what is to be done.
+/// Talks to the person at standard input and output. Returns the exit code: [`EXIT`] and what is to
+/// be done.
 pub fn run(machine: &mut Machine, reader: Reader) -> usize {
-    // This is another process than the one that boots: its log is the terminal, and uevents are the parent's.
+    // This is another process than the one that boots: its log is the terminal, and uevents are the
+    // parent's.
     machine.log = Log::plain(STDOUT);
     machine.uevents = NONE;
     machine.patience = 30;
     process::block_signals();
     machine.log.info(GREETING, &[]);
-    let (mut line, mut history, mut code) = (Line::new(), Line::new(), LEFT);
+    let (mut line, mut history, mut code) = (Line::new(), Line::new(), EXIT);
     while terminal::read_line(&mut line, &mut history).is_some() {
         let mut words = split(&line, b' ');
         let name = words.next().unwrap_or_default();
@@ -105,7 +108,7 @@ pub fn run(machine: &mut Machine, reader: Reader) -> usize {
                     b"off" => (TRACE_OFF, b"rd.earlytrace=0"),
                     _ => (TRACE_ON, b"rd.earlytrace"),
                 };
-                code = LEFT | bit;
+                code = EXIT | bit;
                 run_one(machine, reader, SET, word);
             }
             command if command < LOAD => {
@@ -146,7 +149,7 @@ fn perform(machine: &mut Machine, reader: Reader, command: usize, argument: &[u8
             decimal(argument).unwrap_or(20) as usize,
         ),
         LS => {
-            // For what is wrong with it.
+            // Listing a directory tells no error: opening it first does.
             open_to_read(argument)?;
             each_entry(b"%", &[argument], &mut |name| {
                 machine.log.info(b"%", &[name]);

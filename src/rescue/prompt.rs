@@ -18,7 +18,8 @@ pub const FOREVER: u64 = 1 << 32;
 /// In microseconds.
 pub const SECOND: u64 = 1_000_000;
 
-/// How many of the files that are waited for are no consoles: those about devices and about children.
+/// How many of the files that are waited for are no consoles: those about devices and about
+/// children.
 const OURS: usize = 2;
 
 /// Whether a person may have a shell.
@@ -26,7 +27,8 @@ pub fn may_ask(machine: &Machine) -> bool {
     machine.request.asked.value(Word::Shell) != b"0" && machine.plan.setting(Key::NoShell).is_none()
 }
 
-/// Asks at every console for the key that opens a shell there; after so many seconds, `action` follows. Returns the console.
+/// Asks at every console for the key that opens a shell there; after so many seconds, `action`
+/// follows. Returns the console.
 pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
     let (mut line, mut text) = (Line::new(), Line::new());
     let mut files = [NONE; 10];
@@ -58,7 +60,7 @@ pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
             match console.read(&mut text) {
                 Ok(()) if !text.is_empty() => return Some(*console),
                 Err(error) if error.is(Errno::AGAIN) => {}
-                // Nobody is there.
+                // This console has gone: nobody is asked there any more.
                 _ => *console = NONE,
             }
         }
@@ -68,11 +70,12 @@ pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
     None
 }
 
-/// Runs a shell, or the rescue console, on a console until the person leaves it. Returns whether to start over.
+/// Runs a shell, or the rescue console, on a console until the person leaves it. Returns whether to
+/// start over.
 pub fn open_shell(machine: &mut Machine, console: File, reader: Reader) -> bool {
     let child = process::spawn(|| {
         process::forget_children();
-        // Opened once more: as a terminal that is waited for.
+        // Opened again, without O_NONBLOCK: a shell waits for what is typed.
         let path = intern_numbered(b"/proc/self/fd/%", console.number());
         if process::take_terminal(path).is_ok() {
             let shell = intern(machine.plan.text(Key::Shell));
@@ -86,7 +89,7 @@ pub fn open_shell(machine: &mut Machine, console: File, reader: Reader) -> bool 
         poll(&[machine.uevents, machine.children], 60 * SECOND);
         events::advance(machine);
     }
-    let code = machine.shell_code ^ console::LEFT;
+    let code = machine.shell_code ^ console::EXIT;
     match code & !console::RETRY {
         console::TRACE_ON => trace::start(Log::sink(machine.log.file, machine.log.prefix)),
         console::TRACE_OFF => trace::stop(),

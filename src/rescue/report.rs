@@ -1,4 +1,5 @@
-//! What was seen and what became of it: for the person who reads the log after a failure, and for stage 2.
+//! What was seen and what became of it: for the person who reads the log after a failure, and for
+//! stage 2.
 
 use crate::machine::log::Log;
 use crate::machine::{Machine, devices, identify::identify, modules::*};
@@ -18,14 +19,16 @@ use toehold::text::{Line, after, decimal, push_format, push_number, split};
 pub enum Reader {
     /// Stage 2, after a boot that succeeded: every module that was asked for.
     Stage2,
-    /// A person, after a failure: what is loaded is left out, but not what may be missing. The kernel's own words come last.
+    /// A person, after a failure: what is loaded is left out, but not what may be missing. The
+    /// kernel's own words come last.
     Person,
     /// The same where the kernel has refused something: its words say why, and come first.
     PersonRefused,
 }
 
 impl Reader {
-    /// A person. Has the kernel refused something? Before devices are used what is seen says more than its old errors.
+    /// A person. Has the kernel refused something? Before devices are used what is seen says more
+    /// than its old errors.
     pub fn person(is_refused: bool) -> Self {
         if is_refused {
             Self::PersonRefused
@@ -41,10 +44,11 @@ const LOOP: &[u8] = b"7";
 /// How many of the kernel's errors are reported.
 const ERRORS: usize = 5;
 
-/// Writes the last `count` lines of the kernel's log, or those of them that are errors of the kernel itself.
+/// Writes the last `count` lines of the kernel's log, or those of them that are errors of the
+/// kernel itself.
 pub fn kernel_log(log: &Log, only_errors: bool, count: usize) {
-    // Facility 0 is the kernel's own, and below level 4 are errors.
-    // Each line begins with its priority, `<3>`, as `dmesg --raw` shows it.
+    // Each line begins with its priority, as `<3>`: levels below 4 are errors. A priority of one
+    // digit is of facility 0, the kernel's own messages.
     let limit = if only_errors { b'4' } else { u8::MAX };
     let mut buffer = sys::kernel_log::BUFFER;
     let text = sys::kernel_log::read(&mut buffer);
@@ -66,7 +70,8 @@ pub fn kernel_log(log: &Log, only_errors: bool, count: usize) {
     }
 }
 
-/// Leaves the report for stage 2 or for a shell, in the directory that the timeline goes to as well.
+/// Leaves the report for stage 2 or for a shell, in the directory that the timeline goes to as
+/// well.
 pub fn leave(machine: &Machine, reader: Reader) {
     let _ = make_directory(c"/run/toehold");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
@@ -116,7 +121,7 @@ fn hardware(machine: &Machine, log: &Log) {
             let modalias = value(&event, Key::MODALIAS);
             if value(&event, Key::DRIVER).is_empty() {
                 machine.plan.lookup(modalias, &mut |index| {
-                    // Once for many of the same kind.
+                    // Several devices of one kind in a row need the same driver: it is named once.
                     if machine.schedule.state(index) == State::ABSENT && last != index {
                         last = index;
                         log.error(b"no driver for %", &[modalias]);
@@ -144,7 +149,8 @@ pub fn modules(machine: &Machine, log: &Log, reader: Reader) {
 pub fn devices(log: &Log) {
     let mut last = Table::NONE;
     devices::each(&mut |event| {
-        // Eight of them come with the driver, and none can be it.
+        // The driver makes eight loop devices by itself, and none of them can be what is looked
+        // for.
         if is(event, Key::MAJOR, LOOP) {
             return;
         }

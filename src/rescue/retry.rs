@@ -11,7 +11,8 @@ use crate::sys::process;
 use rustix::fs::OFlags;
 use toehold::format::plan::{self, Key};
 
-/// Adds to the words of the command line for the next attempt. That their file is there tells that there was an attempt before.
+/// Adds to the words of the command line for the next attempt. That their file is there tells that
+/// there was an attempt before.
 pub fn add_words(text: &[u8]) -> Call {
     let _ = make_directory(c"/run/toehold");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
@@ -19,7 +20,8 @@ pub fn add_words(text: &[u8]) -> Call {
     file.write(text)
 }
 
-/// Takes down what was set up, and becomes the init that the kernel started. Returns only if there is none any more.
+/// Takes down what was set up, and becomes the init that the kernel started. Returns only if there
+/// is none any more.
 pub fn retry(machine: &mut Machine) {
     if open(plan::PATH, OFlags::RDONLY).is_err() {
         return;

@@ -207,7 +207,8 @@ fn dependencies(module: usize, random: &mut dyn FnMut(usize) -> usize) -> Vec<u1
     needs.into_iter().map(soft).collect()
 }
 
-/// Random plans, demands and endings: each module is started once, after what it depends on, and none that can be is left.
+/// Random plans, demands and endings: each module is started once, after what it depends on, and
+/// none that can be is left.
 #[test]
 fn whatever_happens() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

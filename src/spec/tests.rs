@@ -108,7 +108,8 @@ fn places_behind() {
     ));
 }
 
-/// Where a name comes from: what the kernel says of a partition itself needs no reading, but never stands for a neighbour.
+/// Where a name comes from: what the kernel says of a partition itself needs no reading, but never
+/// stands for a neighbour.
 #[test]
 fn facts() {
     let line = |text: &str| {

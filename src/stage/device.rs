@@ -1,4 +1,5 @@
-//! Stage 3: the block devices that /usr is on, found when they are there and awaited when they are not.
+//! Stage 3: the block devices that /usr is on, found when they are there and awaited when they are
+//! not.
 
 use crate::machine::outcome::Outcome;
 use crate::machine::{Machine, devices, events};

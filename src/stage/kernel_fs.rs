@@ -15,7 +15,8 @@ use toehold::failure::{Failure, Step};
 use toehold::format::plan::Key;
 use toehold::text::Line;
 
-/// Words of the command line that were set at the rescue console. The file is there when the boot is tried again.
+/// Words of the command line that were set at the rescue console. The file is there when the boot
+/// is tried again.
 pub const SET_WORDS: &[u8] = b"/run/toehold/set";
 
 const HARDENED: MountFlags = MountFlags::NOSUID

@@ -1,4 +1,5 @@
-//! Stage 2: kernel modules asked for: those always needed, and those that the hardware wants. They load from here on.
+//! Stage 2: kernel modules asked for: those always needed, and those that the hardware wants. They
+//! load from here on.
 
 use crate::machine::outcome::{About, During, Outcome};
 use crate::machine::{Machine, events, modules};
@@ -26,7 +27,9 @@ pub fn run(machine: &mut Machine) -> Outcome {
             machine.schedule.ask(module.number, State::NEEDED);
         }
     }
-    // Where nothing is said the plan's `always` has it, or it waits until the filesystem is seen.
+    // The filesystem's module, if the command line names a filesystem. Where it does not, there is
+    // no module `fs-auto`; the filesystem is among the plan's `always`, or is loaded when it has
+    // been detected.
     let fstype = machine.request.asked.value(Word::Fstype);
     modules::ask(machine, intern_format(b"fs-%", &[fstype]).to_bytes());
     events::advance(machine);

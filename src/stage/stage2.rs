@@ -1,4 +1,5 @@
-//! Stage 6: the stage-2 image inside /usr, or the root itself, under a tmpfs that makes it writable.
+//! Stage 6: the stage-2 image inside /usr, or the root itself, under a tmpfs that makes it
+//! writable.
 
 use crate::machine::Machine;
 use crate::machine::filesystem::mount_image;
@@ -42,7 +43,7 @@ fn overlay(options: &[u8]) -> Call {
     make_directory(c"/stage2/rw/upper")?;
     make_directory(c"/stage2/rw/work")?;
     mount(c"overlay", ROOT, c"overlay", none, layers)?;
-    // The overlay keeps both alive; nothing else should see them.
+    // The overlay has them mounted for itself; stage 2 should not see them besides.
     let _ = detach(IMAGE);
     let _ = detach(WRITABLE);
     Ok(())

@@ -18,18 +18,19 @@ use toehold::failure::Step;
 use toehold::format::plan::Key;
 use toehold::text::{item, split, word};
 
-/// What is taken over stays here.
+/// Where in the initramfs the files are moved that stage 2 gets: this folder is not emptied.
 const CARRIED: &CStr = c"/carried";
 const CARRIED_NAME: &CStr = c"carried";
 
-/// statfs(2): what an initramfs can be.
+/// The filesystems that an initramfs can be, as statfs(2) numbers them.
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
 #[inline(never)] // size: inline
 pub fn run(machine: &mut Machine) -> Outcome {
     let program = program(machine);
-    // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
+    // Looked for before any mount is moved, while a person can still be asked. A symbolic link
+    // counts as it is: where it leads shows in the new root only.
     let path = intern_format(b"/stage2/root%", &[program]);
     open(path, OFlags::PATH | OFlags::NOFOLLOW)
         .during(Step::Exec)
@@ -49,7 +50,8 @@ pub fn run(machine: &mut Machine) -> Outcome {
         .during(Step::Chroot)
         .about(ROOT.to_bytes())?;
     if let Some((root, device)) = old {
-        // Beside the boot, not before it. That it cannot be done costs memory only.
+        // In a child, so that the boot does not wait for it. If there can be no child, memory is
+        // lost and nothing else.
         let _ = process::spawn(|| {
             empty(root, device);
             0
@@ -89,7 +91,8 @@ fn make_place(path: &'static [u8]) -> Call<&'static CStr> {
     Ok(intern_format(b"/stage2/root%", &[path]))
 }
 
-/// Takes over what the profile wants of the initramfs. It stays where it is in memory, and is mounted where it is to be seen.
+/// Takes over what the profile wants of the initramfs. It stays where it is in memory, and is
+/// mounted where it is to be seen.
 fn carry(list: &'static [u8]) -> Outcome {
     make_directory(CARRIED)
         .during(Step::Move)
@@ -102,13 +105,14 @@ fn carry(list: &'static [u8]) -> Outcome {
     Ok(())
 }
 
-/// Takes over the first of these that is there, to where the first of all would be.
+/// Takes over the first of these names that is there. In the new root it is found by the first of
+/// the names.
 #[inline(always)] // size: inline
 fn carry_one(number: usize, names: &'static [u8]) -> Call {
     let carried = intern_numbered(b"/carried/%", number);
     let mut is_directory = true;
     for name in split(names, b',') {
-        // An empty directory gives way.
+        // Where one of them is an empty directory the next one takes its place.
         if is_directory && rename(intern(name), carried).is_ok() {
             is_directory = open(carried, OFlags::PATH | OFlags::DIRECTORY).is_ok();
         }
@@ -129,7 +133,8 @@ fn change_root_to(root: &CStr) -> Call {
     change_directory(c"/")
 }
 
-/// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.
+/// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old
+/// one.
 fn change_root_here() -> Call {
     if pivot_root_here().is_ok() {
         return detach(c".");

@@ -121,7 +121,7 @@ fn try_one(machine: &mut Machine, mapper: &mut Mapper, layout: &mut Layout) -> O
     let result = laid_out.and_then(|()| {
         let made = activate(machine, mapper, layout, data);
         if made.is_err() {
-            // Nothing half made is left behind.
+            // Leave nothing half made behind.
             let _ = mapper.request(Command::Remove);
         }
         made
@@ -145,8 +145,8 @@ fn set_table(machine: &Machine, mapper: &mut Mapper, layout: &Layout, armed: boo
     mapper.request(Command::Suspend).during(Step::Resume)
 }
 
-/// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
-/// the policy, and makes the device known. `data` is the device with the data.
+/// Proves one block without a policy, so that a wrong root hash is an error to be told and not a
+/// panic; then sets the policy, and makes the device known. `data` is the device with the data.
 #[inline(always)] // size: inline
 fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &CStr) -> Outcome {
     let minor = mapper.create(layout).during(Step::Create)?;
@@ -159,7 +159,7 @@ fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &
         let step = if !valid {
             Step::Probe
         } else if probe(data, block).is_err() {
-            // It was not the hash that failed.
+            // The data itself cannot be read: it was not the hash that failed.
             Step::Data
         } else {
             Step::Tree
@@ -176,8 +176,8 @@ fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &
     Ok(())
 }
 
-/// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores device-mapper devices that it did
-/// not see made, but with this rule it takes ours.
+/// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores
+/// device-mapper devices that it did not see made, but with this rule it takes ours.
 #[inline(always)] // size: inline
 fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
     let node = intern_format(b"/dev/mapper/%", &[name]);
@@ -186,7 +186,8 @@ fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
     make_directory(c"/run/udev/rules.d")?;
     let rule = intern_format(
         b"ACTION!=\"remove\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
-ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", OPTIONS+=\"db_persist\"\n",
+ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", \
+OPTIONS+=\"db_persist\"\n",
         &[name],
     );
     write_file(c"/run/udev/rules.d/09-toehold.rules", rule.to_bytes())?;

@@ -9,24 +9,24 @@ use rustix::io::Errno;
 use toehold::format::ReadAt;
 use toehold::text::Line;
 
-/// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
-/// and again is closed, here.
+/// An open file. Dropping it does not close it: what is opened once stays open until execve, and
+/// what is opened again and again is closed by [`File::close`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct File(usize);
 
 /// The directory that relative paths start from.
 pub const CWD: File = File(AT_FDCWD as usize);
 
-/// The value of a file that starts as zero.
+/// Standard input. It is also what a file in zeroed memory is before it is opened.
 pub const STDIN: File = File(0);
 
-/// What a person at the console sees.
+/// Standard output: what a person at the console sees.
 pub const STDOUT: File = File(1);
 
-/// Where messages go before there is a log.
+/// Standard error: where messages go before there is a log.
 pub const STDERR: File = File(2);
 
-/// No file: everything fails with it.
+/// No file: every system call fails with it.
 pub const NONE: File = File(usize::MAX);
 
 /// What stat(2) tells.
@@ -37,7 +37,8 @@ pub struct Status {
     pub size: usize,
 }
 
-/// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always close-on-exec.
+/// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always
+/// close-on-exec.
 #[inline(always)] // size: inline
 pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
     open_thin(directory, path.as_ptr(), flags)
@@ -53,7 +54,8 @@ fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
     open_thin(CWD, path, flags)
 }
 
-// A `&CStr` is two words, of which the kernel wants one: the functions that are called from many places take just that.
+// A `&CStr` is two words, address and length, and the kernel wants the address only. So the
+// function that is called from many places takes just that.
 fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::CLOEXEC;
     // SAFETY: the path comes from a CStr.
@@ -77,7 +79,8 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
     result
 }
 
-/// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in place of its `%`.
+/// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in
+/// place of its `%`.
 pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
     let file = open(format_path(text, path, parts), OFlags::RDONLY)?;
     let result = file.read(text);
@@ -85,7 +88,8 @@ pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
     result
 }
 
-/// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be read is empty.
+/// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be
+/// read is empty.
 pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8] {
     match (read(text, path, parts), text.as_slice()) {
         (Ok(()), [line @ .., b'\n'] | line) => line,
@@ -93,8 +97,8 @@ pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8
     }
 }
 
-/// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
-/// none.
+/// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`].
+/// One that cannot be read has none.
 pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
     if let Ok(directory) = open(format_path(&mut Line::new(), path, parts), OFlags::RDONLY) {
         each_entry_of(directory, &mut |name| visit(name.to_bytes()));
@@ -102,10 +106,12 @@ pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
+/// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed
+/// meanwhile.
 #[inline(always)] // size: inline
 pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
-    /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
+    /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the
+    /// type (u8).
     const NAME: usize = 19;
     let mut buffer = [0u8; 2048];
     loop {
@@ -166,7 +172,8 @@ pub fn symlink(target: &CStr, path: &CStr) -> Result {
     }
 }
 
-/// Gives a file or a directory another name; what has that is replaced, unless it is a directory that is not empty.
+/// Gives a file or a directory another name; what has that is replaced, unless it is a directory
+/// that is not empty.
 pub fn rename(from: &CStr, to: &CStr) -> Result {
     // SAFETY: both are NUL-terminated.
     unsafe {
@@ -194,7 +201,8 @@ pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     }
 }
 
-/// Waits until one of the files, ten at most, can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
+/// Waits until one of the files, ten at most, can be read, `microseconds` at most. Returns early on
+/// whatever the kernel thinks a reason.
 pub fn poll(files: &[File], microseconds: u64) {
     const POLLIN: i16 = 1;
     let mut polls = [const {

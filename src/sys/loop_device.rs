@@ -15,8 +15,8 @@ const_assert_eq!(size_of::<loop_config>(), 304);
 const_assert_eq!(offset_of!(loop_config, info), 8);
 const_assert_eq!(offset_of!(loop_info64, lo_flags), 52);
 
-/// Attaches `image` to a free loop device, read only, to be detached at its last close: the descriptor stays open here, so mount it before execve.
-/// Source: loop(4), LOOP_CONFIGURE.
+/// Attaches `image` to a free loop device, read only, to be detached at its last close: the
+/// descriptor stays open here, so mount it before execve. Source: loop(4), LOOP_CONFIGURE.
 pub fn attach(image: File) -> Result<&'static CStr> {
     // SAFETY: numbers and bytes: all zeroes is a loop_config.
     let mut config: loop_config = unsafe { core::mem::zeroed() };

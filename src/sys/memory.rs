@@ -26,7 +26,8 @@ pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len) })
 }
 
-/// Puts a path or the like together in `text`: `template` with the `parts` in place of its `%`. Empty if it does not fit.
+/// Puts a path or the like together in `text`: `template` with the `parts` in place of its `%`.
+/// Empty if it does not fit.
 pub fn format_path<'a>(text: &'a mut Line, template: &[u8], parts: &[&[u8]]) -> &'a CStr {
     text.clear();
     push_format(text, template, parts);
@@ -39,15 +40,17 @@ pub fn end(text: &mut Line) -> &CStr {
         text.clear();
     }
     push(text, b"\0");
-    // SAFETY: there was room for the NUL. (`CStr::from_bytes_until_nul` looks for it with 130 bytes of code.)
+    // SAFETY: there was room for the NUL. (`CStr::from_bytes_until_nul` looks for it with 130 bytes
+    // of code.)
     unsafe { CStr::from_ptr(text.as_ptr().cast()) }
 }
 
-/// The command line, paths, and the names of devices that answer: of a disk made to confuse, thousands. What is not used takes no
+/// Bytes for interned texts: the command line, paths, names of devices. A disk that is made to
+/// confuse can have thousands of partitions that match. Pages that are never written to take no
 /// memory.
 const ROOM: usize = 1 << 20;
 
-/// How much of it is used, and the text.
+/// The texts, one behind the other, and how many bytes they take.
 struct Interned {
     used: Cell<usize>,
     text: UnsafeCell<[u8; ROOM]>,
@@ -61,15 +64,17 @@ static INTERNED: Interned = Interned {
     text: UnsafeCell::new([0; ROOM]),
 };
 
-/// A copy that stays, with a NUL behind it: the subject of a failure must outlive the stage that made it.
+/// A copy that stays, with a NUL behind it: the subject of a failure must outlive the stage that
+/// made it.
 #[inline(never)] // size: inline
 pub fn intern(text: &[u8]) -> &'static CStr {
     let used = INTERNED.used.get();
-    // The last byte stays zero: even when nothing is left there is an end.
+    // The last byte is never written to: it ends the text even when there is no more room.
     let len = text.len().min(ROOM - 1 - used);
     // SAFETY: `used` and `len` together are less than the buffer's length.
     let free = unsafe { INTERNED.text.get().cast::<u8>().add(used) };
-    // SAFETY: one thread, nothing behind `used` was handed out before, and `text` has that many bytes.
+    // SAFETY: one thread, nothing behind `used` was handed out before, and `text` has that many
+    // bytes.
     unsafe { free.copy_from_nonoverlapping(text.as_ptr(), len) };
     INTERNED.used.set((used + len + 1).min(ROOM - 1));
     // SAFETY: what follows was never written to: zero.

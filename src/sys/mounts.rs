@@ -30,7 +30,8 @@ pub fn mount(
 /// Moves a mount.
 pub fn move_mount(from: &CStr, to: &CStr) -> Result {
     let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
-    // SAFETY: both are NUL-terminated. The kernel copies type and data before it looks at the flags: they must be null.
+    // SAFETY: both are NUL-terminated. The kernel copies type and data before it looks at the
+    // flags: they must be null.
     unsafe { done5(__NR_mount, from, to, 0, MS_MOVE as usize, 0) }
 }
 

@@ -16,7 +16,7 @@ const SOCK_NONBLOCK: usize = 0o4000;
 const SOL_SOCKET: usize = 1;
 const SO_RCVBUFFORCE: usize = 33;
 
-/// Bytes that the socket may hold: a machine with hundreds of disks announces them in one burst.
+/// Bytes that the socket may hold: a machine with hundreds of disks announces them all at once.
 static RECEIVE_BUFFER: u32 = 4 << 20;
 
 const_assert_eq!(size_of::<sockaddr_nl>(), 12);
@@ -62,7 +62,8 @@ pub fn listen() -> Result<File> {
     Ok(File::new(socket))
 }
 
-/// The next message, or EAGAIN when there is none now, or ENOBUFS when some were lost. Messages that the kernel did not send are skipped.
+/// The next message, or EAGAIN when there is none now, or ENOBUFS when some were lost. Messages
+/// that the kernel did not send are skipped.
 pub fn receive(socket: File, text: &mut Line) -> Result {
     let (to, room) = (text.as_mut_ptr() as usize, text.capacity());
     loop {

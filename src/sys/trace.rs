@@ -1,6 +1,7 @@
 //! `rd.earlytrace`: every system call of this process and its children as a line of the log.
 //!
-//! Until the command line is read nobody knows whether it is wanted: lines are kept so long.
+//! Whether it is wanted is known only when the command line has been read. Lines of the calls
+//! before that wait in memory.
 
 use super::call::*;
 use super::clock;
@@ -10,10 +11,11 @@ use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
 use toehold::format::trace::{Call, describe, push_signed, say};
 use toehold::text::{Line, split};
 
-/// What the gate looks at, first, and where lines go.
+/// The state of the trace. The gate, which is assembly, reads its first byte before every system
+/// call.
 #[repr(C)]
 pub struct Trace {
-    /// Zero while calls are traced.
+    /// Zero while calls are traced, so that they are traced from the very first one.
     off: Cell<bool>,
     state: UnsafeCell<State>,
 }
@@ -30,7 +32,7 @@ struct State {
     sinks: [Option<Sink>; 2],
     /// When the last line was made.
     last: u64,
-    /// Lines that were not written yet.
+    /// Lines that wait to be written.
     lines: Line,
 }
 
@@ -123,6 +125,7 @@ fn note(call: &Call, answer: Option<usize>, before: u64) {
 
 /// The byte at an address.
 fn memory(address: usize) -> u8 {
-    // SAFETY: the caller of a system call vouches for its arguments, which this is a part of; it lives as long as the call is looked at.
+    // SAFETY: the caller of a system call vouches for its arguments, which this is a part of; it
+    // lives as long as the call is looked at.
     unsafe { *(address as *const u8) }
 }

@@ -166,7 +166,8 @@ fn table() -> Line {
 #[test]
 fn requests() {
     let table = table();
-    // fd, block size, and loop_info64 from its eighth byte on, whose flags are read only and autoclear.
+    // fd, block size, and loop_info64 from its eighth byte on, whose flags are read only and
+    // autoclear.
     let mut image = [0; 304];
     (image[0], image[8 + 52]) = (7, 5);
     // Operation, flags, length and address, where the start, the length and the number follow.
@@ -233,7 +234,8 @@ fn long_texts_are_cut() {
     assert_eq!(line, want);
 }
 
-/// Whatever the init calls has its name here: `__NR_name` in the source stands for every call that it makes.
+/// Whatever the init calls has its name here: `__NR_name` in the source stands for every call that
+/// it makes.
 #[test]
 fn every_call_of_the_init_is_known() {
     let known = |name: &str| {

@@ -5,9 +5,10 @@ use crate::text::{after, decimal, split, word};
 use crate::{list, table};
 
 table! {
-    /// What can be said of a verity device. Beside each stand the options that set it, as veritytab(5) spells them or, where it
-    /// has none, as the kernel does; and what is assumed of a field of the superblock where there is no superblock and nothing
-    /// is said. The fields of the superblock come first.
+    /// What can be said of a verity device. Beside each stand the options that set it, as
+    /// veritytab(5) spells them or, where it has none, as the kernel does; and what is assumed of a
+    /// field of the superblock where there is no superblock and nothing is said. The fields of the
+    /// superblock come first.
     pub enum Parameter [2] {
         /// Salt after (0, Chrome OS) or before (1) the data.
         Format: "format", "1";
@@ -58,8 +59,9 @@ impl<'a> Parameters<'a> {
     /// Nothing is said.
     pub const NONE: Self = Self([None; COUNT]);
 
-    /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is the first that is unknown, or has
-    /// no value where there must be one. What the values mean shows where they are used.
+    /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is
+    /// the first that is unknown, or has no value where there must be one. What the values mean
+    /// shows where they are used.
     #[inline(never)] // size: inline
     pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
         for option in split(list, b',') {
@@ -79,7 +81,7 @@ impl<'a> Parameters<'a> {
             };
             let is_extra = *parameter == OnError as u8
                 || (FecOffset as u8..=Signature as u8).contains(parameter);
-            // Each is one word of the table, but for paths and the like.
+            // Paths and the like are not part of the table. Everything else becomes one word of it.
             if value.is_empty() || !(is_extra || value.iter().all(u8::is_ascii_graphic)) {
                 return None;
             }

@@ -15,10 +15,11 @@ use toehold::text::{Line, push};
 
 const VARIABLES: &CStr = c"/sys/firmware/efi/efivars";
 
-/// Finds the device for `role` that comes next behind the one with rank `last` (0: the first), whose place its own rank takes:
-/// those on `disk` first, then by the sequence numbers of their disks, then as their disks number them. `false` if there is none.
+/// Finds the device for `role` that comes next behind the one with rank `last` (0: the first),
+/// whose place its own rank takes: those on `disk` first, then by the sequence numbers of their
+/// disks, then as their disks number them. `false` if there is none.
 ///
-/// Nothing is noted of the others, so that a disk made to confuse cannot fill anything up.
+/// The others are not written down anywhere: a disk that is made to confuse could fill any list up.
 pub fn next(machine: &mut Machine, role: Role, disk: u64, last: &mut u64) -> bool {
     let spec = machine.request.spec(role);
     let Some(device) = machine.found.devices.get_mut(role as usize) else {
@@ -32,7 +33,8 @@ fn next_of(spec: &Spec, table: &mut Table, disk: u64, last: &mut u64, device: &m
     let mut lowest = u64::MAX;
     each(&mut |event| {
         let sequence = number(event, Key::DISKSEQ);
-        // A minor number has 20 bits; a sequence number counts the disks since the start of the machine.
+        // A minor number has 20 bits; a sequence number counts the disks since the start of the
+        // machine.
         let order = (sequence << 20 | number(event, Key::MINOR) & 0xF_FFFF) & u64::MAX >> 1;
         let rank = u64::from(sequence != disk) << 63 | order;
         if rank > *last && rank < lowest && matches(spec, table, event) {
@@ -45,7 +47,8 @@ fn next_of(spec: &Spec, table: &mut Table, disk: u64, last: &mut u64, device: &m
     lowest != u64::MAX
 }
 
-/// The sequence number of the disk that the EFI boot loader was started from, if it left word of that.
+/// The sequence number of the disk that the EFI boot loader was started from, if it left word of
+/// that.
 ///
 /// Source: systemd's Boot Loader Interface.
 pub fn loader_disk(machine: &mut Machine) -> u64 {

@@ -14,7 +14,8 @@ use toehold::format::plan::Key;
 use toehold::format::verity::{Layout, Parameter};
 use toehold::text::Line;
 
-/// Completes a layout. Both lie on the device `tree`, which is the same as `data`, or each on its own.
+/// Completes a layout. Both lie on the device `tree`, which is the same as `data`, or each on its
+/// own.
 pub fn lay_out(
     machine: &Machine,
     layout: &mut Layout,
@@ -40,7 +41,7 @@ fn read(machine: &Machine, layout: &mut Layout, disk: File, data: Option<&CStr>)
     let given = layout.parameters.number(Parameter::HashOffset);
     let fixed = given.or(room.map(|_| 0));
     if fixed.is_none() {
-        // What cannot be read is not what holds no filesystem.
+        // A device that cannot be read is told from one without a filesystem.
         let first = &mut layout.superblock;
         disk.read_exact_at(0, first).during(Step::Data)?;
     }
@@ -56,7 +57,7 @@ fn read(machine: &Machine, layout: &mut Layout, disk: File, data: Option<&CStr>)
         result = read_superblock(log, layout, disk, offset);
     }
     result?;
-    // What lies from the tree on is not data.
+    // Data ends where the tree begins.
     let room = room.unwrap_or(layout.hash_offset);
     if !layout.measure(room) {
         return Err(refused(Step::Superblock));

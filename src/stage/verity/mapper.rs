@@ -1,4 +1,5 @@
-//! The verity device in the hands of device-mapper: created, given a table, asked how it is, removed.
+//! The verity device in the hands of device-mapper: created, given a table, asked how it is,
+//! removed.
 
 use crate::machine::Machine;
 use crate::sys::call::Result as Call;
@@ -71,7 +72,8 @@ impl Mapper {
         Ok(minor(dm::device_number(&self.exchange)) as usize)
     }
 
-    /// Loads the table of this layout on these devices. It becomes the live one when the device is resumed.
+    /// Loads the table of this layout on these devices. It becomes the live one when the device is
+    /// resumed.
     pub fn load(&mut self, layout: &Layout, devices: &[Line; 3], armed: bool) -> Call {
         self.start(dm::READ_ONLY);
         dm::add_target(&mut self.exchange, layout.sectors());
