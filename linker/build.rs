@@ -1,4 +1,5 @@
-//! Link arguments of the freestanding init, each with its reason and what it saves. Nothing else in the workspace is affected.
+//! Link arguments of the freestanding init, each with its reason and what it saves. Nothing else in
+//! the workspace is affected.
 
 use std::env;
 
@@ -14,18 +15,19 @@ fn main() {
         "-nostdlib",
         // No interpreter and no .dynamic: the kernel maps the file and jumps into it.
         "-static",
-        // At a fixed address, so there is nothing to relocate. Address randomisation would cost relocations, or code that
-        // does without them, and protect a program that reads nothing from the network and lives for a second.
+        // At a fixed address, so there is nothing to relocate. Address randomisation would cost
+        // relocations, or code that does without them, and protect a program that reads nothing
+        // from the network and lives for a second.
         "-no-pie",
-        // Every byte of the file is placed by the script: 8,144 bytes of unwind tables, notes, headers
-        // and padding less than by default.
+        // Every byte of the file is placed by the script: 8,144 bytes of unwind tables, notes,
+        // headers and padding less than by default.
         &format!("-Wl,-T,{directory}/linker/init.ld"),
         // Merges equal tails of strings: 24 bytes.
         "-Wl,-O2",
     ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    // Refused, because they change nothing here: --build-id=none (the script drops notes), -z norelro, -z noseparate-code and
-    // --no-dynamic-linker (the script lists the segments), --icf=all (the optimiser has merged what is equal), --gc-sections
-    // (rustc passes it).
+    // Refused, because they change nothing here: --build-id=none (the script drops notes), -z
+    // norelro, -z noseparate-code and --no-dynamic-linker (the script lists the segments),
+    // --icf=all (the optimiser has merged what is equal), --gc-sections (rustc passes it).
 }

@@ -1,66 +1,72 @@
 //! What went wrong, and the lines that say it.
 
 use crate::text::{Line, item, push, push_named, word};
-use core::num::NonZeroUsize;
+use crate::{list, table};
+use core::num::{NonZeroU64, NonZeroUsize};
 use rustix::io::Errno;
 
-/// The stages of the boot, in order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Stage {
-    KernelFs,
-    Modules,
-    Device,
-    Verity,
-    Usr,
-    Stage2,
-    SwitchRoot,
+table! {
+    /// The stages of the boot, in order: as the log calls them, and the digit of the breakpoint
+    /// before each.
+    pub enum Stage [2] {
+        KernelFs: "kernel-fs", "-";
+        Modules: "modules", "1";
+        Device: "device", "-";
+        Verity: "verity", "2";
+        Usr: "usr", "3";
+        Stage2: "stage2", "-";
+        SwitchRoot: "switch-root", "4";
+    }
 }
 
-const STAGES: &[u8] = b"kernel-fs modules device verity usr stage2 switch-root";
+const STAGES: &[u8] = list!(Stage::ROWS, 0, b' ');
+const BREAKPOINTS: &[u8] = list!(Stage::ROWS, 1, b' ');
 
-/// What was being done. The names, in the same order, are in [`STEPS`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Step {
-    Mount,
-    Read,
-    Plan,
-    Socket,
-    Options,
-    Wait,
-    Ambiguous,
-    Module,
-    Open,
-    Superblock,
-    Key,
-    Control,
-    Create,
-    Load,
-    Algorithm,
-    Resume,
-    Probe,
-    Data,
-    Tree,
-    Arm,
-    Node,
-    Detect,
-    Loop,
-    Overlay,
-    Move,
-    Chroot,
-    Exec,
+table! {
+    /// What was being done: as the log calls it, and what to do when it failed. There is no advice
+    /// where the kernel's own messages say more.
+    pub enum Step [2] {
+        Mount: "mount", "";
+        Read: "read", "no /proc in this kernel";
+        Plan: "plan", "missing or damaged: rebuild the initrd";
+        Socket: "socket", "";
+        Options: "options", "missing, wrong, or against another word or the profile";
+        Wait: "wait", "compare with the devices below, check driver and rd.earlytimeout";
+        Ambiguous: "ambiguous", "several devices answer: name one by its /dev path";
+        Module: "module", "see below, rebuild the initrd";
+        Open: "open", "";
+        Superblock: "superblock",
+            "missing, or not the one asked for: check hash-offset and the image";
+        Key: "key", "no signature by a key that this kernel trusts";
+        Control: "control", "are dm-mod and dm-verity in the initrd?";
+        Create: "create", "";
+        Load: "load", "see below, check options and length of the root hash";
+        Algorithm: "algorithm", "is its module in the initrd?";
+        Resume: "resume", "";
+        Probe: "probe", "wrong root hash or salt, or the image was changed";
+        Data: "data", "data not readable: check the disk";
+        Tree: "tree", "hash tree not readable: check the disk";
+        Node: "node", "";
+        Detect: "detect", "no known filesystem: name usrfstype or hash-offset";
+        Loop: "loop", "";
+        Overlay: "overlay", "";
+        Move: "move", "";
+        Chroot: "chroot", "";
+        Exec: "exec", "not in the stage-2 image: check usr.init";
+    }
 }
 
-const STEPS: &[u8] = b"mount read plan socket options wait ambiguous module open superblock key control create load algorithm resume \
-probe data tree arm node detect loop overlay move chroot exec";
+const STEPS: &[u8] = list!(Step::ROWS, 0, b' ');
+const ADVICE: &[u8] = list!(Step::ROWS, 1, b'\n');
 
-/// An error number of the kernel. A word that is never zero: results with it live in registers, and success costs nothing.
+/// An error number of the kernel. As it is never zero, a `Result<(), Error>` is one register in
+/// which zero is success.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Error(NonZeroUsize);
 
 impl Error {
-    /// No call failed, the init itself says no. Linux has no error with this number.
+    /// No system call has failed: the init itself refuses something. Linux has no error with this
+    /// number.
     pub const REFUSED: Self = Self(NonZeroUsize::new(41).unwrap());
 
     /// As errno(3) numbers them; 0: [`Error::REFUSED`].
@@ -68,8 +74,9 @@ impl Error {
         NonZeroUsize::new(number).map_or(Self::REFUSED, Self)
     }
 
-    /// What a system call left that returns nothing: the error's number, or zero.
-    #[inline(always)]
+    /// The result of a system call that has no value, from the number that it left: zero, or the
+    /// error's.
+    #[inline(always)] // size: inline
     pub fn in_number(number: usize) -> Result<(), Self> {
         match NonZeroUsize::new(number) {
             None => Ok(()),
@@ -78,13 +85,13 @@ impl Error {
     }
 
     /// As errno(3) numbers them.
-    #[inline(always)]
+    #[inline(always)] // size: inline
     pub fn number(self) -> usize {
         self.0.get()
     }
 
-    /// Whether it is this one.
-    #[inline(always)]
+    /// Whether it is the error with this name.
+    #[inline(always)] // size: inline
     pub fn is(self, errno: Errno) -> bool {
         self.0.get() == errno.raw_os_error() as usize
     }
@@ -106,57 +113,88 @@ impl Stage {
     pub fn name(self) -> &'static [u8] {
         word(STAGES, self as usize)
     }
-}
 
-/// Appends `step=… errno=… subject=…`.
-pub fn describe(step: Step, error: Error, subject: &[u8], line: &mut Line) {
-    push(line, b"step=");
-    push(line, word(STEPS, step as usize));
-    push(line, b" errno=");
-    error.push(line);
-    push(line, b" subject=");
-    push(line, subject);
-}
-
-impl Step {
-    /// What to do when it failed; empty where the kernel's own messages say more.
-    pub fn advice(self) -> &'static [u8] {
-        item(ADVICE, b'\n', self as usize)
+    /// The digit of the breakpoint before it, or `-`.
+    pub fn breakpoint(self) -> &'static [u8] {
+        word(BREAKPOINTS, self as usize)
     }
 }
 
-/// For each step of [`Step`], a line.
-const ADVICE: &[u8] = b"
-no /proc in this kernel
-missing or damaged: rebuild the initrd
+/// What went wrong: the step, the error, and who or what it happened to. One word as well, which is
+/// never zero.
+///
+/// | bits | |
+/// |---|---|
+/// | 0 to 15 | the [`Error`] |
+/// | 16 to 23 | the [`Step`] |
+/// | 24 to 31 | one more than the [`Stage`], or 0 before that is known |
+/// | 32 to 63 | the subject, as a number that its giver can turn into a text |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure(NonZeroU64);
 
-missing, wrong, or against another word or the profile
-compare with the devices below, check driver and rd.earlytimeout
-several devices answer: name one by its /dev path
-see below, rebuild the initrd
+impl Failure {
+    /// The subject and the stage are not known yet.
+    #[inline(always)] // size: inline
+    pub fn new(step: Step, error: Error) -> Self {
+        let number = error.number() as u64 | (step as u64) << 16;
+        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
+    }
 
-missing, or not the one asked for: check hash-offset and the image
-no signature by a key that this kernel trusts
-are dm-mod and dm-verity in the initrd?
+    /// It happened in this stage, unless it is said already that it was another one.
+    pub fn in_stage(self, stage: Stage) -> Self {
+        match self.part(24) {
+            0 => Self(self.0 | (stage as u64 + 1) << 24),
+            _ => self,
+        }
+    }
 
-see below, check options and length of the root hash
-is its module in the initrd?
+    /// It happened to this subject. To be said once.
+    pub fn about(self, subject: u32) -> Self {
+        Self(self.0 | u64::from(subject) << 32)
+    }
 
-wrong root hash or salt, or the image was changed
-data not readable: check the disk
-hash tree not readable: check the disk
+    fn part(self, shift: u32) -> usize {
+        (self.0.get() >> shift) as u8 as usize
+    }
 
+    pub fn error(self) -> Error {
+        Error::from_number(self.0.get() as u16 as usize)
+    }
 
-no known filesystem: name usrfstype or hash-offset
+    pub fn subject(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
 
+    /// Whether it happened in a later stage than this one.
+    pub fn is_after(self, stage: Stage) -> bool {
+        self.part(24) > stage as usize + 1
+    }
 
+    /// The name of its stage.
+    pub fn stage(self) -> &'static [u8] {
+        word(STAGES, self.part(24).wrapping_sub(1))
+    }
 
+    /// What to do about it; empty where the kernel's own messages say more.
+    pub fn advice(self) -> &'static [u8] {
+        item(ADVICE, b'\n', self.part(16))
+    }
 
-not in the stage-2 image: check usr.init";
+    /// Appends `step=… errno=… subject=…`.
+    pub fn push(self, subject: &[u8], line: &mut Line) {
+        push(line, b"step=");
+        push(line, word(STEPS, self.part(16)));
+        push(line, b" errno=");
+        self.error().push(line);
+        push(line, b" subject=");
+        push(line, subject);
+    }
+}
 
-/// The names of errors that a boot can meet, as errno(3) has them, each behind its number; `-` is [`Error::REFUSED`].
-pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \
-\x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
+/// The names of errors that a boot can meet, as errno(3) has them. Each item is a byte that is the
+/// error's number, and the name; `-` is [`Error::REFUSED`].
+pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \
+\x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \x14ENOTDIR \x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
 JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
@@ -171,7 +209,7 @@ mod tests {
 
     fn line(step: Step, error: impl Into<Error>, subject: &str) -> String {
         let mut text = Line::new();
-        describe(step, error.into(), subject.as_bytes(), &mut text);
+        Failure::new(step, error.into()).push(subject.as_bytes(), &mut text);
         String::from_utf8(text.to_vec()).unwrap()
     }
 
@@ -193,7 +231,10 @@ mod tests {
 
     #[test]
     fn advice_stands_with_its_step() {
-        let advice = |step: Step| std::str::from_utf8(step.advice()).unwrap();
+        let advice = |step: Step| {
+            let failure = Failure::new(step, Error::REFUSED);
+            std::str::from_utf8(failure.advice()).unwrap()
+        };
         assert!(advice(Step::Plan).contains("rebuild"));
         assert!(advice(Step::Options).contains("against"));
         assert!(advice(Step::Load).contains("length"));
@@ -205,10 +246,6 @@ mod tests {
         assert!(advice(Step::Detect).contains("filesystem"));
         assert!(advice(Step::Exec).contains("usr.init"));
         assert_eq!(advice(Step::Mount), "");
-        assert_eq!(
-            ADVICE.iter().filter(|byte| **byte == b'\n').count(),
-            Step::Exec as usize
-        );
     }
 
     #[test]
@@ -237,12 +274,27 @@ mod tests {
         }
     }
 
+    /// Each part is read back as it was put in, and the stage that was named first stays.
+    #[test]
+    fn parts_of_a_failure() {
+        let failure = Failure::new(Step::Exec, Errno::KEYREJECTED.into()).about(u32::MAX);
+        assert_eq!(failure.error(), Errno::KEYREJECTED.into());
+        assert_eq!(failure.subject(), u32::MAX);
+        assert!(failure.advice().ends_with(b"usr.init"));
+        let failure = failure.in_stage(Stage::Verity);
+        assert_eq!(failure.in_stage(Stage::Usr).stage(), b"verity");
+        assert!(failure.is_after(Stage::Device) && !failure.is_after(Stage::Verity));
+        assert_eq!(failure.error(), Errno::KEYREJECTED.into());
+        let first = Failure::new(Step::Mount, Error::REFUSED).in_stage(Stage::KernelFs);
+        assert_eq!((first.stage(), first.subject()), (&b"kernel-fs"[..], 0));
+    }
+
     #[test]
     fn every_step_has_its_name() {
-        let count = |list: &[u8]| list.split(|byte| *byte == b' ').count();
-        assert_eq!(count(STEPS), Step::Exec as usize + 1);
+        assert_eq!(word(STEPS, Step::Mount as usize), b"mount");
         assert_eq!(word(STEPS, Step::Exec as usize), b"exec");
         assert_eq!(word(STEPS, Step::Probe as usize), b"probe");
-        assert_eq!(count(STAGES), Stage::SwitchRoot as usize + 1);
+        assert_eq!(Stage::SwitchRoot.name(), b"switch-root");
+        assert_eq!(Stage::SwitchRoot.breakpoint(), b"4");
     }
 }

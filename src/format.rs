@@ -16,8 +16,8 @@ use crate::text::{Line, push, push_hex};
 
 /// Something that can be read at a byte offset: a disk, an image, or a test's slice.
 ///
-/// `read_at` fills the whole buffer or fails. A failed read is never told apart from the end of the device: both mean that what
-/// was looked for is not there to be read.
+/// `read_at` fills the whole buffer or fails. A failed read is never told apart from the end of the
+/// device: both mean that what was looked for is not there to be read.
 pub trait ReadAt {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()>;
 }
@@ -34,10 +34,10 @@ impl ReadAt for [u8] {
     }
 }
 
-/// Which pair of digits comes when in a UUID's text, `-` between its groups.
+/// In which order the sixteen bytes of a UUID stand in its text, with a `-` between groups.
 pub(crate) const IN_ORDER: &[u8] =
     b"\0\x01\x02\x03-\x04\x05-\x06\x07-\x08\x09-\x0A\x0B\x0C\x0D\x0E\x0F";
-/// The same for a GUID, whose first three groups are little endian.
+/// The same for the GUIDs of a GPT, whose first three groups are little endian.
 pub(crate) const GUID_ORDER: &[u8] =
     b"\x03\x02\x01\0-\x05\x04-\x07\x06-\x08\x09-\x0A\x0B\x0C\x0D\x0E\x0F";
 
@@ -46,15 +46,15 @@ pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8], order: &[u8]) {
     for place in order {
         match uuid.get(usize::from(*place)) {
             Some(byte) => push_hex(text, &[*byte]),
-            // The number of `-` is larger than any UUID.
+            // The `-`: as a place it is beyond the end of every UUID.
             None => push(text, b"-"),
         }
     }
 }
 
-/// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after inlining this is one load;
-/// zero is what an offset outside would give.
-#[inline(always)]
+/// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after
+/// inlining this is one load; zero is what an offset outside would give.
+#[inline(always)] // size: inline
 pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
     bytes
         .get(offset..)
@@ -63,7 +63,7 @@ pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
 }
 
 /// The little-endian u16 at `offset`, in the same way.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub(crate) fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
     bytes
         .get(offset..)
@@ -72,7 +72,7 @@ pub(crate) fn u16_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
 }
 
 /// The little-endian u64 at `offset`, in the same way.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub(crate) fn u64_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u64 {
     bytes
         .get(offset..)

@@ -1,10 +1,11 @@
 //! Which module to load next, and what became of each: the decisions, without the loading.
 //!
-//! A module is tried once at most: a second attempt at one whose init function crashed or hangs would never come back.
+//! A module is tried once at most: a second attempt at one whose init function crashed or hangs
+//! would never come back.
 
 use crate::failure::push_errno;
 use crate::format::plan::{ATTEND, CONSOLE, MAX_MODULES, Module, Plan};
-use crate::text::{Line, item, push};
+use crate::text::{Line, item, push, split};
 
 /// What is known of a module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,14 +22,14 @@ impl State {
     pub const NEEDED: Self = Self(3);
     /// Its init function runs.
     pub const LOADING: Self = Self(4);
-    /// The same, for so long that nothing waits for it any more.
+    /// Its init function has been running for so long that nothing waits for it any more.
     pub const SLOW: Self = Self(5);
     pub const LOADED: Self = Self(6);
-    /// Its init function took its process down.
+    /// The kernel killed the process that loaded it: its init function has crashed.
     pub const CRASHED: Self = Self(7);
     /// Something that it depends on could not be loaded.
     pub const BLOCKED: Self = Self(8);
-    /// Only known.
+    /// It is not in the initrd; the plan only knows its name.
     pub const ABSENT: Self = Self(9);
     const ERRORS: u8 = 10;
 
@@ -45,15 +46,15 @@ impl State {
         self.0.saturating_sub(Self::ERRORS).into()
     }
 
-    /// Nothing more will come of it.
+    /// Whether its state is final.
     pub fn is_settled(self) -> bool {
         self.0 >= Self::LOADED.0
     }
 
-    /// Appends what people are told of it.
+    /// Appends the state in words for people.
     pub fn push(self, line: &mut Line) {
-        const NAMES: &[u8] = b",modprobe.blacklist has it,waiting,waiting,loading,takes long: not waited for,loaded,\
-its init function crashed,needs one that failed,not in this initrd";
+        const NAMES: &[u8] = b",modprobe.blacklist has it,waiting,waiting,loading,\
+takes long: not waited for,loaded,its init function crashed,needs one that failed,not in this initrd";
         if self.0 < Self::ERRORS {
             push(line, item(NAMES, b',', self.0.into()));
         } else {
@@ -62,7 +63,8 @@ its init function crashed,needs one that failed,not in this initrd";
     }
 }
 
-/// A module's [`State`] in the lowest byte, above it in three bytes the number of the process that loads it, and when that was started.
+/// What is known of a module. The lowest byte is its [`State`], the next three are the number of
+/// the process that loads it, and the upper four say in which second that was started.
 type Entry = u64;
 
 #[repr(C)]
@@ -107,7 +109,8 @@ impl Schedule {
         }
     }
 
-    /// Asks for a module, [`State::WANTED`] by hardware or [`State::NEEDED`] by the boot, or has it [`State::BARRED`]. Whether that is news.
+    /// Asks for a module, [`State::WANTED`] by hardware or [`State::NEEDED`] by the boot, or has it
+    /// [`State::BARRED`]. Returns whether that changes its state.
     pub fn ask(&mut self, module: usize, demand: State) -> bool {
         let news = self.state(module).0 < demand.0;
         if news {
@@ -116,20 +119,31 @@ impl Schedule {
         news
     }
 
+    /// Has hardware not ask for the modules of a comma-separated list, by names as modprobe takes
+    /// them.
+    pub fn bar(&mut self, plan: &Plan, list: &[u8]) {
+        for name in split(list, b',') {
+            plan.resolve(name, &mut |module| {
+                self.ask(module, State::BARRED);
+            });
+        }
+    }
+
     /// Whether any module is being loaded, slow ones aside.
     pub fn is_busy(&self) -> bool {
         self.loading != 0
     }
 
-    /// The module to load now, if there is one and a slot for it: it is [`State::LOADING`] from here on.
-    /// [`Schedule::started`] or [`Schedule::settle`] has to follow.
+    /// The module to load now, if there is one and a slot for it: it is [`State::LOADING`] from
+    /// here on. [`Schedule::started`] or [`Schedule::settle`] has to follow.
     pub fn next<'a>(&mut self, plan: &Plan<'a>) -> Option<Module<'a>> {
         if self.loading >= self.slots {
             return None;
         }
         loop {
             let mut again = false;
-            // Drivers for people wait until nothing else is to be done.
+            // Drivers that only serve people at the console wait until nothing else is to be
+            // loaded.
             let mut busy = self.is_busy();
             for module in plan.modules() {
                 let index = module.number;
@@ -150,7 +164,8 @@ impl Schedule {
                         continue;
                     }
                     if !there.is_settled() {
-                        // It stands before this one: for the next round.
+                        // It stands before this module in the plan, where this pass has been
+                        // already: another pass starts it.
                         again |= self.ask(dependency, demand);
                         state = demand;
                     } else if !soft && there != State::LOADED {
@@ -188,7 +203,8 @@ impl Schedule {
         (now / 1_000_000).saturating_sub(entry >> 32)
     }
 
-    /// Takes the slot from a module that is being loaded; `None` when there is none.
+    /// Gives up waiting for a module that is being loaded: it is [`State::SLOW`] from now on, and
+    /// another one gets its slot. Returns which one; `None` when there is none.
     pub fn give_up(&mut self) -> Option<usize> {
         let mut entries = self.entries.iter();
         let module = entries.position(|entry| *entry as u8 == State::LOADING.0)?;

@@ -1,34 +1,69 @@
-//! Naming a block device, compared exactly.
+//! Naming a block device, and whether a device is the one that is named: exactly, never by a part
+//! of a name.
 
 use crate::format::glob::matches;
 use crate::format::uevent::{Key, is, value};
 use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 
+/// What is known of a block device.
+pub struct Facts<'a> {
+    /// What the kernel says, as in a uevent.
+    pub event: &'a Line,
+    /// What was read besides, as [`Spec::needs`] asked for it: from the table of its disk or from
+    /// its superblock, in the same form.
+    pub read: Line,
+}
+
+impl<'a> Facts<'a> {
+    /// Before anything is read.
+    pub fn of(event: &'a Line) -> Self {
+        Self {
+            event,
+            read: Line::new(),
+        }
+    }
+}
+
+/// What has to be read of a device before it can be compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// The kernel has said it.
+    Nothing,
+    /// What the table says of the partition so many places before this one.
+    Partition { shift: u32 },
+    /// What the device's superblock says.
+    Superblock,
+    /// That the kernel shows all partitions of this disk.
+    Partitions,
+}
+
 /// What to look for.
 pub struct Spec {
     /// As it was written; empty: nothing is looked for.
     pub text: Line,
-    /// What names it.
+    /// The field that the device is named by.
     key: Key,
-    /// What that has to be.
+    /// What the field has to be.
     value: Line,
-    /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands in the table.
+    /// `/PARTNROFF=`: how many places behind the partition with the PARTUUID the wanted one stands
+    /// in the table.
     pub shift: u32,
 }
 
-/// What a SPEC can begin with: the links that udev would make, what stands for them, and nodes.
+/// What a SPEC can begin with: the links that udev would make, the short forms of these in the same
+/// order, and nodes.
 const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
 
-/// Who knows what names a device.
+/// Where the name of a device can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// The kernel: it stands in the uevent.
+    /// In the uevent: the kernel knows it.
     Kernel,
-    /// The table of the disk that the partition is on.
+    /// In the partition table of the disk that the partition is on.
     Table,
-    /// The superblock on the device.
+    /// In the superblock on the device.
     Superblock,
 }
 
@@ -42,7 +77,7 @@ impl Spec {
     };
 
     /// Reads a SPEC; `None` if it is of no known kind, or could not name anything.
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     pub fn read(&mut self, text: &[u8]) -> Option<()> {
         self.text.clear();
         push(&mut self.text, text);
@@ -96,7 +131,7 @@ impl Spec {
         good.then_some(())
     }
 
-    /// Who knows whether a device is the one.
+    /// Where it can be read whether a device is the one.
     pub fn source(&self) -> Source {
         match self.key {
             Key::PARTUUID | Key::PARTLABEL => Source::Table,
@@ -105,14 +140,31 @@ impl Spec {
         }
     }
 
-    /// Whether `fields` say what has to be compared.
-    pub fn is_told(&self, fields: &Line) -> bool {
-        !is(fields, self.key, b"")
+    /// What has to be read of the device that a uevent is about.
+    pub fn needs(&self, event: &Line) -> Needs {
+        match self.source() {
+            Source::Superblock => Needs::Superblock,
+            // Since Linux 6.13 the kernel says what the partition itself is called, but not what
+            // its neighbours are.
+            Source::Table if self.shift != 0 || is(event, self.key, b"") => {
+                Needs::Partition { shift: self.shift }
+            }
+            _ => Needs::Nothing,
+        }
+    }
+
+    /// Whether a device is the one that is meant.
+    pub fn matches(&self, facts: &Facts) -> bool {
+        let fields = match self.needs(facts.event) {
+            Needs::Nothing => facts.event,
+            _ => &facts.read,
+        };
+        !self.text.is_empty() && self.is(fields)
     }
 
     /// Compares with what is said of a device, as in a uevent.
-    #[inline(always)] // Measured: smaller so.
-    pub fn is(&self, fields: &Line) -> bool {
+    #[inline(always)] // size: inline
+    fn is(&self, fields: &Line) -> bool {
         let mut found = Line::new();
         push(&mut found, value(fields, self.key));
         if self.key == Key::MAJOR {

@@ -1,10 +1,11 @@
-//! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`].
+//! The stages of the boot, one file each, in the order of [`toehold::failure::Stage`]. Use
+//! `machine`, `sys` and the library.
 
-use crate::boot::Boot;
-use crate::sys::call::Result as Call;
+use crate::machine::Machine;
+use crate::machine::outcome::Outcome;
 
 /// What a stage is: it does its part of the boot, or says why it cannot.
-pub type Run = fn(&mut Boot) -> Call;
+pub type Run = fn(&mut Machine) -> Outcome;
 
 pub mod device;
 pub mod kernel_fs;

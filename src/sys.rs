@@ -1,4 +1,5 @@
-//! Everything that touches the kernel. `unsafe` is allowed here and in the entry point, nowhere else.
+//! Everything that touches the kernel. `unsafe` is allowed here and in the entry point, nowhere
+//! else.
 
 #![allow(unsafe_code)]
 
@@ -9,6 +10,7 @@ mod arch;
 #[path = "sys/aarch64.rs"]
 mod arch;
 
+pub mod block;
 pub mod call;
 pub mod clock;
 pub mod dm;

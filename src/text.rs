@@ -2,20 +2,21 @@
 
 use heapless::Vec;
 
-/// A log line, a path, the beginning of a file, a device-mapper request: there is one size, because each would have its own
-/// code, and naming the capacity in every call costs more than the memory. Enough for a uevent, and less than a page: larger
-/// frames would have to be probed.
+/// A log line, a path, the beginning of a file, a device-mapper request. All have the same
+/// capacity, because for each capacity the compiler would make code of its own. It is enough for a
+/// uevent, and less than a page: a function with a larger stack frame has to touch each of its
+/// pages first.
 pub type Line = Vec<u8, 3072>;
 
 /// Appends what fits.
 pub fn push(text: &mut Line, bytes: &[u8]) {
     let room = text.capacity() - text.len();
-    // It fits: the slice was cut to the room that there is.
+    // Cannot fail: the bytes were cut to the room that there is.
     let _ = text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
 }
 
 /// Appends `template` with the `parts` in place of its `%`; what does not fit is cut.
-pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
+pub fn push_format(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
     let mut pieces = split(template, b'%');
     push(text, pieces.next().unwrap_or_default());
     for part in parts {
@@ -25,14 +26,15 @@ pub fn fill(text: &mut Line, template: &[u8], parts: &[&[u8]]) {
     }
 }
 
-/// The pieces of a text between its separators; see [`split`].
+/// Iterates over the pieces of a text between its separators; made by [`split`].
 pub struct Pieces<'a> {
     rest: Option<&'a [u8]>,
     separator: u8,
 }
 
-/// Parts a text at each `separator`; lines end with a NUL, too, as in uevents. One piece of code for all of them: each closure that a slice's own `split` is given
-/// makes another.
+/// Parts a text at each `separator`. Where that is a newline a NUL ends a line as well, as in
+/// uevents. It is used instead of a slice's own `split`, of which the compiler makes a copy for
+/// every closure.
 pub fn split(text: &[u8], separator: u8) -> Pieces<'_> {
     Pieces {
         rest: Some(text),
@@ -43,7 +45,7 @@ pub fn split(text: &[u8], separator: u8) -> Pieces<'_> {
 impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest?;
         let mut bytes = text.iter();
@@ -55,7 +57,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// What stands behind `prefix`, if `text` begins with that.
-#[inline(never)]
+#[inline(never)] // size: inline
 pub fn after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(prefix)
 }
@@ -89,7 +91,7 @@ pub fn named(list: &'static [u8], code: usize) -> Option<&'static [u8]> {
     })
 }
 
-/// Appends the same, or `number` if it is not there.
+/// Appends the name that [`named`] finds, or `number` if there is none.
 pub fn push_named(text: &mut Line, list: &'static [u8], code: usize, number: usize) {
     match named(list, code) {
         Some(name) => push(text, name),
@@ -97,7 +99,7 @@ pub fn push_named(text: &mut Line, list: &'static [u8], code: usize, number: usi
     }
 }
 
-/// The place of `word` in such a list; a place behind its end if it is not there.
+/// The place of `word` in a list of words with single spaces between them; 255 if it is not there.
 pub fn position(list: &[u8], word: &[u8]) -> usize {
     split(list, b' ')
         .position(|candidate| candidate == word)
@@ -159,7 +161,7 @@ pub fn push_character(text: &mut Line, code: u32) {
         0x800..0x1_0000 => 2,
         _ => 3,
     };
-    // As many ones as there are bytes.
+    // The first byte of a sequence begins with as many ones as the sequence has bytes.
     let mut mark = 0xFF00 >> (more + 1);
     loop {
         push(text, &[(code >> (more * 6)) as u8 & 0x3F | mark as u8]);
@@ -188,7 +190,7 @@ mod tests {
     fn templates() {
         let filled = |template: &[u8], parts: &[&[u8]]| {
             let mut text = Line::new();
-            fill(&mut text, template, parts);
+            push_format(&mut text, template, parts);
             String::from_utf8(text.to_vec()).unwrap()
         };
         assert_eq!(filled(b"a % c", &[b"b"]), "a b c");

@@ -1,8 +1,8 @@
 //! The kernel command line, split into words and values as the kernel itself splits it.
 //!
-//! Source: `next_arg()` and `parse_args()` in the kernel's lib/cmdline.c and kernel/params.c. A double quote
-//! anywhere keeps blanks together; quotes around the whole word or around the whole value are taken off; `--` ends the words
-//! that are meant for the kernel and for us.
+//! Source: `next_arg()` and `parse_args()` in the kernel's lib/cmdline.c and kernel/params.c. A
+//! double quote anywhere keeps blanks together; quotes around the whole word or around the whole
+//! value are taken off; `--` ends the words that are meant for the kernel and for us.
 
 use super::glob;
 use crate::text::{Line, push};
@@ -27,7 +27,7 @@ pub fn words(line: &[u8]) -> Words<'_> {
 impl<'a> Iterator for Words<'a> {
     type Item = Word<'a>;
 
-    #[inline(always)] // Measured: smaller so.
+    #[inline(always)] // size: inline
     fn next(&mut self) -> Option<Word<'a>> {
         let mut text = self.rest;
         while let [..=b' ', rest @ ..] = text {
@@ -77,12 +77,12 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Appends the parameters that a command line has for a module, as `MODULE.PARAMETER=VALUE`, for finit_module(2), which splits and unquotes
-/// them itself. `name` is the kernel's own, without `-`.
+/// Appends the parameters that a command line has for a module, as `MODULE.PARAMETER=VALUE`, for
+/// finit_module(2), which splits and unquotes them itself. `name` is the kernel's own, without `-`.
 ///
 /// Source: modprobe(8), and kmod's `kmod_config_parse_kcmdline()`, which knows no `--`.
 pub fn push_parameters(text: &mut Line, name: &[u8], line: &[u8]) {
-    // How much of `NAME.` has been seen in this word.
+    // How many bytes of `NAME.` this word has begun with; more than that has where it does not.
     let (mut quoted, mut seen) = (false, 0);
     let all = name.len() + 1;
     for byte in line {
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn parameters_of_a_module() {
-        let line = r#"usb_core.nousb usb-storage.quirks=1:2:u a="b usb_storage.c" usb_storage.d= storage.e=f usb_storage=g usb_storage.h.i=j
+        let line = r#"usb_core.nousb usb-storage.quirks=1:2:u a="b usb_storage.c" usb_storage.d= storage.e=f usb_storage=g
+            usb_storage.h.i=j
             x=usb_storage.y usb_storage.k="l m" usb_storage.n=o
 "#;
         let parameters = |name: &str| {

@@ -14,8 +14,8 @@ pub const NAME: usize = 48;
 const UUID: usize = 176;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
-const_assert!(HEADER + TARGET + 128 + 512 + 256 < 3072);
-const_assert!(size_of::<Line>() >= 3072);
+const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
+const_assert!(size_of::<Line>() >= 2048);
 
 /// The ioctl numbers: `_IOWR(0xFD, n, struct dm_ioctl)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,17 +30,19 @@ pub enum Command {
     ListVersions = 0xC138_FD0D,
 }
 
-/// Flag of a table that is loaded; the only requests with a table are read only.
+/// Flag of [`start`]: the request has a table, and the device is to be read only.
 pub const READ_ONLY: u32 = 1;
 
-/// Version 4.0.0, 3072 bytes in all, payload from 312 on: how every request begins.
+/// How every request begins: interface version 4.0.0, 2048 bytes in all, payload from byte 312 on.
 const HEAD: &[u8] = b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\x38\x01\0\0";
 
-/// Starts a request about the device named `name`. What is pushed next is its UUID; [`end_header`] follows that.
+/// Starts a request about the device named `name`. What is pushed next is its UUID; [`end_header`]
+/// follows that.
 pub fn start(request: &mut Line, name: &[u8], flags: u32) {
     request.clear();
     push(request, HEAD);
-    // Number of targets (one with each table), open count, flags: each 32 bits, the first two numbers small.
+    // Three fields of 32 bits: the number of targets (one where there is a table), the open count,
+    // the flags.
     let flags = flags as u8;
     push(
         request,
@@ -56,7 +58,8 @@ pub fn end_header(request: &mut Line) {
     pad(request, HEADER);
 }
 
-/// Adds the head of the one target of a table: `verity`, `sectors` of 512 bytes long. Its parameters are to follow.
+/// Adds the head of the one target of a table: `verity`, `sectors` of 512 bytes long. Its
+/// parameters are to follow.
 pub fn add_target(request: &mut Line, sectors: u64) {
     // The target starts at sector 0.
     pad(request, HEADER + 8);
@@ -67,18 +70,19 @@ pub fn add_target(request: &mut Line, sectors: u64) {
     pad(request, HEADER + TARGET);
 }
 
-/// Fills the buffer to its capacity, which is what the header says the request is long: the kernel answers in the rest.
+/// Fills the buffer to its capacity, which is more than the header says that the request is long:
+/// the kernel answers in it.
 pub fn finish(request: &mut Line) {
     pad(request, request.capacity());
 }
 
 fn pad(request: &mut Line, len: usize) {
-    // Never longer than the capacity, see the assertion above.
+    // Cannot fail: no request is longer than the capacity, see the assertion above.
     let _ = request.resize(len, 0);
 }
 
 /// The device's number in the kernel's answer (a dev_t).
-#[inline(always)] // Measured: smaller so.
+#[inline(always)] // size: inline
 pub fn device_number(answer: &[u8]) -> u64 {
     let field = answer.get(40..).and_then(<[u8]>::first_chunk);
     field.map_or(0, |number| u64::from_le_bytes(*number))
@@ -89,10 +93,11 @@ pub fn is_valid(answer: &[u8]) -> bool {
     answer.get(HEADER + TARGET) == Some(&b'V')
 }
 
-/// The version of the verity target among those that the kernel listed: the major in the upper half, the minor in the lower one;
-/// 0 if it is not there.
+/// The version of the verity target among those that the kernel listed: the major in the upper
+/// half, the minor in the lower one; 0 if it is not there.
 pub fn verity_version(answer: &[u8]) -> u64 {
-    // In `struct dm_target_versions` the name follows the three numbers of the version, of which the last is small.
+    // In `struct dm_target_versions` the name follows the three numbers of the version, of which
+    // the last is small.
     let name = answer.windows(8).position(|bytes| bytes == b"\0verity\0");
     let version = name.and_then(|at| answer.get(at.checked_sub(11)?..)?.first_chunk());
     version.map_or(0, |version| u64::from_le_bytes(*version).rotate_left(32))

@@ -1,7 +1,8 @@
 //! Superblocks: which filesystem a device holds, where it ends, and what it is called.
 //!
-//! Sources: the kernel's fs/ext4/ext4.h, include/uapi/linux/btrfs_tree.h, fs/squashfs/squashfs_fs.h, fs/erofs/erofs_fs.h,
-//! fs/xfs/libxfs/xfs_format.h, include/uapi/linux/msdos_fs.h; cryptsetup's verity on-disk format. What is called how is as
+//! Sources: the kernel's fs/ext4/ext4.h, include/uapi/linux/btrfs_tree.h,
+//! fs/squashfs/squashfs_fs.h, fs/erofs/erofs_fs.h, fs/xfs/libxfs/xfs_format.h,
+//! include/uapi/linux/msdos_fs.h; cryptsetup's verity on-disk format. What is called how is as
 //! blkid(8) has it.
 
 use super::{IN_ORDER, ReadAt, push_uuid, u32_at, u64_at};
@@ -13,10 +14,11 @@ const SQUASHFS: usize = 0;
 const EROFS: usize = 1;
 const EXT4: usize = 2;
 const BTRFS: usize = 4;
-/// From here on a FAT.
+/// The first of the two kinds of FAT, FAT32; behind it are FAT12 and FAT16.
 const VFAT32: usize = 6;
 
-/// The two pieces of a device that superblocks lie in, one behind the other.
+/// Superblocks lie in two pieces of a device. Both are read into one buffer, the second one behind
+/// the first: where the first ends there, and where the second does.
 const FIRST: usize = 2048;
 const BOTH: usize = 3072;
 /// How the four bytes of a FAT's serial number are written.
@@ -26,9 +28,10 @@ type Blocks = [u8; BOTH];
 /// Where the second piece lies on the device.
 const SECOND_OFFSET: u64 = 65536;
 
-/// Offsets in [`Blocks`]; zero where there is no such field.
+/// Where the fields of a superblock are, as offsets in [`Blocks`]; zero where there is no such
+/// field.
 struct Format {
-    /// Its first four bytes.
+    /// The first four bytes of its magic number.
     magic: u32,
     magic_at: u16,
     uuid_at: u16,
@@ -40,7 +43,7 @@ struct Format {
 const FORMATS: [Format; 8] = [
     format(b"hsqs", 0, 0, (0, 0)),
     format(b"\xE2\xE1\xF5\xE0", 1024, 1024 + 48, (1024 + 64, 16)),
-    // Of two bytes.
+    // This magic number has two bytes only: [`read`] compares no more of it.
     format(b"\x53\xEF\0\0", 1024 + 56, 1024 + 104, (1024 + 120, 16)),
     format(b"XFSB", 0, 32, (108, 12)),
     format(b"_BHR", 2048 + 64, 2048 + 32, (2048 + 299, 256)),
@@ -61,7 +64,7 @@ const fn format(magic: &[u8; 4], magic_at: u16, uuid_at: u16, label: (u16, u16))
 
 const INCOMPAT_64BIT: u64 = 0x80;
 
-/// Looks for each superblock in its place.
+/// Reads both pieces, and returns the kind of the superblock in them.
 fn read<R: ReadAt + ?Sized>(device: &R, blocks: &mut Blocks) -> Option<usize> {
     let (first, second) = blocks.split_at_mut(FIRST);
     // A device may be too small for the second.
@@ -86,8 +89,8 @@ pub fn name<R: ReadAt + ?Sized>(device: &R) -> Option<&'static [u8]> {
     Some(word(NAMES, read(device, &mut [0; BOTH])?))
 }
 
-/// The size in bytes of the filesystem on a device, rounded up to 4096 as the tools pad it; `None` where its superblock does not
-/// tell, or tells nonsense.
+/// The size in bytes of the filesystem on a device, rounded up to 4096 as the tools pad it; `None`
+/// where its superblock does not tell, or tells nonsense.
 pub fn size<R: ReadAt + ?Sized>(device: &R) -> Option<u64> {
     let mut blocks = [0; BOTH];
     let kind = read(device, &mut blocks)?;
@@ -110,9 +113,9 @@ pub fn size<R: ReadAt + ?Sized>(device: &R) -> Option<u64> {
     Some(bytes.checked_add(4095)? & !4095)
 }
 
-/// Appends what blkid(8) says of a device: `UUID=…`, `LABEL=…` and `TYPE=…`, each with a newline before it, where there is such a
-/// thing. The type is the one that mount(2) takes: all of ext2, ext3 and ext4 are `ext4`. A FAT's label is
-/// the boot sector's, its digits are lower case.
+/// Appends what blkid(8) says of a device: `UUID=…`, `LABEL=…` and `TYPE=…`, each with a newline
+/// before it, where there is such a thing. The type is the one that mount(2) takes: all of ext2,
+/// ext3 and ext4 are `ext4`. A FAT's label is the boot sector's, its digits are lower case.
 pub fn describe<R: ReadAt + ?Sized>(device: &R, text: &mut Line) {
     let mut blocks = [0; BOTH];
     let Some(kind) = read(device, &mut blocks) else {

@@ -1,4 +1,5 @@
-//! Shell patterns as modprobe matches them: `*`, `?`, and `-` equal to `_`. Classes of characters are the builder's business.
+//! Shell patterns as modprobe matches them: `*`, `?`, and `-` equal to `_`. Classes of characters
+//! are the builder's business.
 //!
 //! Source: kmod's use of fnmatch(3) with no flags, after both sides had `-` turned into `_`.
 
@@ -10,13 +11,14 @@ pub const fn fold(byte: u8) -> u8 {
 /// In a pattern of the plan: one upper-case hexadecimal digit, which becomes part of the key.
 pub const DIGIT: u8 = 1;
 
-/// Whether `pattern` matches the whole of `text`. Linear in both but for backtracking to the last `*`.
+/// Whether `pattern` matches the whole of `text`. Linear in both but for backtracking to the last
+/// `*`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     key(pattern, text).is_some()
 }
 
-/// As [`matches`]; a match yields the digits that stand where the pattern has [`DIGIT`], read as one hexadecimal number
-/// (of more than 16 the last 16).
+/// As [`matches`]; a match yields the digits that stand where the pattern has [`DIGIT`], read as
+/// one hexadecimal number (of more than 16 the last 16).
 pub fn key(pattern: &[u8], text: &[u8]) -> Option<u64> {
     let (mut rest, mut at, mut key) = (pattern, text, 0);
     // Where to take up again after a mismatch: behind the last star, one character further on.
@@ -33,7 +35,7 @@ pub fn key(pattern: &[u8], text: &[u8]) -> Option<u64> {
                 key = key << 4 | value;
                 (tail, more)
             }),
-            ([want, tail @ ..], [byte, more @ ..]) if fold(*want) == fold(*byte) => {
+            ([letter, tail @ ..], [byte, more @ ..]) if fold(*letter) == fold(*byte) => {
                 Some((tail, more))
             }
             _ => None,

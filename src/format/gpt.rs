@@ -1,7 +1,9 @@
-//! Partition tables: which one a disk has, every checksum checked, and what its partitions are called.
+//! Partition tables: which one a disk has, every checksum checked, and what its partitions are
+//! called.
 //!
-//! Sources: UEFI Specification, "GUID Partition Table (GPT) Disk Layout"; the kernel's block/partitions/{efi,msdos}.c, whose
-//! verdict on which table counts is followed, because partitions are numbered by it.
+//! Sources: UEFI Specification, "GUID Partition Table (GPT) Disk Layout"; the kernel's
+//! block/partitions/{efi,msdos}.c, whose verdict on which table counts is followed, because
+//! partitions are numbered by it.
 
 use super::crc32::{Crc32, crc32};
 use super::{GUID_ORDER, ReadAt, push_uuid, u16_at, u32_at, u64_at};
@@ -11,7 +13,8 @@ use crate::text::{Line, push, push_character, push_hex};
 const CHUNK: usize = 4096;
 /// More partition entries than this (in bytes) are no partition table.
 const MAX_TABLE: u32 = 4 << 20;
-/// Entries are 128 bytes times a power of two; what we know of them is in the first 128.
+/// Bytes of an entry that are used. An entry may be longer by a power of two; what stands behind is
+/// unknown.
 const ENTRY: u32 = 128;
 /// In an entry: the partition's own GUID.
 const GUID: usize = 16;
@@ -23,16 +26,17 @@ const MBR_ENTRIES: [usize; 4] = [446, 462, 478, 494];
 /// The table that a disk has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Table {
-    /// Sequence number of the disk, for whoever keeps the table.
+    /// Sequence number (`DISKSEQ`) of the disk that the table was read from, set and compared by
+    /// the caller.
     pub disk: u64,
     kind: Kind,
-    /// Of an MBR: the disk's.
+    /// Of an MBR: the disk's signature.
     signature: u32,
     /// Bytes from one entry to the next.
     entry_size: u32,
     /// Number of entries, used or not.
     count: u32,
-    /// Of a GPT: the primary table was bad.
+    /// Of a GPT: the primary table was bad, and this is the backup.
     pub from_backup: bool,
     /// Where the entries begin, in bytes.
     entries: u64,
@@ -40,7 +44,7 @@ pub struct Table {
     sector: u64,
     /// Logical sectors of the disk.
     sectors: u64,
-    /// Of a GPT, the one that was read last.
+    /// Of a GPT: the entry that was read last.
     entry: [u8; ENTRY as usize],
 }
 
@@ -66,7 +70,8 @@ impl Table {
         entry: [0; ENTRY as usize],
     };
 
-    /// Reads a disk's table. A GPT counts where an MBR protects it. The backup is used when the primary is bad.
+    /// Reads a disk's table. A GPT counts where an MBR protects it. The backup is used when the
+    /// primary is bad.
     ///
     /// `geometry` is the logical sector size (512 to 4096) and the disk's, both in bytes.
     pub fn read<R: ReadAt + ?Sized>(&mut self, disk: &R, geometry: (u64, u64)) {
@@ -78,7 +83,8 @@ impl Table {
             return;
         }
         self.signature = u32_at(&mbr, 440);
-        // A partition of type 0xEE that begins with the GPT's header; in a hybrid MBR others stand beside it.
+        // A partition of type 0xEE that begins with the GPT's header; in a hybrid MBR others stand
+        // beside it.
         let protects = |offset: &usize| {
             u16_at(&mbr, *offset + 4) as u8 == 0xEE && u32_at(&mbr, *offset + 8) == 1
         };
@@ -92,7 +98,7 @@ impl Table {
     }
 
     /// `None`: there is no valid GPT whose header is at sector `lba`.
-    #[inline(never)] // Inlined into its one caller it costs 160 bytes more.
+    #[inline(never)] // size: inline
     fn read_gpt<R: ReadAt + ?Sized>(&mut self, disk: &R, lba: u64) -> Option<()> {
         let mut chunk = [0; CHUNK];
         let header = chunk.get_mut(..self.sector as usize)?;
@@ -119,7 +125,7 @@ impl Table {
         {
             return None;
         }
-        // Not beyond the disk's size in bytes, which is a u64.
+        // Does not overflow: it lies on the disk, whose size in bytes is a u64.
         self.entries = first.wrapping_mul(self.sector);
         let (mut crc, mut done) = (Crc32::new(), 0);
         while done < length {
@@ -135,8 +141,8 @@ impl Table {
         (crc.value() == table_crc).then_some(())
     }
 
-    /// Whether the kernel does not show the partitions by itself: it does not look at the backup (unless told `gpt`), and knows
-    /// entries of one size.
+    /// Whether the kernel does not show the partitions by itself: it does not look at the backup
+    /// (unless told `gpt`), and knows entries of one size.
     pub fn is_hidden(&self) -> bool {
         self.kind == Kind::Gpt && (self.from_backup || self.entry_size > ENTRY)
     }
@@ -147,7 +153,7 @@ impl Table {
         if self.kind != Kind::Gpt || index >= self.count {
             return None;
         }
-        // The table's length was found to be small.
+        // Does not overflow: the whole table is no longer than MAX_TABLE.
         let offset = u64::from(index.wrapping_mul(self.entry_size));
         disk.read_at(self.entries.wrapping_add(offset), &mut self.entry)?;
         let (first, last) = (u64_at(&self.entry, 32), u64_at(&self.entry, 40));
@@ -164,8 +170,8 @@ impl Table {
         Some((first.wrapping_mul(self.sector), length))
     }
 
-    /// Appends what the table calls partition `number`, as blkid(8) and the kernel do: `PARTUUID=…` and `PARTLABEL=…`, each
-    /// with a newline before it.
+    /// Appends what the table calls partition `number`, as blkid(8) and the kernel do: `PARTUUID=…`
+    /// and `PARTLABEL=…`, each with a newline before it.
     pub fn describe<R: ReadAt + ?Sized>(&mut self, disk: &R, number: u32, text: &mut Line) {
         if self.kind == Kind::Mbr {
             push(text, b"\nPARTUUID=");

@@ -1,4 +1,5 @@
-//! Mount options as fstab writes them, parted into the kernel's flags and the filesystem's own data.
+//! Mount options as fstab writes them, parted into the kernel's flags and the filesystem's own
+//! data.
 //!
 //! Source: mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS".
 
@@ -9,10 +10,10 @@ use rustix::mount::MountFlags;
 const NAMES: &[u8] =
     b"rw ro defaults nosuid nodev noexec sync dirsync noatime nodiratime relatime strictatime";
 const BITS: [MountFlags; 12] = [
-    // None: takes the next one away.
+    // No flag: it takes the flag of `ro` away.
     MountFlags::empty(),
     MountFlags::RDONLY,
-    // What the kernel does anyway.
+    // What the kernel does by default.
     MountFlags::RELATIME,
     MountFlags::NOSUID,
     MountFlags::NODEV,
@@ -25,7 +26,8 @@ const BITS: [MountFlags; 12] = [
     MountFlags::STRICTATIME,
 ];
 
-/// Returns the flags and appends everything else, comma separated, to `data`. Read only unless `rw` is said; the last of `ro` and `rw` counts.
+/// Returns the flags and appends everything else, comma separated, to `data`. Read only unless `rw`
+/// is said; the last of `ro` and `rw` counts.
 pub fn split(options: &[u8], data: &mut Line) -> MountFlags {
     let mut flags = MountFlags::RDONLY;
     for option in text::split(options, b',') {

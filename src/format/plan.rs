@@ -1,7 +1,8 @@
 //! The plan: what the builder decided when the initrd was made, read in place by the init.
 //!
-//! One file, `/toehold.plan` in the initrd, holds the modules in dependency order, their aliases, and the
-//! profile's settings, so that one init binary serves every image. All integers are little endian.
+//! One file, `/toehold.plan` in the initrd, holds the modules in dependency order, their aliases,
+//! and the profile's settings, so that one init binary serves every image. All integers are little
+//! endian.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -13,34 +14,42 @@
 //! | 24 | 4 | length of the alias section |
 //! | 28 | | module section, alias section, settings (to the end of the file) |
 //!
-//! A *number* is an unsigned LEB128 of at most 64 bits: seven bits in each byte, the lowest first, the top bit set in all but
-//! the last byte. A *string* is a number and as many bytes.
+//! A *number* is an unsigned LEB128 of at most 64 bits: seven bits in each byte, the lowest first,
+//! the top bit set in all but the last byte. A *string* is a number and as many bytes.
 //!
 //! **Modules**, in topological order: a module stands after everything that it depends on. Each is
 //! `flags: u8, name: string, options: string, dependencies: u8, dependency: u16 …`. The name is the
-//! kernel's own, without `-`, and the file's stem (`/lib/modules/NAME.ko`, or as [`Key::Suffix`] says), the options are finit_module's `param_values`.
-//! Those that only serve people at the console ([`CONSOLE`]) stand after all others that they do not belong to. A dependency is the number
-//! of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
+//! kernel's own, without `-`, and the file's stem (`/lib/modules/NAME.ko`, or as [`Key::Suffix`]
+//! says), the options are finit_module's `param_values`. Those that only serve people at the
+//! console ([`CONSOLE`]) stand after all others that they do not belong to. A dependency is the
+//! number of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
 //!
-//! **Aliases** are grouped by what they look like, because most of a kernel's thousands differ in a vendor's and a device's
-//! number only. A group is `shape: string, sets: string`. The shape is a shell pattern (see [`glob`]) with
-//! [`glob::DIGIT`] in place of some digits; the digits that a modalias has there are its *key*. A set is
-//! `module: number, keys: string`: the module's place counted from the previous set's in the group (the first from 0), and its keys as
-//! ascending numbers, each counted from the one before. An alias without digits is a shape of its own, with the one key 0.
-//! So `pci:v00008086d00002922sv*sd*bc*sc*i*` is key 0x80862922 of the shape `pci:v0000····d0000····sv*sd*bc*sc*i*`. Digits behind a `*` are
-//! taken only from aliases whose fields are fixed (as for `hid:`), so that there is one way to match. A look-up compares
-//! a few hundred shapes, most of them by their first byte, and searches the keys of those that match.
+//! **Aliases** are grouped by what they look like, because most of a kernel's thousands differ in a
+//! vendor's and a device's number only. A group is `shape: string, sets: string`. The shape is a
+//! shell pattern (see [`glob`]) with [`glob::DIGIT`] in place of some digits; the digits that a
+//! modalias has there are its *key*. A set is `module: number, keys: string`: the module's place
+//! counted from the previous set's in the group (the first from 0), and its keys as ascending
+//! numbers, each counted from the one before. An alias without digits is a shape of its own, with
+//! the one key 0. So `pci:v00008086d00002922sv*sd*bc*sc*i*` is key 0x80862922 of the shape
+//! `pci:v0000····d0000····sv*sd*bc*sc*i*`. Digits behind a `*` are taken only from aliases whose
+//! fields are fixed (as for `hid:`), so that there is one way to match. A look-up compares a few
+//! hundred shapes, most of them by their first byte, and searches the keys of those that match.
 //!
 //! **Settings** are `key: u8, value: string`, each key once at most. See [`Key`].
 
+mod aliases;
+mod modules;
 #[cfg(test)]
 pub mod sample;
 
 use super::{crc32::crc32, glob, u32_at};
+pub use aliases::{Group, Set};
 use core::ffi::CStr;
+pub use modules::Module;
+use modules::module;
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
-/// Counted up when an init of before would read a plan wrongly.
+/// Raised when an older init would misread the format.
 pub const VERSION: u32 = 2;
 /// Bytes before the module section.
 pub const HEADER: usize = 28;
@@ -51,15 +60,18 @@ pub const PATH: &CStr = c"/toehold.plan";
 pub const SOFT: u16 = 0x8000;
 /// Module flag: load without waiting for hardware.
 pub const ALWAYS: u8 = 1;
-/// Module flag: a driver for people at the console (keyboards, screens), which no way to a disk leads through.
+/// Module flag: a driver for people at the console (keyboards, screens), which no way to a disk
+/// leads through.
 pub const CONSOLE: u8 = 2;
-/// Module flag: it is not in the initrd, but known, so that a report can name it. It is never loaded, and has aliases of hardware only.
+/// Module flag: the module is not in the initrd. The plan knows it by name so that a report can say
+/// which driver is missing. It is never loaded, and only its aliases of hardware are there.
 pub const ABSENT: u8 = 4;
-/// Module flag: a console can hang on it: what [`CONSOLE`] has, USB host controllers, the PCI side of virtio. To be loaded before anything waits for a
-/// person.
+/// Module flag: a console can hang on it: what [`CONSOLE`] has, USB host controllers, the PCI side
+/// of virtio. To be loaded before anything waits for a person.
 pub const ATTEND: u8 = 8;
 
-/// More modules than any kernel has; the init keeps one bit for each.
+/// More modules than any kernel has. The init has an entry of eight bytes for each, in zeroed
+/// memory.
 pub const MAX_MODULES: usize = 8192;
 
 /// What a setting means. Numbers are part of the format: never reuse one.
@@ -74,40 +86,48 @@ pub enum Key {
     VerityRequired = 3,
     /// Where /usr is mounted, absolute; or where the filesystem that is to be the root is.
     Mountpoint = 6,
-    /// Stage-2 image, relative to /usr's mount point; absent where what is mounted there is the root itself.
+    /// Stage-2 image, relative to /usr's mount point; absent where what is mounted there is the
+    /// root itself.
     Image = 7,
-    /// Mount data of the tmpfs above the stage-2 image or the root (`mode=0755,size=50%`); absent for none.
+    /// Mount data of the tmpfs above the stage-2 image or the root (`mode=0755,size=50%`); absent
+    /// for none.
     OverlayOptions = 8,
     /// Program to execute in stage 2, absolute, where the command line does not name one.
     Init = 9,
     /// u32: seconds between a failure and the reboot.
     PromptSeconds = 10,
-    /// What follows a module's name in its file's: `.ko`, or `.ko.gz`, `.ko.xz`, `.ko.zst`, to be decompressed by the kernel.
+    /// What follows a module's name in its file's: `.ko`, or `.ko.gz`, `.ko.xz`, `.ko.zst`, to be
+    /// decompressed by the kernel.
     Suffix = 11,
     /// u32: modules to load at a time; absent for as many as there are processors.
     Jobs = 12,
-    /// Everything that is said of the verity device, as veritytab(5) spells it: `panic-on-corruption,data-blocks=260094`. The
-    /// command line can say more.
+    /// Everything that is said of the verity device, as veritytab(5) spells it:
+    /// `panic-on-corruption,data-blocks=260094`. The command line can say more.
     VerityOptions = 13,
-    /// u64: where the verity superblock lies on the data's own device, in bytes, if no option and no filesystem tells.
+    /// u64: where the verity superblock lies on the data's own device, in bytes, if no option and
+    /// no filesystem tells.
     HashOffsetFallback = 14,
-    /// Present (and empty): as [`Key::VerityRequired`], and the command line cannot add to [`Key::VerityOptions`].
+    /// Present (and empty): as [`Key::VerityRequired`], and the command line cannot add to
+    /// [`Key::VerityOptions`].
     Locked = 15,
     /// Hexadecimal: the only root hash that is taken. The command line need not give it.
     RootHash = 16,
-    /// u32: what follows a failure, as [`ACTIONS`](crate::options::ACTIONS) counts; absent for a reboot.
+    /// u32: what follows a failure, as [`ACTIONS`](crate::asked::ACTIONS) counts; absent for a
+    /// reboot.
     Action = 17,
     /// Present (and empty): nothing opens a shell.
     NoShell = 18,
     /// The shell in the initrd, absolute; absent for the rescue console.
     Shell = 19,
-    /// The words of the command line that the init takes: [`USR_WORDS`](crate::options::USR_WORDS) or
-    /// [`ROOT_WORDS`](crate::options::ROOT_WORDS).
+    /// The words of the command line that the init takes: [`USR_WORDS`](crate::asked::USR_WORDS) or
+    /// [`ROOT_WORDS`](crate::asked::ROOT_WORDS).
     Words = 20,
-    /// Image in the initramfs to mount instead of a device, absolute, where the command line names none.
+    /// Image in the initramfs to mount instead of a device, absolute, where the command line names
+    /// none.
     Netboot = 21,
-    /// What of the initramfs is taken over then: paths, absolute, a blank between them. There can be other names for each, a comma between them: the
-    /// first that is there and no empty directory is what is at the first in stage 2.
+    /// What of the initramfs is taken over then: paths, absolute, a blank between them. There can
+    /// be other names for each, a comma between them: the first that is there and no empty
+    /// directory is what is at the first in stage 2.
     Carry = 22,
 }
 
@@ -124,7 +144,7 @@ const REQUIRED: [Key; 6] = [
     Key::Words,
 ];
 
-/// A bit for each of them.
+/// The settings that are required, as a set: bit N stands for the key with the number N.
 const MISSING: u32 = {
     let (mut bits, mut place) = (0, 0);
     while place < REQUIRED.len() {
@@ -147,37 +167,17 @@ pub enum Refused {
     Structure,
 }
 
-/// A plan whose header, checksum and settings have been checked: what it says of modules is what the builder wrote.
+/// A plan whose header, checksum and settings have been checked: what it says of modules is what
+/// the builder wrote.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     modules: Option<&'a [u8]>,
     aliases: Option<&'a [u8]>,
-    /// By the numbers of their keys.
+    /// The value of each setting, at the place that its key's number says.
     settings: [Option<&'a [u8]>; KEYS],
 }
 
-/// One module of the plan.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Module<'a> {
-    /// Its place in the loading order.
-    pub number: usize,
-    pub flags: u8,
-    pub name: &'a [u8],
-    pub options: &'a [u8],
-    dependencies: &'a [[u8; 2]],
-}
-
-impl Module<'_> {
-    /// Numbers of the modules that must be loaded before this one, and whether each is soft.
-    pub fn dependencies(&self) -> impl Iterator<Item = (usize, bool)> + '_ {
-        self.dependencies.iter().map(|raw| {
-            let raw = u16::from_le_bytes(*raw);
-            (usize::from(raw) % MAX_MODULES, raw & SOFT != 0)
-        })
-    }
-}
-
-/// Takes a number from the front.
+/// Splits a number off the front of some bytes. Returns it and the rest.
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (mut value, mut shift, mut rest) = (0, 0, bytes);
     loop {
@@ -190,28 +190,10 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// Takes a string from the front.
+/// Splits a string off the front of some bytes. Returns it and the rest.
 fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = number(bytes)?;
     rest.split_at_checked(usize::try_from(len).ok()?)
-}
-
-fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
-    let (flags, rest) = bytes.split_first()?;
-    let (name, rest) = string(rest)?;
-    let (options, rest) = string(rest)?;
-    let (count, rest) = rest.split_first()?;
-    let (dependencies, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
-    Some((
-        Module {
-            number: 0,
-            flags: *flags,
-            name,
-            options,
-            dependencies: dependencies.as_chunks().0,
-        },
-        rest,
-    ))
 }
 
 impl<'a> Plan<'a> {
@@ -229,8 +211,9 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// The same in place, once. A plan that is refused has no modules.
-    #[inline(always)]
+    /// As [`Plan::parse`], but into an existing [`Plan::NONE`], because moving a plan costs code. A
+    /// plan that is refused has no modules.
+    #[inline(always)] // size: inline
     pub fn open(&mut self, file: &'a [u8]) -> Result<(), Refused> {
         let header: &[u8; HEADER] = file.first_chunk().ok_or(Refused::Truncated)?;
         let field = |offset| u32_at(header, offset);
@@ -279,6 +262,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The text of a setting; empty if the plan does not have it.
+    #[inline(never)] // size: inline
     pub fn text(&self, key: Key) -> &'a [u8] {
         self.setting(key).unwrap_or_default()
     }
@@ -294,8 +278,8 @@ impl<'a> Plan<'a> {
         Some(value.fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it: the one of that name, or
-    /// else those with a matching alias.
+    /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it:
+    /// the one of that name, or else those with a matching alias.
     pub fn resolve(&self, text: &[u8], found: &mut dyn FnMut(usize)) {
         for module in self.modules() {
             if glob::matches(module.name, text) {
@@ -305,9 +289,10 @@ impl<'a> Plan<'a> {
         self.lookup(text, found);
     }
 
-    /// Calls `found` with the number of each module that has an alias matching `modalias` (or another name, as modprobe
-    /// takes them). A module with several matching aliases may be reported several times. The checksum was good, so
-    /// groups that do not add up are a builder's mistake: what follows them is not found.
+    /// Calls `found` with the number of each module that has an alias matching `modalias` (or
+    /// another name, as modprobe takes them). A module with several matching aliases may be
+    /// reported several times. The checksum was good, so groups that do not add up are a builder's
+    /// mistake: what follows them is not found.
     pub fn lookup(&self, modalias: &[u8], found: &mut dyn FnMut(usize)) {
         for group in self.groups() {
             if let Some(key) = glob::key(group.shape, modalias) {
@@ -328,49 +313,6 @@ impl<'a> Plan<'a> {
             let (sets, after) = string(after)?;
             rest = Some(after);
             Some(Group { shape, sets })
-        })
-    }
-}
-
-/// The aliases of one shape.
-#[derive(Clone, Copy)]
-pub struct Group<'a> {
-    /// A shell pattern with [`glob::DIGIT`] where keys have digits.
-    pub shape: &'a [u8],
-    sets: &'a [u8],
-}
-
-impl<'a> Group<'a> {
-    /// The aliases of this shape, by module.
-    pub fn sets(&self) -> impl Iterator<Item = Set<'a>> + use<'a> {
-        let (mut module, mut rest) = (0usize, self.sets);
-        core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            let (keys, after) = string(after)?;
-            module = module.wrapping_add(step as usize);
-            rest = after;
-            Some(Set { module, keys })
-        })
-    }
-}
-
-/// The aliases of one shape and module.
-#[derive(Clone, Copy)]
-pub struct Set<'a> {
-    /// The module's place in the loading order.
-    pub module: usize,
-    keys: &'a [u8],
-}
-
-impl<'a> Set<'a> {
-    /// What to put in place of the shape's digits, ascending.
-    pub fn keys(&self) -> impl Iterator<Item = u64> + use<'a> {
-        let (mut key, mut rest) = (0u64, self.keys);
-        core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            key = key.wrapping_add(step);
-            rest = after;
-            Some(key)
         })
     }
 }

@@ -14,36 +14,32 @@ use tables::{CALLS, FLAGS, OPEN, REQUESTS, base, code};
 /// What the kernel gets: the call's number, and six arguments, of which a call takes the first.
 pub type Call = [usize; 7];
 
-/// Of paths, tables and other texts so many bytes are shown, and of data.
+/// So many bytes are shown of paths, tables and other texts …
 const TEXT: usize = 600;
+/// … and so many of data.
 const DATA: usize = 64;
 
-/// Errors that calls may meet and a boot does not fail with, as [`ERRNO_NAMES`]. (EPIPE cannot be: its number is the space.)
-const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
+/// Errors that calls may meet and a boot does not fail with, in the form of [`ERRNO_NAMES`]. EPIPE
+/// cannot be among them: its number is that of the space.
+const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \
+\x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
 
-/// Appends a call and what it returned; `None`: it does not return. `memory` is the byte at an address that the call was given.
+/// Appends a call and what it returned; `None`: it does not return. `memory` is the byte at an
+/// address that the call was given.
 pub fn describe(
     line: &mut Line,
     call: &Call,
     answer: Option<usize>,
     memory: impl Fn(usize) -> u8 + Copy,
 ) {
-    let mut place = 1;
-    let mut marks = named(CALLS, code(call[0])).unwrap_or_else(|| {
-        // As syscall(2) takes it.
-        place = 0;
-        b"syscall!!!!!!!"
-    });
+    let (mut marks, mut place) = marks_of(call);
     let at = |place| call.get(place).copied().unwrap_or(0);
-    let mut between: &[u8] = b"(";
-    let mut structure = 0;
+    let (mut between, mut structure): (&[u8], _) = (b"(", 0);
     while let Some((&mark, rest)) = marks.split_first() {
         marks = rest;
         if !matches!(mark, b'!'..=b'/' | b':'..=b'@') {
             say(line, &[mark]);
-            if mark == b'}' {
-                structure = 0;
-            }
+            structure *= usize::from(mark != b'}');
             continue;
         }
         say(line, between);
@@ -56,10 +52,7 @@ pub fn describe(
             marks = others;
         }
         let next = at(place);
-        let number = |len: usize| {
-            let bytes = (argument..argument + len).rev().map(memory);
-            bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
-        };
+        let number = |len| number_at(argument, len, memory);
         match mark {
             b')' | b':'.. => {
                 if structure != 0 {
@@ -86,16 +79,39 @@ pub fn describe(
             b'\'' => push_quoted(line, argument, usize::MAX, memory),
             b'+' => push_quoted(line, argument, next, memory),
             b'-' if answer <= Some(next) => {
-                push_quoted(line, argument, answer.unwrap_or(0), memory);
+                push_quoted(line, argument, answer.unwrap_or(0), memory)
             }
             _ => say(line, b"..."),
         }
     }
+    push_result(line, answer);
+}
+
+/// What stands in [`CALLS`] for a call, and the place of its first argument. A call that is not
+/// there is written as syscall(2) takes it.
+#[inline(always)] // size: inline
+fn marks_of(call: &Call) -> (&'static [u8], usize) {
+    match named(CALLS, code(call[0])) {
+        Some(marks) => (marks, 1),
+        None => (b"syscall!!!!!!!", 0),
+    }
+}
+
+/// The number of so many bytes at an address.
+#[inline(always)] // size: inline
+fn number_at(address: usize, len: usize, memory: impl Fn(usize) -> u8) -> usize {
+    let bytes = (address..address + len).rev().map(memory);
+    bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
+}
+
+/// Appends what a call returned.
+#[inline(always)] // size: inline
+fn push_result(line: &mut Line, answer: Option<usize>) {
     say(line, b") = ");
     let Some(answer) = answer else {
         return say(line, b"?");
     };
-    // Nothing else than an error has such a number.
+    // Errors are returned as negative numbers, which no other result is.
     let number = answer.wrapping_neg();
     match named(ERRNO_NAMES, number).or_else(|| named(MORE_ERRNO_NAMES, number)) {
         Some(name) => say(line, name),
@@ -158,8 +174,8 @@ fn push_flags(line: &mut Line, mark: u8, flags: usize) {
     }
 }
 
-/// As [`push`], for the one line of the trace, whose address then stands in one place.
-#[inline(never)]
+/// As [`push`]. It exists because `push` is inlined into it once instead of at every call here.
+#[inline(never)] // size: inline
 pub fn say(line: &mut Line, text: &[u8]) {
     push(line, text);
 }

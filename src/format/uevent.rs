@@ -1,8 +1,10 @@
-//! uevents: `KEY=VALUE` fields, ended by NUL in netlink messages and by a newline in sysfs `uevent` files.
+//! uevents: `KEY=VALUE` fields, ended by NUL in netlink messages and by a newline in sysfs `uevent`
+//! files.
 
 use crate::text::{Line, after, decimal, split, word};
 
-/// What a uevent says of a device, or what is found out about it besides.
+/// The name of a field: of what a uevent says of a device, or of what was read from the device
+/// besides.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 pub struct Key(pub u8);
 
@@ -20,16 +22,17 @@ impl Key {
     pub const MINOR: Self = Self(7);
     pub const MAJOR: Self = Self(8);
     pub const DEVNAME: Self = Self(9);
-    // These as blkid(8) has them.
+    // The next four are read from disks. They are called as blkid(8) calls them.
     pub const PARTUUID: Self = Self(10);
     pub const PARTLABEL: Self = Self(11);
     pub const UUID: Self = Self(12);
     pub const LABEL: Self = Self(13);
-    /// What has taken the device.
+    /// The driver that has taken the device.
     pub const DRIVER: Self = Self(14);
 }
 
-const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR DEVNAME PARTUUID PARTLABEL UUID LABEL DRIVER";
+const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR \
+DEVNAME PARTUUID PARTLABEL UUID LABEL DRIVER";
 
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {
@@ -57,7 +60,7 @@ pub fn is_same_device(left: &Line, right: &Line) -> bool {
     is(left, Key::DEVNAME, value(right, Key::DEVNAME))
 }
 
-/// No number that the kernel gives.
+/// Stands for a number that is missing; the kernel never gives this one.
 pub const NONE: u64 = u64::MAX;
 
 #[cfg(test)]
@@ -65,8 +68,9 @@ mod tests {
     use super::*;
     use crate::text::push;
 
-    const EVENT: &[u8] = b"add@/devices/pci0000:00/0000:00:02.0/virtio0/block/vda/vda2\0ACTION=add\0\
-DEVPATH=/devices/pci0000:00/0000:00:02.0/virtio0/block/vda/vda2\0SUBSYSTEM=block\0MAJOR=254\0MINOR=2\0DEVNAME=vda2\0\
+    const EVENT: &[u8] = b"add@/devices/pci0000:00/0000:00:02.0/virtio0/block/vda/vda2\0\
+ACTION=add\0DEVPATH=/devices/pci0000:00/0000:00:02.0/virtio0/block/vda/vda2\0\
+SUBSYSTEM=block\0MAJOR=254\0MINOR=2\0DEVNAME=vda2\0\
 DEVTYPE=partition\0DISKSEQ=1\0PARTN=2\0PARTNAME=USR-A\0SEQNUM=1024\0";
 
     fn event(text: &[u8]) -> Line {

@@ -197,7 +197,18 @@ fn how_long_a_module_loads() {
     assert_eq!(schedule.state(0), State::LOADING);
 }
 
-/// Random plans, demands and endings: each module is started once, after what it depends on, and none that can be is left.
+/// Some of the modules before this one, some of them soft.
+fn dependencies(module: usize, random: &mut dyn FnMut(usize) -> usize) -> Vec<u16> {
+    let needs: BTreeSet<usize> = (0..random(4))
+        .filter(|_| module > 0)
+        .map(|_| random(module.max(1)))
+        .collect();
+    let soft = |number: usize| if random(4) == 0 { SOFT } else { 0 } | number as u16;
+    needs.into_iter().map(soft).collect()
+}
+
+/// Random plans, demands and endings: each module is started once, after what it depends on, and
+/// none that can be is left.
 #[test]
 fn whatever_happens() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -210,20 +221,12 @@ fn whatever_happens() {
     for _ in 0..300 {
         let count = 1 + random(24);
         let needs: Vec<Vec<u16>> = (0..count)
-            .map(|module| {
-                let needs: BTreeSet<usize> = (0..random(4))
-                    .filter(|_| module > 0)
-                    .map(|_| random(module.max(1)))
-                    .collect();
-                let soft = |number: usize| if random(4) == 0 { SOFT } else { 0 } | number as u16;
-                needs.into_iter().map(soft).collect()
-            })
+            .map(|module| dependencies(module, &mut random))
             .collect();
-        let flags: Vec<u8> = (0..count)
-            .map(|_| if random(5) == 0 { CONSOLE } else { 0 })
-            .collect();
-        let modules: Vec<(u8, &[u16])> = (0..count)
-            .map(|module| (flags[module], needs[module].as_slice()))
+        let mut flags = || if random(5) == 0 { CONSOLE } else { 0 };
+        let modules: Vec<(u8, &[u16])> = needs
+            .iter()
+            .map(|needs| (flags(), needs.as_slice()))
             .collect();
         let plan = plan(&modules);
         let slots = 1 + random(3);
@@ -234,12 +237,8 @@ fn whatever_happens() {
                 0 => drop(schedule.ask(random(count), State::WANTED)),
                 1 if !running.is_empty() => {
                     let module = running.swap_remove(random(running.len()));
-                    let outcomes = [
-                        State::LOADED,
-                        State::LOADED,
-                        State::CRASHED,
-                        State::of_error(8),
-                    ];
+                    let [loaded, crashed] = [State::LOADED, State::CRASHED];
+                    let outcomes = [loaded, loaded, crashed, State::of_error(8)];
                     end(&mut schedule, module, outcomes[random(4)]);
                 }
                 _ => {

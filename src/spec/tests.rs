@@ -107,3 +107,50 @@ fn places_behind() {
         "PARTUUID=12345678-01"
     ));
 }
+
+/// Where a name comes from: what the kernel says of a partition itself needs no reading, but never
+/// stands for a neighbour.
+#[test]
+fn facts() {
+    let line = |text: &str| {
+        let mut line = Line::new();
+        push(&mut line, text.as_bytes());
+        line
+    };
+    let told = format!("PARTN=3\nPARTUUID={GUID}\n");
+    let other = format!("PARTN=3\nPARTUUID={}\n", GUID.replace('7', "8"));
+    let (itself, neighbour) = (
+        format!("PARTUUID={GUID}"),
+        format!("PARTUUID={GUID}/PARTNROFF=1"),
+    );
+    let (here, before) = (Needs::Partition { shift: 0 }, Needs::Partition { shift: 1 });
+    for (spec, event, read, needs, want) in [
+        (itself.as_str(), told.as_str(), "", Needs::Nothing, true),
+        (&itself, &other, &told, Needs::Nothing, false),
+        (&itself, "PARTN=3", &told, here, true),
+        (&itself, "PARTN=3", &other, here, false),
+        (&neighbour, &told, "", before, false),
+        (&neighbour, &other, &told, before, true),
+        ("UUID=1-a", "UUID=1-a", "", Needs::Superblock, false),
+        ("UUID=1-a", "UUID=2-b", "UUID=1-A", Needs::Superblock, true),
+        (
+            "/dev/vda",
+            "DEVNAME=vda",
+            "DEVNAME=vdb",
+            Needs::Nothing,
+            true,
+        ),
+        ("254:2", "MAJOR=254\nMINOR=2", "", Needs::Nothing, true),
+    ] {
+        let (spec, event, read) = (parse(spec).expect(spec), line(event), line(read));
+        assert_eq!(spec.needs(&event), needs);
+        let facts = Facts {
+            event: &event,
+            read,
+        };
+        assert_eq!(spec.matches(&facts), want, "{:?}", spec.text);
+    }
+    // Nothing is looked for.
+    let event = line(&told);
+    assert!(!Spec::NONE.matches(&Facts::of(&event)));
+}

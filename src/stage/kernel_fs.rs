@@ -1,21 +1,23 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
-use crate::boot::Boot;
-use crate::emergency::WORDS;
-use crate::sys::call::Result as Call;
+use crate::machine::outcome::{About, During, Outcome, about, refused};
+use crate::machine::{Machine, log::Log, plan};
 use crate::sys::files::{self, contents, make_directory, open};
-use crate::sys::memory::{self, keep_one};
+use crate::sys::memory::intern;
 use crate::sys::mounts::mount;
 use crate::sys::trace;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
-use toehold::failure::{Error, Step};
-use toehold::format::plan::{self, ABSENT, Key};
-use toehold::options::Word;
-use toehold::schedule::State;
+use toehold::asked::{Asked, Word};
+use toehold::failure::{Failure, Step};
+use toehold::format::plan::Key;
 use toehold::text::Line;
+
+/// Words of the command line that were set at the rescue console. The file is there when the boot
+/// is tried again.
+pub const SET_WORDS: &[u8] = b"/run/toehold/set";
 
 const HARDENED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
@@ -50,91 +52,77 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
     ),
 ];
 
-/// Mounts what is not mounted yet, and reads what we are told.
-pub fn run(boot: &mut Boot) -> Call {
+pub fn run(machine: &mut Machine) -> Outcome {
     let mut line = Line::new();
-    // There is such a file when the boot is tried again; then all of it is mounted.
-    let again = files::read(&mut line, WORDS, &[]).is_ok();
-    let more = keep_one(&line).to_bytes();
+    let is_retry = files::read(&mut line, SET_WORDS, &[]).is_ok();
+    let set_words = intern(&line).to_bytes();
+    // When the boot is tried again all of them are mounted.
+    let mounted = if is_retry { Ok(()) } else { mount_all() };
+    // After all of them: what failed should reach the log if there is one.
+    machine.log.open();
+    mounted?;
+
+    let path = b"/proc/cmdline";
+    files::read(&mut line, path, &[])
+        .during(Step::Read)
+        .about(path)?;
+    let command_line = intern(&line).to_bytes();
+
+    plan::read(machine)?;
+    check_release(machine, &mut line);
+
+    let (plan, schedule) = (&machine.plan, &mut machine.schedule);
+    let lines = [command_line, set_words];
+    let result = machine
+        .request
+        .read(lines, plan, &mut |list| schedule.bar(plan, list));
+    machine.patience = machine.request.timeout;
+    start_trace(&machine.request.asked, &machine.log);
+    result.map_err(|(stage, word)| about(refused(Step::Options).in_stage(stage), word))
+}
+
+/// Mounts what is not mounted yet. The failure is the last one.
+#[inline(always)] // size: inline
+fn mount_all() -> Outcome {
     let mut result = Ok(());
     for (fstype, target, flags, data) in &MOUNTS {
-        if again {
-            break;
-        }
         let _ = make_directory(target);
         match mount(fstype, target, fstype, *flags, data) {
             // Busy: it is mounted there already.
             Err(error) if !error.is(Errno::BUSY) => {
-                boot.subject = Some(target.to_bytes());
-                result = Err(error);
+                let failure = Failure::new(Step::Mount, error);
+                result = Err(about(failure, target.to_bytes()));
             }
             _ => {}
         }
     }
-    // After all of them: what failed should reach the log if there is one.
-    boot.log.open();
-    result?;
-
-    let path = b"/proc/cmdline";
-    boot.subject = Some(path);
-    boot.step = Step::Read;
-    files::read(&mut line, path, &[])?;
-    let words = keep_one(&line).to_bytes();
-
-    read_plan(boot)?;
-    check_release(boot, &mut line);
-
-    boot.step = Step::Options;
-    let result = boot
-        .options
-        .read(words, more, &boot.plan, &mut boot.schedule, &mut boot.stage);
-    start_trace(boot);
-    result.map_err(|word| {
-        boot.subject = Some(word);
-        Error::REFUSED
-    })
+    result
 }
 
-/// Whether system calls are traced is known from here on.
-fn start_trace(boot: &Boot) {
-    let to = boot.options.value(Word::Trace);
-    if to == b"0" {
+/// Starts or stops the trace: whether system calls are traced is known from here on.
+fn start_trace(asked: &Asked, log: &Log) {
+    let value = asked.value(Word::Trace);
+    if value == b"0" {
         return trace::stop();
     }
-    if to == b"file" {
+    if value == b"file" {
         let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/trace", flags) {
-            trace::keep(file);
+            trace::copy_to(Log::sink(file, None));
         }
     }
-    trace::start(boot.log);
+    trace::start(Log::sink(log.file, log.prefix));
 }
 
 /// A kernel takes its own modules only.
-fn check_release(boot: &Boot, text: &mut Line) {
+fn check_release(machine: &Machine, text: &mut Line) {
     let running = contents(text, b"/proc/sys/kernel/osrelease", &[]);
-    let planned = boot.plan.text(Key::Release);
+    let planned = machine.plan.text(Key::Release);
     if running != planned {
-        boot.log.error(
+        machine.log.error(
             b"this is Linux %, the modules are for %: rebuild the initrd",
             &[running, planned],
         );
     }
-}
-
-/// Reads the initrd's plan, and checks it.
-pub fn read_plan(boot: &mut Boot) -> Call {
-    boot.subject = Some(plan::PATH.to_bytes());
-    boot.step = Step::Plan;
-    let file = open(plan::PATH, OFlags::RDONLY)?;
-    let size = file.status()?.size;
-    let plan = memory::map(file, size)?;
-    boot.plan.open(plan).map_err(|_| Error::REFUSED)?;
-    for module in boot.plan.modules() {
-        if module.flags & ABSENT != 0 {
-            boot.schedule.settle(module.number, State::ABSENT);
-        }
-    }
-    Ok(())
 }

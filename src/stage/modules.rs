@@ -1,39 +1,46 @@
-//! Stage 2: kernel modules asked for: those always needed, and those that the hardware wants. They load from here on.
+//! Stage 2: kernel modules asked for: those always needed, and those that the hardware wants. They
+//! load from here on.
 
-use crate::boot::Boot;
+use crate::machine::outcome::{About, During, Outcome};
+use crate::machine::{Machine, events, modules};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{self, contents};
-use crate::sys::memory::keep;
-use crate::sys::netlink::Uevents;
-use crate::sys::process;
+use crate::sys::memory::intern_format;
+use crate::sys::{netlink, process};
+use toehold::asked::Word;
 use toehold::failure::Step;
 use toehold::format::plan::{ALWAYS, Key};
-use toehold::options::Word;
 use toehold::schedule::State;
 use toehold::text::Line;
 
-pub fn run(boot: &mut Boot) -> Call {
-    if boot.children == files::NONE {
+pub fn run(machine: &mut Machine) -> Outcome {
+    if machine.children == files::NONE {
         // From now on nothing comes up unnoticed.
-        boot.subject = Some(b"uevents");
-        boot.step = Step::Socket;
-        boot.search.uevents = Uevents::listen()?;
-        boot.children = process::watch_children()?;
+        listen(machine).during(Step::Socket).about(b"uevents")?;
     }
-    boot.schedule.slots = match boot.plan.number(Key::Jobs) {
+    machine.schedule.slots = match machine.plan.number(Key::Jobs) {
         Some(jobs) => jobs as usize,
         None => processors(),
     };
-    for module in boot.plan.modules() {
+    for module in machine.plan.modules() {
         if module.flags & ALWAYS != 0 {
-            boot.schedule.ask(module.number, State::NEEDED);
+            machine.schedule.ask(module.number, State::NEEDED);
         }
     }
-    // Where nothing is said the plan's `always` has it, or it waits until the filesystem is seen.
-    let fstype = boot.options.value(Word::Fstype);
-    boot.need(keep(b"fs-%", &[fstype]).to_bytes());
-    boot.advance();
-    boot.coldplug();
+    // The filesystem's module, if the command line names a filesystem. Where it does not, there is
+    // no module `fs-auto`; the filesystem is among the plan's `always`, or is loaded when it has
+    // been detected.
+    let fstype = machine.request.asked.value(Word::Fstype);
+    modules::ask(machine, intern_format(b"fs-%", &[fstype]).to_bytes());
+    events::advance(machine);
+    modules::coldplug(machine);
+    Ok(())
+}
+
+#[inline(always)] // size: inline
+fn listen(machine: &mut Machine) -> Call {
+    machine.uevents = netlink::listen()?;
+    machine.children = process::watch_children()?;
     Ok(())
 }
 

@@ -1,58 +1,57 @@
 //! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
 
 use super::stage2::ROOT;
-use crate::boot::Boot;
+use crate::machine::Machine;
+use crate::machine::outcome::{About, During, Outcome};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{
     File, each_entry_of, make_directory, open, open_at, remove_at, rename, write_file,
 };
-use crate::sys::memory::{keep, keep_numbered, keep_one};
+use crate::sys::memory::{intern, intern_format, intern_numbered};
 use crate::sys::mounts::*;
 use crate::sys::process;
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
+use toehold::asked::Word;
 use toehold::failure::Step;
 use toehold::format::plan::Key;
 use toehold::text::{item, split, word};
 
-/// What is taken over stays here.
+/// Where in the initramfs the files are moved that stage 2 gets: this folder is not emptied.
 const CARRIED: &CStr = c"/carried";
 const CARRIED_NAME: &CStr = c"carried";
 
-/// statfs(2): what an initramfs can be.
+/// The filesystems that an initramfs can be, as statfs(2) numbers them.
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
-#[inline(never)]
-pub fn run(boot: &mut Boot) -> Call {
-    let program = boot.program();
-    boot.subject = Some(program);
-    boot.step = Step::Exec;
-    // Seen before anything is given up. A link is good: it may lead somewhere in the new root only.
-    open(
-        keep(b"/stage2/root%", &[program]),
-        OFlags::PATH | OFlags::NOFOLLOW,
-    )?;
+#[inline(never)] // size: inline
+pub fn run(machine: &mut Machine) -> Outcome {
+    let program = program(machine);
+    // Looked for before any mount is moved, while a person can still be asked. A symbolic link
+    // counts as it is: where it leads shows in the new root only.
+    let path = intern_format(b"/stage2/root%", &[program]);
+    open(path, OFlags::PATH | OFlags::NOFOLLOW)
+        .during(Step::Exec)
+        .about(program)?;
 
-    boot.step = Step::Move;
     for index in 0..4 {
-        move_over(boot, word(b"/dev /proc /sys /run", index))?;
+        move_over(word(b"/dev /proc /sys /run", index))?;
     }
-    if boot.plan.setting(Key::Image).is_some() {
-        move_over(boot, boot.setting(Key::Mountpoint))?;
+    if machine.plan.setting(Key::Image).is_some() {
+        move_over(machine.plan.text(Key::Mountpoint))?;
     }
-    if boot.is_netboot() {
-        carry(boot)?;
+    if machine.request.is_netboot() {
+        carry(machine.plan.text(Key::Carry))?;
     }
-    boot.subject = Some(ROOT.to_bytes());
     let old = initramfs();
-    boot.step = Step::Chroot;
-    change_directory(ROOT)?;
-    change_root_here()?;
-    change_directory(c"/")?;
+    change_root_to(ROOT)
+        .during(Step::Chroot)
+        .about(ROOT.to_bytes())?;
     if let Some((root, device)) = old {
-        // Beside the boot, not before it. That it cannot be done costs memory only.
+        // In a child, so that the boot does not wait for it. If there can be no child, memory is
+        // lost and nothing else.
         let _ = process::spawn(|| {
             empty(root, device);
             0
@@ -61,53 +60,81 @@ pub fn run(boot: &mut Boot) -> Call {
     Ok(())
 }
 
+/// The program that the new root is started with.
+pub fn program(machine: &Machine) -> &'static [u8] {
+    match machine.request.asked.value(Word::Init) {
+        [] => machine.plan.text(Key::Init),
+        given => given,
+    }
+}
+
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
-#[inline(never)] // 30 bytes less.
-fn move_over(boot: &mut Boot, directory: &'static [u8]) -> Call {
-    let target = make_place(boot, directory)?;
-    make_directory(target)?;
-    move_mount(keep_one(directory), target)
+#[inline(never)] // size: inline
+fn move_over(directory: &'static [u8]) -> Outcome {
+    let moved = make_place(directory).and_then(|target| {
+        make_directory(target)?;
+        move_mount(intern(directory), target)
+    });
+    moved.during(Step::Move).about(directory)
 }
 
 /// Makes the directories in the new root that lead to this path. Returns where it will be.
-fn make_place(boot: &mut Boot, path: &'static [u8]) -> Call<&'static CStr> {
-    boot.subject = Some(path);
+fn make_place(path: &'static [u8]) -> Call<&'static CStr> {
     let mut rest = path;
     while let [_, tail @ ..] = rest {
         rest = tail;
         if let [b'/', ..] = rest {
             let parent = path.get(..path.len() - rest.len()).unwrap_or_default();
-            make_directory(keep(b"/stage2/root%", &[parent]))?;
+            make_directory(intern_format(b"/stage2/root%", &[parent]))?;
         }
     }
-    Ok(keep(b"/stage2/root%", &[path]))
+    Ok(intern_format(b"/stage2/root%", &[path]))
 }
 
-/// Takes over what the profile wants of the initramfs. It stays where it is in memory, and is mounted where it is to be seen.
-fn carry(boot: &mut Boot) -> Call {
-    make_directory(CARRIED)?;
-    let list = boot.setting(Key::Carry);
+/// Takes over what the profile wants of the initramfs. It stays where it is in memory, and is
+/// mounted where it is to be seen.
+fn carry(list: &'static [u8]) -> Outcome {
+    make_directory(CARRIED)
+        .during(Step::Move)
+        .about(CARRIED.to_bytes())?;
     for (number, names) in split(list, b' ').enumerate() {
-        let kept = keep_numbered(b"/carried/%", number);
-        let mut is_directory = true;
-        for name in split(names, b',') {
-            // An empty directory gives way.
-            if is_directory && rename(keep_one(name), kept).is_ok() {
-                is_directory = open(kept, OFlags::PATH | OFlags::DIRECTORY).is_ok();
-            }
-        }
-        let target = make_place(boot, item(names, b',', 0))?;
-        if is_directory {
-            make_directory(target)?;
-        } else {
-            write_file(target, b"")?;
-        }
-        bind_mount(kept, target)?;
+        carry_one(number, names)
+            .during(Step::Move)
+            .about(item(names, b',', 0))?;
     }
     Ok(())
 }
 
-/// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old one.
+/// Takes over the first of these names that is there. In the new root it is found by the first of
+/// the names.
+#[inline(always)] // size: inline
+fn carry_one(number: usize, names: &'static [u8]) -> Call {
+    let carried = intern_numbered(b"/carried/%", number);
+    let mut is_directory = true;
+    for name in split(names, b',') {
+        // Where one of them is an empty directory the next one takes its place.
+        if is_directory && rename(intern(name), carried).is_ok() {
+            is_directory = open(carried, OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        }
+    }
+    let target = make_place(item(names, b',', 0))?;
+    if is_directory {
+        make_directory(target)?;
+    } else {
+        write_file(target, b"")?;
+    }
+    bind_mount(carried, target)
+}
+
+#[inline(always)] // size: inline
+fn change_root_to(root: &CStr) -> Call {
+    change_directory(root)?;
+    change_root_here()?;
+    change_directory(c"/")
+}
+
+/// pivot_root works from the initramfs since Linux 7.0; before, the new root is moved over the old
+/// one.
 fn change_root_here() -> Call {
     if pivot_root_here().is_ok() {
         return detach(c".");

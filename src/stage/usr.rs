@@ -1,39 +1,48 @@
 //! Stage 5: /usr, or the root itself, mounted.
 
-use crate::boot::Boot;
-use crate::sys::call::Result as Call;
-use crate::sys::memory::keep_one;
+use crate::machine::filesystem::{detect, mount_image};
+use crate::machine::modules::require_filesystem;
+use crate::machine::outcome::{About, During, Outcome};
+use crate::machine::{Machine, devices};
+use crate::sys::memory::intern;
 use crate::sys::mounts::mount;
+use core::ffi::CStr;
 use rustix::mount::MountFlags;
+use toehold::asked::Word;
 use toehold::failure::Step;
 use toehold::format::mount_options;
 use toehold::format::plan::Key;
-use toehold::options::Word;
 use toehold::text::Line;
 
-pub fn run(boot: &mut Boot) -> Call {
-    let target = keep_one(boot.setting(Key::Mountpoint));
-    if boot.is_netboot() {
-        return boot.mount_image(keep_one(boot.setting(Key::Netboot)), target);
+pub fn run(machine: &mut Machine) -> Outcome {
+    let target = intern(machine.plan.text(Key::Mountpoint));
+    if machine.request.is_netboot() {
+        let image = intern(machine.plan.text(Key::Netboot));
+        return mount_image(machine, image, target);
     }
-    let node = boot.device();
-    let fstype = boot.options.value(Word::Fstype);
+    let node = devices::usr(machine);
+    mount_device(machine, node, target).about(node.to_bytes())
+}
+
+#[inline(always)] // size: inline
+fn mount_device(machine: &mut Machine, node: &CStr, target: &CStr) -> Outcome {
+    let fstype = machine.request.asked.value(Word::Fstype);
     let fstype = if fstype == b"auto" {
-        boot.detect(node)?
+        detect(machine, node)?
     } else {
-        boot.require_filesystem(fstype)?;
-        keep_one(fstype)
+        require_filesystem(machine, fstype)?;
+        intern(fstype)
     };
     let mut data = Line::new();
-    let mut flags = mount_options::split(boot.options.value(Word::MountOptions), &mut data);
-    if boot.options.target.root_hash.is_some() {
+    let options = machine.request.asked.value(Word::MountOptions);
+    let mut flags = mount_options::split(options, &mut data);
+    if machine.request.root_hash.is_some() {
         // The kernel would refuse to write there, and mount(8) then goes on like this, too.
         flags |= MountFlags::RDONLY;
     }
-    // A log to be replayed would have to be written.
+    // Without this btrfs replays the log that a crash has left, for which it would have to write.
     if fstype.to_bytes() == b"btrfs" && flags.contains(MountFlags::RDONLY) {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
-    boot.step = Step::Mount;
-    mount(node, target, fstype, flags, keep_one(&data))
+    mount(node, target, fstype, flags, intern(&data)).during(Step::Mount)
 }

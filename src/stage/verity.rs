@@ -1,105 +1,108 @@
 //! Stage 4: the verity device: made, proven on one block, and only then armed.
 
-use crate::boot::Boot;
-use crate::stage::device::{self, candidates, node};
+mod candidates;
+mod lay_out;
+mod mapper;
+
+use super::device;
+use crate::machine::outcome::{About, During, Outcome, about, describe, refused};
+use crate::machine::{Machine, devices, events, modules};
+use crate::sys::block::probe;
 use crate::sys::call::Result as Call;
-use crate::sys::dm::send;
-use crate::sys::files::{
-    self, CWD, File, make_directory, open, poll, remove_at, symlink, write_file,
-};
-use crate::sys::keys;
-use crate::sys::memory::{keep, keep_numbered};
+use crate::sys::files::{make_directory, symlink, write_file};
+use crate::sys::memory::{intern_format, intern_numbered};
 use core::ffi::CStr;
-use rustix::fs::{AtFlags, OFlags, minor};
+use devices::node;
+use lay_out::lay_out;
+use mapper::Mapper;
+pub use mapper::remove;
 use rustix::io::Errno;
-use toehold::failure::{Error, Step, describe};
-use toehold::format::dm::{self, Command};
-use toehold::format::filesystem;
+use toehold::failure::{Failure, Step};
+use toehold::format::dm::Command;
 use toehold::format::plan::Key;
 use toehold::format::uevent::{Key as Field, number};
-use toehold::format::verity::Parameter;
-use toehold::options::Role;
-use toehold::text::{Line, fill};
-
-const CONTROL: &CStr = c"/dev/mapper/control";
+use toehold::format::verity::{Layout, Parameter};
+use toehold::request::Role;
+use toehold::text::Line;
 
 /// The version of the kernel's target since which it can act on I/O errors.
 const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 
-pub fn run(boot: &mut Boot) -> Call {
-    if boot.is_netboot() {
+pub fn run(machine: &mut Machine) -> Outcome {
+    if machine.request.is_netboot() {
         return Ok(());
     }
-    if boot.options.target.root_hash.is_none() {
-        let device = boot.device();
-        boot.log
-            .error(b"% is used without verification", &[device.to_bytes()]);
+    let Some(root_hash) = machine.request.root_hash else {
+        let device = devices::usr(machine);
+        let text = b"% is used without verification";
+        machine.log.error(text, &[device.to_bytes()]);
         return Ok(());
-    }
-    boot.require(b"dm-verity")?;
-    boot.step = Step::Control;
-    boot.mapper = open(CONTROL, OFlags::RDWR)?;
-    check_error_policy(boot);
+    };
+    modules::require(machine, b"dm-verity")?;
+    let name = machine.plan.text(Key::VerityName);
+    let control = mapper::open_control().during(Step::Control);
+    let mut mapper = Mapper::new(control.about(mapper::CONTROL.to_bytes())?, name);
+    let mut layout = Layout::new(machine.request.parameters, root_hash);
+    leave_out_unsupported(machine, &mut mapper, &mut layout);
     loop {
         // What was found may have gone in the meantime, and come back.
-        device::run(boot)?;
-        let answers = boot.search.answers;
-        let Err(error) = try_all(boot) else {
+        device::run(machine)?;
+        let matches = machine.found.matches;
+        let Err(failure) = try_all(machine, &mut mapper, &mut layout) else {
             return Ok(());
         };
-        // Another device may answer as soon as its driver is there.
-        boot.finish();
-        device::forget(boot);
-        device::scan(boot);
-        if boot.search.answers == answers && boot.lacks().is_none() {
-            return Err(error);
+        // Another device may match as soon as its driver is there.
+        events::finish(machine);
+        machine.found.forget();
+        devices::scan(machine);
+        if machine.found.matches == matches && machine.found.lacks(&machine.request).is_none() {
+            return Err(failure);
         }
     }
 }
 
-/// Drops what is to be done about I/O errors where this kernel would refuse it.
-fn check_error_policy(boot: &mut Boot) {
-    let Some(policy) = boot.options.target.parameters.get(Parameter::OnError) else {
-        return;
-    };
-    start(boot, 0);
-    let _ = send(boot.mapper, Command::ListVersions, &mut boot.request);
-    if dm::verity_version(&boot.request) < ACTS_ON_ERRORS {
-        boot.options.target.parameters.remove(Parameter::OnError);
+/// Leaves out what is to be done about I/O errors where this kernel would refuse that.
+#[inline(always)] // size: inline
+fn leave_out_unsupported(machine: &Machine, mapper: &mut Mapper, layout: &mut Layout) {
+    if let Some(policy) = layout.parameters.get(Parameter::OnError)
+        && mapper.verity_version() < ACTS_ON_ERRORS
+    {
+        layout.parameters.remove(Parameter::OnError);
         let text = b"%: not in this kernel, left out";
-        boot.log.error(text, &[policy]);
+        machine.log.error(text, &[policy]);
     }
 }
 
-/// Tries the devices that answer, one set after the other, until one is verified.
-fn try_all(boot: &mut Boot) -> Call {
-    if !boot.search.ambiguous {
-        return try_one(boot);
+/// Tries the devices that match, one set after the other, until one is verified.
+fn try_all(machine: &mut Machine, mapper: &mut Mapper, layout: &mut Layout) -> Outcome {
+    if !machine.found.ambiguous {
+        return try_one(machine, mapper, layout);
     }
-    let has_tree = !boot.options.spec(Role::Tree).text.is_empty();
-    let loader = candidates::loader_disk(boot);
-    boot.step = Step::Open;
-    let (mut last, mut data_rank) = (Error::REFUSED, 0);
-    while candidates::next(boot, Role::Data, loader, &mut data_rank) {
-        let [data, ..] = &boot.options.target.devices;
+    let has_tree = !machine.request.spec(Role::Tree).text.is_empty();
+    let loader = candidates::loader_disk(machine);
+    let none = &machine.request.spec(Role::Data).text;
+    let (mut last, mut data_rank) = (about(refused(Step::Open), none), 0);
+    while candidates::next(machine, Role::Data, loader, &mut data_rank) {
+        let [data, ..] = &machine.found.devices;
         let disk = number(data, Field::DISKSEQ);
-        candidates::next(boot, Role::Correction, disk, &mut 0);
+        candidates::next(machine, Role::Correction, disk, &mut 0);
         let mut tree_rank = 0;
-        while candidates::next(boot, Role::Tree, disk, &mut tree_rank) || !has_tree {
-            let Err(error) = try_one(boot) else {
+        while candidates::next(machine, Role::Tree, disk, &mut tree_rank) || !has_tree {
+            let Err(failure) = try_one(machine, mapper, layout) else {
                 let why: &[u8] = if disk == loader {
                     b"boot loader's disk"
                 } else {
                     b"first to verify"
                 };
+                let [data, ..] = &machine.found.devices;
                 let text = b"several devices answer: % taken (%)";
-                boot.log.error(text, &[boot.subject(), why]);
+                machine.log.error(text, &[node(data).to_bytes(), why]);
                 return Ok(());
             };
             let mut line = Line::new();
-            describe(boot.step, error, boot.subject(), &mut line);
-            boot.log.error(b"not taken: %", &[&line]);
-            last = error;
+            describe(failure, &mut line);
+            machine.log.error(b"not taken: %", &[&line]);
+            last = failure;
             if !has_tree {
                 break;
             }
@@ -109,195 +112,84 @@ fn try_all(boot: &mut Boot) -> Call {
 }
 
 /// Makes the verity device of one set of devices.
-fn try_one(boot: &mut Boot) -> Call {
-    let [data, tree, ..] = &boot.options.target.devices;
-    let separate = !tree.is_empty();
-    let tree = node(if separate { tree } else { data });
+fn try_one(machine: &mut Machine, mapper: &mut Mapper, layout: &mut Layout) -> Outcome {
+    let [data, tree, ..] = &machine.found.devices;
+    let has_own_tree = !tree.is_empty();
+    let tree = node(if has_own_tree { tree } else { data });
     let data = node(data);
-    boot.subject = Some(data.to_bytes());
-    boot.step = Step::Open;
-    let disk = open(tree, OFlags::RDONLY)?;
-    let layout = lay_out(boot, disk, separate.then_some(data));
-    disk.close();
-    layout?;
-    let result = activate(boot, data);
-    if result.is_err() {
-        // Nothing half made is left behind.
-        let _ = request(boot, Command::Remove);
-    }
-    result
-}
-
-/// Finds out how data and tree lie: both on `disk`, or the tree on that and the data on `data`.
-fn lay_out(boot: &mut Boot, disk: File, data: Option<&CStr>) -> Call {
-    let mut room = None;
-    if let Some(data) = data {
-        let device = open(data, OFlags::RDONLY)?;
-        room = Some(device.geometry().1);
-        device.close();
-    }
-    let told = boot.options.target.parameters.number(Parameter::HashOffset);
-    let fixed = told.or(room.map(|_| 0));
-    if fixed.is_none() {
-        // What cannot be read is not what holds no filesystem.
-        let first = &mut boot.options.target.superblock;
-        boot.step = Step::Data;
-        disk.read_exact_at(0, first)?;
-    }
-    let mut result = boot.refuse(Step::Detect);
-    if let Some(offset) = fixed.or_else(|| filesystem::size(&disk)) {
-        result = read_superblock(boot, disk, offset);
-    }
-    if let Some(offset) = boot.plan.number(Key::HashOffsetFallback)
-        && fixed.is_none()
-        && result.is_err()
-    {
-        result = read_superblock(boot, disk, offset);
-    }
-    result?;
-    let target = &mut boot.options.target;
-    // What lies from the tree on is not data.
-    let room = room.unwrap_or(target.hash_offset);
-    if !target.measure(room) {
-        return boot.refuse(Step::Superblock);
-    }
-    target.hash_device_size = disk.geometry().1;
-    if let Some(path) = target.parameters.get(Parameter::Signature) {
-        boot.step = Step::Key;
-        let mut signature = Line::new();
-        files::read(&mut signature, path, &[])?;
-        keys::add(&signature)?;
-        target.is_signed = true;
-    }
-    Ok(())
-}
-
-/// Reads the superblock, where there is one, and brings it together with what is pinned.
-fn read_superblock(boot: &mut Boot, disk: File, offset: u64) -> Call {
-    let target = &mut boot.options.target;
-    target.hash_offset = offset;
-    if !target.parameters.has_superblock() {
-        return Ok(());
-    }
-    boot.step = Step::Superblock;
-    disk.read_exact_at(offset, &mut target.superblock)?;
-    let mut has = Line::new();
-    if !target.is_superblock() {
-        return Err(Error::REFUSED);
-    }
-    if let Some((field, wanted)) = target.contradiction(&mut has) {
-        boot.log
-            .error(b"%: % in the superblock, % wanted", &[field, &has, wanted]);
-        return Err(Error::REFUSED);
-    }
-    Ok(())
-}
-
-/// Sends a request without a table; the answer is in [`Boot::request`]. Resume is one: Suspend, with no flag set.
-#[inline(always)] // Measured: smaller so.
-fn request(boot: &mut Boot, command: Command) -> Call {
-    start(boot, 0);
-    send(boot.mapper, command, &mut boot.request)
-}
-
-/// Takes down what an earlier attempt has left, as soon as the kernel has let go of what was on it.
-pub fn remove(boot: &mut Boot) {
-    let _ = remove_at(
-        CWD,
-        keep(b"/dev/mapper/%", &[boot.setting(Key::VerityName)]),
-        AtFlags::empty(),
-    );
-    if let Ok(mapper) = open(CONTROL, OFlags::RDWR) {
-        boot.mapper = mapper;
-        for _ in 0..100 {
-            match request(boot, Command::Remove) {
-                Err(error) if error.is(Errno::BUSY) => poll(&[], 20_000),
-                _ => return,
-            }
+    let laid_out = lay_out(machine, layout, tree, data, has_own_tree);
+    let result = laid_out.and_then(|()| {
+        let made = activate(machine, mapper, layout, data);
+        if made.is_err() {
+            // Leave nothing half made behind.
+            let _ = mapper.request(Command::Remove);
         }
-    }
-}
-
-/// Begins a request.
-#[inline(never)] // Measured: smaller so.
-fn start(boot: &mut Boot, flags: u32) {
-    dm::start(&mut boot.request, boot.plan.text(Key::VerityName), flags);
+        made
+    });
+    result.about(data.to_bytes())
 }
 
 /// Loads the table and makes it the live one.
-fn set_table(boot: &mut Boot, armed: bool) -> Call {
-    start(boot, dm::READ_ONLY);
-    let (text, target) = (&mut boot.request, &boot.options.target);
-    dm::add_target(text, target.sectors());
-    target.push_table(text, armed);
-    if let Err(error) = send(boot.mapper, Command::TableLoad, text) {
-        boot.step = if error.is(Errno::NOENT) {
+fn set_table(machine: &Machine, mapper: &mut Mapper, layout: &Layout, armed: bool) -> Outcome {
+    if let Err(error) = mapper.load(layout, &machine.found.devices, armed) {
+        let step = if error.is(Errno::NOENT) {
             Step::Algorithm
-        } else if target.is_signed {
+        } else if layout.is_signed {
             Step::Key
         } else {
             Step::Load
         };
-        return Err(error);
+        return Err(Failure::new(step, error));
     }
-    boot.step = Step::Resume;
-    request(boot, Command::Suspend)
+    // Suspend with no flag set is what resumes.
+    mapper.request(Command::Suspend).during(Step::Resume)
 }
 
-/// Proves one block without a policy, so that a wrong root hash is an error to be told and not a panic; then sets
-/// the policy, and makes the device known.
-fn activate(boot: &mut Boot, data: &CStr) -> Call {
-    let name = boot.setting(Key::VerityName);
-    start(boot, 0);
-    boot.options.target.push_uuid(&mut boot.request, name);
-    dm::end_header(&mut boot.request);
-    boot.step = Step::Create;
-    send(boot.mapper, Command::Create, &mut boot.request)?;
-    let minor = minor(dm::device_number(&boot.request)) as usize;
+/// Proves one block without a policy, so that a wrong root hash is an error to be told and not a
+/// panic; then sets the policy, and makes the device known. `data` is the device with the data.
+#[inline(always)] // size: inline
+fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &CStr) -> Outcome {
+    let minor = mapper.create(layout).during(Step::Create)?;
 
-    set_table(boot, false)?;
-    let block = boot.options.target.number(Parameter::DataBlockSize) as usize;
-    let read = files::probe(keep_numbered(b"/dev/dm-%", minor), block);
-    boot.step = Step::Probe;
-    request(boot, Command::TableStatus)?;
-    let valid = dm::is_valid(&boot.request);
+    set_table(machine, mapper, layout, false)?;
+    let block = layout.number(Parameter::DataBlockSize) as usize;
+    let read = probe(intern_numbered(b"/dev/dm-%", minor), block);
+    let valid = mapper.is_valid().during(Step::Probe)?;
     if let Err(error) = read {
-        if valid {
-            boot.step = if files::probe(data, block).is_err() {
-                // It was not the hash that failed.
-                Step::Data
-            } else {
-                Step::Tree
-            };
-        }
-        return Err(error);
+        let step = if !valid {
+            Step::Probe
+        } else if probe(data, block).is_err() {
+            // The data itself cannot be read: it was not the hash that failed.
+            Step::Data
+        } else {
+            Step::Tree
+        };
+        return Err(Failure::new(step, error));
     }
     if !valid {
-        return Err(Error::REFUSED);
+        return Err(refused(Step::Probe));
     }
-    if boot.options.target.has_policy() {
-        set_table(boot, true)?;
+    if layout.has_policy() {
+        set_table(machine, mapper, layout, true)?;
     }
-    let [data, ..] = &mut boot.options.target.devices;
-    data.clear();
-    fill(data, b"DEVNAME=mapper/%", &[name]);
-    // As udev itself would make it.
-    boot.step = Step::Node;
-    symlink(
-        keep_numbered(b"../dm-%", minor),
-        keep(b"/dev/mapper/%", &[name]),
-    )?;
-    tell_udev(name)
+    machine.verified = Some(make_known(mapper.name, minor).during(Step::Node)?);
+    Ok(())
 }
 
-/// udev in stage 2 ignores device-mapper devices that it did not see made; with this rule it takes ours.
-fn tell_udev(name: &[u8]) -> Call {
+/// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores
+/// device-mapper devices that it did not see made, but with this rule it takes ours.
+#[inline(always)] // size: inline
+fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
+    let node = intern_format(b"/dev/mapper/%", &[name]);
+    symlink(intern_numbered(b"../dm-%", minor), node)?;
     make_directory(c"/run/udev")?;
     make_directory(c"/run/udev/rules.d")?;
-    let rule = keep(
+    let rule = intern_format(
         b"ACTION!=\"remove\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
-ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", OPTIONS+=\"db_persist\"\n",
+ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", \
+OPTIONS+=\"db_persist\"\n",
         &[name],
     );
-    write_file(c"/run/udev/rules.d/09-toehold.rules", rule.to_bytes())
+    write_file(c"/run/udev/rules.d/09-toehold.rules", rule.to_bytes())?;
+    Ok(node)
 }

@@ -1,4 +1,5 @@
-//! aarch64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
+//! aarch64: the entry point, the one system call instruction, and the memory functions that the
+//! compiler calls.
 
 use super::trace::{TRACE, traced};
 use core::arch::{asm, naked_asm};
@@ -7,17 +8,18 @@ use toehold::failure::Error;
 /// Where the kernel starts us, with the argument count, arguments and environment on the stack.
 ///
 /// # Safety
-/// Called by the kernel only. Source: Procedure Call Standard for the Arm 64-bit Architecture; the kernel's fs/binfmt_elf.c.
+/// Called by the kernel only. Source: Procedure Call Standard for the Arm 64-bit Architecture; the
+/// kernel's fs/binfmt_elf.c.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 unsafe extern "C" fn _start() -> ! {
-    naked_asm!("mov x0, sp", "b {start}", start = sym super::process::start)
+    naked_asm!("mov x0, sp", "b {start}", start = sym super::process::toehold_start)
 }
 
 /// The only `svc` instruction of the program: what watches it sees everything.
 ///
-/// Not a C function: number and arguments are where the kernel wants them (x8; x0 to x5), and only x0, x16 and the link register are changed, so
-/// that callers need not save anything else.
+/// Not a C function: number and arguments are where the kernel wants them (x8; x0 to x5), and only
+/// x0, x16 and the link register are changed, so that callers need not save anything else.
 ///
 /// # Safety
 /// Reached from the functions below only.
@@ -34,8 +36,36 @@ unsafe extern "C" fn gate() {
     )
 }
 
-/// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to [`traced`], and keeps them, those for
-/// vectors too, which the compiler counts on.
+/// Stores or loads all vector registers, from the address in x16 on.
+macro_rules! vectors {
+    ($operation:literal) => {
+        concat!(
+            vectors!($operation, "0", "1"),
+            vectors!($operation, "2", "3"),
+            vectors!($operation, "4", "5"),
+            vectors!($operation, "6", "7"),
+            vectors!($operation, "8", "9"),
+            vectors!($operation, "10", "11"),
+            vectors!($operation, "12", "13"),
+            vectors!($operation, "14", "15"),
+            vectors!($operation, "16", "17"),
+            vectors!($operation, "18", "19"),
+            vectors!($operation, "20", "21"),
+            vectors!($operation, "22", "23"),
+            vectors!($operation, "24", "25"),
+            vectors!($operation, "26", "27"),
+            vectors!($operation, "28", "29"),
+            $operation,
+            " q30, q31, [x16]"
+        )
+    };
+    ($operation:literal, $first:literal, $second:literal) => {
+        concat!($operation, " q", $first, ", q", $second, ", [x16], #32\n")
+    };
+}
+
+/// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to
+/// [`traced`], and keeps them, those for vectors too, which the compiler counts on.
 ///
 /// # Safety
 /// Reached from the gate only.
@@ -56,41 +86,11 @@ unsafe extern "C" fn traced_gate() {
         "mrs x16, fpsr",
         "str x16, [sp, #160]",
         "add x16, sp, #176",
-        "stp q0, q1, [x16], #32",
-        "stp q2, q3, [x16], #32",
-        "stp q4, q5, [x16], #32",
-        "stp q6, q7, [x16], #32",
-        "stp q8, q9, [x16], #32",
-        "stp q10, q11, [x16], #32",
-        "stp q12, q13, [x16], #32",
-        "stp q14, q15, [x16], #32",
-        "stp q16, q17, [x16], #32",
-        "stp q18, q19, [x16], #32",
-        "stp q20, q21, [x16], #32",
-        "stp q22, q23, [x16], #32",
-        "stp q24, q25, [x16], #32",
-        "stp q26, q27, [x16], #32",
-        "stp q28, q29, [x16], #32",
-        "stp q30, q31, [x16]",
+        vectors!("stp"),
         "mov x0, sp",
         "bl {traced}",
         "add x16, sp, #176",
-        "ldp q0, q1, [x16], #32",
-        "ldp q2, q3, [x16], #32",
-        "ldp q4, q5, [x16], #32",
-        "ldp q6, q7, [x16], #32",
-        "ldp q8, q9, [x16], #32",
-        "ldp q10, q11, [x16], #32",
-        "ldp q12, q13, [x16], #32",
-        "ldp q14, q15, [x16], #32",
-        "ldp q16, q17, [x16], #32",
-        "ldp q18, q19, [x16], #32",
-        "ldp q20, q21, [x16], #32",
-        "ldp q22, q23, [x16], #32",
-        "ldp q24, q25, [x16], #32",
-        "ldp q26, q27, [x16], #32",
-        "ldp q28, q29, [x16], #32",
-        "ldp q30, q31, [x16]",
+        vectors!("ldp"),
         "ldr x16, [sp, #160]",
         "msr fpsr, x16",
         "ldr x8, [sp]",
@@ -128,20 +128,24 @@ unsafe extern "C" fn checked_gate() {
     )
 }
 
-/// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that the call takes are not even set: pass
-/// fewer.
+/// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that
+/// the call takes are not even set: pass fewer.
 macro_rules! unchecked {
-    ($name:ident ($($argument:ident)*) $result:ident { $($x0:tt)* } $($from:ident = $register:tt)*) => {
+    ($name:ident ($($argument:ident)*) $result:ident { $($x0:tt)* }
+        $($from:ident = $register:tt)*) => {
         /// Returns what the kernel returned.
         ///
         /// # Safety
-        /// The arguments must be what the system call `number` asks for; pointers must be valid for what it does with them.
+        /// The arguments must be what the system call `number` asks for; pointers must be valid for
+        /// what it does with them.
         #[inline(always)]
         pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
             let $result: usize;
-            // SAFETY: the gate keeps every register but x0, x16 and the link register; the caller vouches for the arguments.
+            // SAFETY: the gate keeps every register but x0, x16 and the link register; the caller
+            // vouches for the arguments.
             unsafe {
-                asm!("bl {gate}", gate = sym gate, in("x8") number as usize, $($x0)*, $(in($register) $from,)*
+                asm!("bl {gate}", gate = sym gate, in("x8") number as usize, $($x0)*,
+                    $(in($register) $from,)*
                     lateout("x16") _, lateout("x30") _)
             }
             $result
@@ -151,7 +155,8 @@ macro_rules! unchecked {
 
 /// A system call that can fail: one with a value, and one with none.
 macro_rules! checked {
-    ($result:ident $done:ident ($($argument:ident)*) $error:ident { $($x0:tt)* } $value:ident { $($x1:tt)* } $($from:ident = $register:tt)*) => {
+    ($result:ident $done:ident ($($argument:ident)*) $error:ident { $($x0:tt)* }
+        $value:ident { $($x1:tt)* } $($from:ident = $register:tt)*) => {
         /// Returns what the kernel returned, or the error.
         ///
         /// # Safety
@@ -160,9 +165,11 @@ macro_rules! checked {
         pub unsafe fn $result(number: u32 $(, $argument: usize)*) -> Result<usize, Error> {
             let $error: usize;
             let $value: usize;
-            // SAFETY: the gate keeps every register but x0, x1, x16, x17 and the link register; the caller vouches for the arguments.
+            // SAFETY: the gate keeps every register but x0, x1, x16, x17 and the link register; the
+            // caller vouches for the arguments.
             unsafe {
-                asm!("bl {gate}", gate = sym checked_gate, in("x8") number as usize, $($x0)*, $($x1)*, $(in($register) $from,)*
+                asm!("bl {gate}", gate = sym checked_gate, in("x8") number as usize, $($x0)*, $($x1)*,
+                    $(in($register) $from,)*
                     lateout("x16") _, lateout("x17") _, lateout("x30") _)
             }
             Error::in_number($error).map(|()| $value)
@@ -186,16 +193,24 @@ unchecked!(value1 (a) result { inlateout("x0") a => result });
 unchecked!(value2 (a b) result { inlateout("x0") a => result } b = "x1");
 unchecked!(value3 (a b c) result { inlateout("x0") a => result } b = "x1" c = "x2");
 unchecked!(value4 (a b c d) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3");
-unchecked!(value5 (a b c d e) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3" e = "x4");
-unchecked!(value6 (a b c d e f) result { inlateout("x0") a => result } b = "x1" c = "x2" d = "x3" e = "x4" f = "x5");
+unchecked!(value5 (a b c d e) result { inlateout("x0") a => result }
+    b = "x1" c = "x2" d = "x3" e = "x4");
+unchecked!(value6 (a b c d e f) result { inlateout("x0") a => result }
+    b = "x1" c = "x2" d = "x3" e = "x4" f = "x5");
 checked!(result1 done1 (a) error { inlateout("x0") a => error } value { lateout("x1") value });
-checked!(result2 done2 (a b) error { inlateout("x0") a => error } value { inlateout("x1") b => value });
-checked!(result3 done3 (a b c) error { inlateout("x0") a => error } value { inlateout("x1") b => value } c = "x2");
-checked!(result4 done4 (a b c d) error { inlateout("x0") a => error } value { inlateout("x1") b => value } c = "x2" d = "x3");
-checked!(result5 done5 (a b c d e) error { inlateout("x0") a => error } value { inlateout("x1") b => value } c = "x2" d = "x3" e = "x4");
-checked!(result6 done6 (a b c d e f) error { inlateout("x0") a => error } value { inlateout("x1") b => value } c = "x2" d = "x3" e = "x4" f = "x5");
+checked!(result2 done2 (a b) error { inlateout("x0") a => error }
+    value { inlateout("x1") b => value });
+checked!(result3 done3 (a b c) error { inlateout("x0") a => error }
+    value { inlateout("x1") b => value } c = "x2");
+checked!(result4 done4 (a b c d) error { inlateout("x0") a => error }
+    value { inlateout("x1") b => value } c = "x2" d = "x3");
+checked!(result5 done5 (a b c d e) error { inlateout("x0") a => error }
+    value { inlateout("x1") b => value } c = "x2" d = "x3" e = "x4");
+checked!(result6 done6 (a b c d e f) error { inlateout("x0") a => error }
+    value { inlateout("x1") b => value } c = "x2" d = "x3" e = "x4" f = "x5");
 
-/// `memcpy` and `memmove`: backwards where the target begins inside the source. What is copied here is short: bytes will do.
+/// `memcpy` and `memmove`: backwards where the target begins inside the source. What is copied here
+/// is short: bytes will do.
 ///
 /// # Safety
 /// As in C.

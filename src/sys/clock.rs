@@ -9,7 +9,8 @@ pub fn now() -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `time` is a timespec to be written. The call cannot fail with a clock that every kernel has.
+    // SAFETY: `time` is a timespec to be written. The call cannot fail with a clock that every
+    // kernel has.
     let _ = unsafe {
         value2(
             __NR_clock_gettime,

@@ -1,34 +1,32 @@
 //! Files, directories and block devices.
 
 use super::call::*;
-use super::memory::fill;
-use core::cell::UnsafeCell;
+use super::memory::format_path;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKSSZGET};
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::format::ReadAt;
 use toehold::text::Line;
 
-/// An open file. It is not closed by itself: what is opened once stays until execve, and only what is opened again
-/// and again is closed, here.
+/// An open file. Dropping it does not close it: what is opened once stays open until execve, and
+/// what is opened again and again is closed by [`File::close`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct File(usize);
 
 /// The directory that relative paths start from.
 pub const CWD: File = File(AT_FDCWD as usize);
 
-/// The value of a file that starts as zero.
+/// Standard input. It is also what a file in zeroed memory is before it is opened.
 pub const STDIN: File = File(0);
 
-/// What a person at the console sees.
+/// Standard output: what a person at the console sees.
 pub const STDOUT: File = File(1);
 
-/// Where messages go before there is a log.
+/// Standard error: where messages go before there is a log.
 pub const STDERR: File = File(2);
 
-/// No file: everything fails with it.
+/// No file: every system call fails with it.
 pub const NONE: File = File(usize::MAX);
 
 /// What stat(2) tells.
@@ -39,8 +37,9 @@ pub struct Status {
     pub size: usize,
 }
 
-/// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always close-on-exec.
-#[inline(always)]
+/// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always
+/// close-on-exec.
+#[inline(always)] // size: inline
 pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
     open_thin(directory, path.as_ptr(), flags)
 }
@@ -50,12 +49,13 @@ pub fn open(path: &CStr, flags: OFlags) -> Result<File> {
     open_here(path.as_ptr(), flags)
 }
 
-#[inline(never)]
+#[inline(never)] // size: inline
 fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
     open_thin(CWD, path, flags)
 }
 
-// A `&CStr` is two words, of which the kernel wants one: the functions that are called from many places take just that.
+// A `&CStr` is two words, address and length, and the kernel wants the address only. So the
+// function that is called from many places takes just that.
 fn open_thin(directory: File, path: *const c_char, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::CLOEXEC;
     // SAFETY: the path comes from a CStr.
@@ -79,15 +79,17 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
     result
 }
 
-/// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in place of its `%`.
+/// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in
+/// place of its `%`.
 pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
-    let file = open(fill(text, path, parts), OFlags::RDONLY)?;
+    let file = open(format_path(text, path, parts), OFlags::RDONLY)?;
     let result = file.read(text);
     file.close();
     result
 }
 
-/// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be read is empty.
+/// As [`read`], for the small files of kernel filesystems, which end in a newline: what cannot be
+/// read is empty.
 pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8] {
     match (read(text, path, parts), text.as_slice()) {
         (Ok(()), [line @ .., b'\n'] | line) => line,
@@ -95,19 +97,21 @@ pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8
     }
 }
 
-/// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`]. One that cannot be read has
-/// none.
+/// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`].
+/// One that cannot be read has none.
 pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
-    if let Ok(directory) = open(fill(&mut Line::new(), path, parts), OFlags::RDONLY) {
+    if let Ok(directory) = open(format_path(&mut Line::new(), path, parts), OFlags::RDONLY) {
         each_entry_of(directory, &mut |name| visit(name.to_bytes()));
         directory.close();
     }
 }
 
-/// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed meanwhile.
-#[inline(always)] // Measured: smaller so.
+/// Calls `visit` with the name of each entry, `.` and `..` left out. Entries may be removed
+/// meanwhile.
+#[inline(always)] // size: inline
 pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
-    /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the type (u8).
+    /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the
+    /// type (u8).
     const NAME: usize = 19;
     let mut buffer = [0u8; 2048];
     loop {
@@ -142,7 +146,7 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
 }
 
 /// Makes a directory, mode 0755; one that is there is good.
-#[inline(always)]
+#[inline(always)] // size: inline
 pub fn make_directory(path: &CStr) -> Result {
     make_directory_thin(path.as_ptr())
 }
@@ -168,7 +172,8 @@ pub fn symlink(target: &CStr, path: &CStr) -> Result {
     }
 }
 
-/// Gives a file or a directory another name; what has that is replaced, unless it is a directory that is not empty.
+/// Gives a file or a directory another name; what has that is replaced, unless it is a directory
+/// that is not empty.
 pub fn rename(from: &CStr, to: &CStr) -> Result {
     // SAFETY: both are NUL-terminated.
     unsafe {
@@ -196,7 +201,8 @@ pub fn remove_at(directory: File, name: &CStr, flags: AtFlags) -> Result {
     }
 }
 
-/// Waits until one of the files, ten at most, can be read, `microseconds` at most. Returns early on whatever the kernel thinks a reason.
+/// Waits until one of the files, ten at most, can be read, `microseconds` at most. Returns early on
+/// whatever the kernel thinks a reason.
 pub fn poll(files: &[File], microseconds: u64) {
     const POLLIN: i16 = 1;
     let mut polls = [const {
@@ -244,7 +250,7 @@ impl File {
     }
 
     /// Gives the descriptor back.
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     pub fn close(self) {
         // SAFETY: the caller does not use it any more. There is nothing to do about an error.
         let _ = unsafe { value1(__NR_close, self.number()) };
@@ -261,7 +267,7 @@ impl File {
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
-    #[inline(never)] // Measured: smaller so.
+    #[inline(never)] // size: inline
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let read = unsafe {
@@ -293,7 +299,7 @@ impl File {
         }
     }
 
-    #[inline(always)] // Measured: smaller so.
+    #[inline(always)] // size: inline
     pub fn status(self) -> Result<Status> {
         let mut status = core::mem::MaybeUninit::<stat>::uninit();
         // SAFETY: room for a stat.
@@ -314,35 +320,6 @@ impl File {
         // SAFETY: the caller's promise.
         unsafe { done3(__NR_ioctl, self.number(), request as usize, argument) }
     }
-
-    /// A block device's logical sector size and its length, in bytes; zero where it has no medium.
-    pub fn geometry(self) -> (u64, u64) {
-        let (mut sector, mut size) = (0u32, 0u64);
-        // SAFETY: BLKSSZGET writes an int.
-        let _ = unsafe { self.ioctl(BLKSSZGET, &raw mut sector as usize) };
-        // SAFETY: BLKGETSIZE64 writes a u64.
-        let _ = unsafe { self.ioctl(BLKGETSIZE64, &raw mut size as usize) };
-        (sector.into(), size)
-    }
-}
-
-/// A buffer that O_DIRECT accepts, as large as any block of a verity device.
-#[repr(align(4096))]
-struct Direct(UnsafeCell<[u8; 65536]>);
-
-// SAFETY: the program has one thread.
-unsafe impl Sync for Direct {}
-
-static DIRECT: Direct = Direct(UnsafeCell::new([0; 65536]));
-
-/// Reads the first `len` bytes of a device, past every cache, and throws them away.
-pub fn probe(node: &CStr, len: usize) -> Result {
-    let file = open(node, OFlags::RDONLY | OFlags::DIRECT)?;
-    // SAFETY: one thread, and the reference does not leave this function.
-    let buffer = unsafe { &mut *DIRECT.0.get() };
-    let result = file.read_exact_at(0, buffer.get_mut(..len).ok_or(Errno::INVAL)?);
-    file.close();
-    result
 }
 
 impl ReadAt for File {

@@ -1,4 +1,4 @@
-//! The kernel's log, as it stands.
+//! The kernel's log, read as a whole.
 
 use super::call::*;
 use core::mem::MaybeUninit;
@@ -10,10 +10,11 @@ const READ_ALL: usize = 3;
 /// As much as most kernels keep, in bytes.
 const ROOM: usize = 1 << 18;
 
-/// What [`read`] needs.
+/// Room for the log, for [`read`] to fill.
 pub const BUFFER: MaybeUninit<[u8; ROOM]> = MaybeUninit::uninit();
 
-/// The log: lines, each with its priority before it, as `<3>`, and perhaps a time. Source: syslog(2).
+/// The log: lines, each with its priority before it, as `<3>`, and perhaps a time. Source:
+/// syslog(2).
 pub fn read(buffer: &mut MaybeUninit<[u8; ROOM]>) -> &[u8] {
     // SAFETY: the buffer is as long as it says.
     let len = unsafe { result3(__NR_syslog, READ_ALL, buffer.as_mut_ptr() as usize, ROOM) };

@@ -2,7 +2,7 @@
 
 use super::call::*;
 use super::files::{contents, open};
-use super::memory::{end, fill, map};
+use super::memory::{end, format_path, map};
 use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -12,16 +12,18 @@ use toehold::text::{Line, push};
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
 const COMPRESSED: usize = 4;
 
-/// Loads a module with its parameters, and unless they are locked with those that the command line has for it; its file's name is `name` and
-/// `suffix`. Returns when its init function has returned; a module that is there already is good.
+/// Loads a module with its parameters, and unless they are locked with those that the command line
+/// has for it; its file's name is `name` and `suffix`. Returns when its init function has returned;
+/// a module that is there already is good.
 ///
-/// Of several processes that load the same one the first does it and the others wait, or are told that the first died of
-/// it (EBUSY): the kernel would let them wait for ever.
+/// Of several processes that load the same one the first does it and the others wait, or are told
+/// that the first died of it (EBUSY): the kernel would let them wait for ever.
 ///
-/// `crashed`: a module's init function has crashed before. Since Linux 6.5 finit_module keeps those that are being loaded in a table,
-/// by their files, that points into the loaders' stacks (`idempotent` in its kernel/module/main.c). A crash leaves such an entry behind, and who
-/// comes across it crashes, too, or waits for ever. init_module(2) does not use the table; only the kernel's decompression needs
-/// finit_module.
+/// `crashed`: a module's init function has crashed before. Since Linux 6.5 finit_module keeps those
+/// that are being loaded in a table, by their files, that points into the loaders' stacks
+/// (`idempotent` in its kernel/module/main.c). A crash leaves such an entry behind, and who comes
+/// across it crashes, too, or waits for ever. init_module(2) does not use the table; only the
+/// kernel's decompression needs finit_module.
 pub fn load(
     name: &[u8],
     suffix: &[u8],
@@ -30,7 +32,7 @@ pub fn load(
     crashed: bool,
 ) -> Result {
     let mut text = Line::new();
-    let path = fill(&mut text, b"/lib/modules/%%", &[name, suffix]);
+    let path = format_path(&mut text, b"/lib/modules/%%", &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
     match contents(&mut text, b"/sys/module/%/initstate", &[name]).first() {

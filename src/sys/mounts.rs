@@ -6,7 +6,7 @@ use linux_raw_sys::general::*;
 use rustix::mount::MountFlags;
 
 /// mount(2). `data` is the filesystem's own options.
-#[inline(never)] // Measured: smaller so.
+#[inline(never)] // size: inline
 pub fn mount(
     source: &CStr,
     target: &CStr,
@@ -30,7 +30,8 @@ pub fn mount(
 /// Moves a mount.
 pub fn move_mount(from: &CStr, to: &CStr) -> Result {
     let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
-    // SAFETY: both are NUL-terminated. The kernel copies type and data before it looks at the flags: they must be null.
+    // SAFETY: both are NUL-terminated. The kernel copies type and data before it looks at the
+    // flags: they must be null.
     unsafe { done5(__NR_mount, from, to, 0, MS_MOVE as usize, 0) }
 }
 
@@ -42,7 +43,7 @@ pub fn bind_mount(from: &CStr, to: &CStr) -> Result {
 }
 
 /// Takes a mount out of the tree now; its filesystem lives as long as something uses it.
-#[inline(never)] // Measured: smaller so.
+#[inline(never)] // size: inline
 pub fn detach(target: &CStr) -> Result {
     // SAFETY: NUL-terminated.
     unsafe { done2(__NR_umount2, target.as_ptr() as usize, MNT_DETACH as usize) }

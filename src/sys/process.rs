@@ -2,8 +2,6 @@
 
 use super::call::*;
 use super::files::{File, open, poll};
-use crate::boot::Boot;
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::mem::size_of;
 use linux_raw_sys::general::*;
@@ -12,34 +10,64 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::failure::Error;
 
-/// What follows a failure: linux/reboot.h, in the order of [`ACTIONS`](toehold::options::ACTIONS); 0: PID 1 ends, which the kernel answers with a panic.
+/// The commands of reboot(2) (linux/reboot.h) for each of [`ACTIONS`](toehold::asked::ACTIONS). For
+/// `panic` there is none: 0 stands for ending PID 1, which the kernel answers with a panic.
 const ENDS: [u32; 4] = [0x0123_4567, 0x4321_FEDC, 0xCDEF_0123, 0];
 
-/// What the kernel put on the stack, to be handed on unchanged: argument count, arguments, NULL, environment, NULL.
+/// What the kernel put on the stack, to be handed on unchanged: argument count, arguments, NULL,
+/// environment, NULL.
 #[derive(Clone, Copy)]
 pub struct Arguments(*const usize);
 
-/// All state. In zeroed memory: on the stack it would have to be cleared, and be larger than a page.
-struct State(UnsafeCell<Boot>);
+/// Says what the program is: a function that gets the program's whole state, which starts as
+/// `$none`, and its arguments. It must not return.
+macro_rules! entry {
+    ($main:path, $state:ty, $none:expr) => {
+        mod entry {
+            #![allow(unsafe_code)]
+            use super::*;
 
-// SAFETY: the program has one thread.
-unsafe impl Sync for State {}
+            /// All state. In zeroed memory: on the stack it would have to be cleared, and be larger
+            /// than a page.
+            struct State(core::cell::UnsafeCell<$state>);
 
-static STATE: State = State(UnsafeCell::new(Boot::NONE));
+            // SAFETY: the program has one thread.
+            unsafe impl Sync for State {}
 
-/// First Rust code, called by the entry point with the initial stack.
-///
-/// # Safety
-/// `stack` is the stack pointer as the kernel sets it.
-pub unsafe extern "C" fn start(stack: *const usize) -> ! {
-    // SAFETY: one thread, and this is called once.
-    let boot = unsafe { &mut *STATE.0.get() };
-    crate::main(boot, Arguments(stack))
+            static STATE: State = State(core::cell::UnsafeCell::new($none));
+
+            /// First Rust code, called by the entry point with the initial stack.
+            ///
+            /// # Safety
+            /// `stack` is the stack pointer as the kernel sets it.
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn toehold_start(stack: *const usize) -> ! {
+                // SAFETY: one thread, and this is called once.
+                let state = unsafe { &mut *STATE.0.get() };
+                // SAFETY: the caller's promise.
+                $main(state, unsafe { Arguments::on(stack) })
+            }
+        }
+    };
+}
+pub(crate) use entry;
+
+unsafe extern "C" {
+    /// What [`entry`] makes.
+    pub fn toehold_start(stack: *const usize) -> !;
 }
 
 impl Arguments {
     /// Of a program that was not started.
     pub const NONE: Self = Self(core::ptr::null());
+
+    /// Those on the initial stack.
+    ///
+    /// # Safety
+    /// `stack` is the stack pointer as the kernel sets it.
+    pub unsafe fn on(stack: *const usize) -> Self {
+        Self(stack)
+    }
 
     /// The word at `index` of the stack.
     fn at(self, index: usize) -> *const usize {
@@ -49,7 +77,7 @@ impl Arguments {
 
     /// How many arguments there are. The kernel itself sees to it that there is one.
     fn count(self) -> usize {
-        // SAFETY: it is there, see `start`.
+        // SAFETY: it is there, see `on`.
         unsafe { *self.0 }
     }
 
@@ -60,24 +88,25 @@ impl Arguments {
         unsafe { CStr::from_ptr(address as *const c_char) }
     }
 
-    /// How the program was called.
+    /// The name that the program was called by.
     pub fn first(self) -> &'static [u8] {
         self.text(1).to_bytes()
     }
 
-    /// What for.
+    /// The last argument: for modprobe, the name that is asked for.
     pub fn last(self) -> &'static [u8] {
         self.text(self.count()).to_bytes()
     }
 
-    /// Becomes another program, with the arguments and environment that we were given, but for its own name. Returns only on failure.
+    /// Becomes another program, with the arguments and environment that we were given, but for its
+    /// own name. Returns only on failure.
     pub fn execute(self, path: &CStr) -> Error {
         // SAFETY: the vector is on our own stack, and there is a first argument.
         unsafe { *self.at(1).cast_mut() = path.as_ptr() as usize };
         self.execute_with(path, self.at(1))
     }
 
-    /// Becomes what we were started as. Returns only on failure.
+    /// Executes the init again, as the kernel started it. Returns only on failure.
     pub fn start_over(self) {
         let _ = self.execute(self.text(1));
     }
@@ -107,7 +136,8 @@ pub fn id() -> usize {
     unsafe { value0(__NR_getpid) }
 }
 
-/// Ends it all, in the way that [`ACTIONS`](toehold::options::ACTIONS) counts; what is not one of them restarts the machine.
+/// Ends the boot by the action that has this place in [`ACTIONS`](toehold::asked::ACTIONS); any
+/// other number restarts the machine.
 pub fn end(action: usize) -> ! {
     const MAGIC1: usize = 0xFEE1_DEAD;
     const MAGIC2: usize = 0x2812_1969;
@@ -119,7 +149,7 @@ pub fn end(action: usize) -> ! {
     loop {
         // SAFETY: the fourth argument is not used by these commands.
         let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, command) };
-        // A kernel that cannot: PID 1 must not end.
+        // This kernel cannot do it, and PID 1 must not end.
         poll(&[], 60_000_000);
     }
 }
@@ -130,7 +160,8 @@ pub fn close_all() {
     let _ = unsafe { value3(__NR_close_range, 3, u32::MAX as usize, 0) };
 }
 
-/// Makes this process the leader of a session whose terminal that is, as standard input, output and error.
+/// Makes this process the leader of a session whose terminal that is, as standard input, output and
+/// error.
 ///
 /// Source: tty_ioctl(4), credentials(7).
 pub fn take_terminal(path: &CStr) -> Result {
@@ -146,8 +177,9 @@ pub fn take_terminal(path: &CStr) -> Result {
     Ok(())
 }
 
-/// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns the child's number.
-#[inline(always)]
+/// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns
+/// the child's number.
+#[inline(always)] // size: inline
 pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
     // SAFETY: a child with memory of its own; nothing else is shared, and no pointer is passed.
     match unsafe { result5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) }? {
@@ -156,7 +188,8 @@ pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
     }
 }
 
-/// Sets of signals as the kernel takes them: that of a child's end, and ^Z, which would leave a child that nobody wakes up.
+/// Sets of signals as the kernel takes them: the end of a child, and ^Z, after which nobody would
+/// wake the child up; and no signal at all.
 static CHILD: u64 = 1 << (SIGCHLD - 1) | 1 << (SIGTSTP - 1);
 static NONE: u64 = 0;
 
@@ -175,13 +208,13 @@ pub fn watch_children() -> Result<File> {
     unsafe { result4(__NR_signalfd4, !0, mask, len, CLOEXEC_NONBLOCK) }.map(File::new)
 }
 
-/// Nothing that can be typed ends this process.
+/// Blocks all signals: no key that is pressed ends this process.
 pub fn block_signals() {
     static ALL: u64 = !0;
     set_mask(&ALL);
 }
 
-/// Signals as we found them: they are inherited by what is executed.
+/// Unblocks all signals, as the kernel starts a process: what is executed inherits the mask.
 pub fn forget_children() {
     set_mask(&NONE);
 }
@@ -203,7 +236,7 @@ pub fn wait_for(child: usize, options: usize) -> Option<(usize, Option<usize>)> 
         .map(|child| (child, code))
 }
 
-#[inline(always)] // Measured: smaller so.
+#[inline(always)] // size: inline
 pub fn exit(code: usize) -> ! {
     loop {
         // SAFETY: does not return.

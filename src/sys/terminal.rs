@@ -4,12 +4,13 @@ use super::call::*;
 use super::files::{STDIN, STDOUT};
 use linux_raw_sys::general::{__NR_read, ECHO, ICANON, ISIG, termios};
 use linux_raw_sys::ioctl::{TCGETS, TCSETS};
-use toehold::text::{Line, fill, push, split};
+use toehold::text::{Line, push, push_format, split};
 
-/// What a line begins with, from its beginning, and nothing behind it.
+/// Goes to the beginning of the terminal's line, clears it, and shows the prompt.
 const PROMPT: &[u8] = b"\r\x1b[Ktoehold> ";
 
-/// Has the terminal give every byte at once and show none, or edit lines and send signals by itself.
+/// Switches the terminal: for us (`ours`), it gives every byte at once and shows none; for others
+/// it edits lines and sends signals itself.
 fn edit(ours: bool) {
     // SAFETY: numbers: all zeroes is a termios.
     let mut modes: termios = unsafe { core::mem::zeroed() };
@@ -36,14 +37,15 @@ fn show(text: &[u8]) {
     let _ = STDOUT.write(text);
 }
 
-/// Shows the line so far, in the place of what is there.
+/// Shows the prompt and the line so far, in place of what the terminal's line shows.
 fn begin(line: &[u8]) {
     show(PROMPT);
     show(line);
 }
 
-/// Reads a line, which the arrows can take from `history`: earlier ones, the last first, each behind a newline. `None`: the terminal has gone.
-#[inline(always)] // One caller.
+/// Reads a line, which the arrows can take from `history`: earlier ones, the last first, each
+/// behind a newline. `None`: the terminal has gone.
+#[inline(always)] // size: inline
 pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     edit(true);
     line.clear();
@@ -61,7 +63,7 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
                     b'A' => back + 1,
                     _ => back.saturating_sub(1),
                 };
-                // The first is what stands before the first newline: nothing.
+                // Each earlier line stands behind a newline, so that place 0 is empty.
                 let mut lines = split(history, b'\n');
                 for _ in 0..place {
                     lines.next();
@@ -90,9 +92,9 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     }
     show(b"\n");
     edit(false);
-    // The oldest are cut.
+    // Where there is no more room the oldest lines are cut off.
     let mut lines = Line::new();
-    fill(&mut lines, b"\n%%", &[line, history]);
+    push_format(&mut lines, b"\n%%", &[line, history]);
     *history = lines;
     Some(())
 }

@@ -1,30 +1,38 @@
 //! `rd.earlytrace`: every system call of this process and its children as a line of the log.
 //!
-//! Until the command line is read nobody knows whether it is wanted: lines are kept so long.
+//! Whether it is wanted is known only when the command line has been read. Lines of the calls
+//! before that wait in memory.
 
 use super::call::*;
 use super::clock;
-use super::files::{File, STDIN};
-use crate::journal::Log;
+use super::files::File;
 use core::cell::{Cell, UnsafeCell};
 use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
 use toehold::format::trace::{Call, describe, push_signed, say};
 use toehold::text::{Line, split};
 
-/// What the gate looks at, first, and where lines go.
+/// The state of the trace. The gate, which is assembly, reads its first byte before every system
+/// call.
 #[repr(C)]
 pub struct Trace {
-    /// Zero while calls are traced.
+    /// Zero while calls are traced, so that they are traced from the very first one.
     off: Cell<bool>,
     state: UnsafeCell<State>,
 }
 
+/// Where lines go: a file, and what writes a line to it as others there look like.
+#[derive(Clone, Copy)]
+pub struct Sink {
+    pub file: File,
+    pub write: fn(File, &[u8]),
+}
+
 struct State {
-    /// The kernel's log, and a file; without its file, one is not known yet.
-    logs: [Log; 2],
+    /// The log, and perhaps a file besides. Before the log is known, lines wait.
+    sinks: [Option<Sink>; 2],
     /// When the last line was made.
     last: u64,
-    /// Lines that were not written yet.
+    /// Lines that wait to be written.
     lines: Line,
 }
 
@@ -34,7 +42,7 @@ unsafe impl Sync for Trace {}
 pub static TRACE: Trace = Trace {
     off: Cell::new(false),
     state: UnsafeCell::new(State {
-        logs: [Log::NONE; 2],
+        sinks: [None; 2],
         last: 0,
         lines: Line::new(),
     }),
@@ -47,29 +55,29 @@ pub fn stop() {
     unsafe { &mut *TRACE.state.get() }.lines.clear();
 }
 
-/// What was kept is written to the log, and so is all that follows.
-pub fn start(log: Log) {
+/// From now on every call becomes a line in this log. Lines that waited go there first.
+pub fn start(log: Sink) {
     TRACE.off.set(true);
     // SAFETY: as above.
     let state = unsafe { &mut *TRACE.state.get() };
-    state.logs[0] = log;
+    state.sinks[0] = Some(log);
     state.write();
     TRACE.off.set(false);
 }
 
-/// The same goes to this file. Before [`start`].
-pub fn keep(file: File) {
+/// The same lines go to this file. To be called before [`start`].
+pub fn copy_to(file: Sink) {
     // SAFETY: as above: nothing is written before the start.
     let state = unsafe { &mut *TRACE.state.get() };
-    state.logs[1].file = file;
+    state.sinks[1] = Some(file);
 }
 
 impl State {
     fn write(&mut self) {
-        for log in &self.logs {
+        for sink in self.sinks.iter().flatten() {
             for line in split(&self.lines, b'\n') {
-                if log.file != STDIN && !line.is_empty() {
-                    log.info(b"%", &[line]);
+                if !line.is_empty() {
+                    (sink.write)(sink.file, line);
                 }
             }
         }
@@ -110,13 +118,14 @@ fn note(call: &Call, answer: Option<usize>, before: u64) {
     say(line, b" ");
     push_signed(line, (now - before) as usize);
     say(line, b"\n");
-    if state.logs[0].file != STDIN {
+    if state.sinks[0].is_some() {
         state.write();
     }
 }
 
 /// The byte at an address.
 fn memory(address: usize) -> u8 {
-    // SAFETY: the caller of a system call vouches for its arguments, which this is a part of; it lives as long as the call is looked at.
+    // SAFETY: the caller of a system call vouches for its arguments, which this is a part of; it
+    // lives as long as the call is looked at.
     unsafe { *(address as *const u8) }
 }

@@ -1,4 +1,5 @@
-//! x86_64: the entry point, the one system call instruction, and the memory functions that the compiler calls.
+//! x86_64: the entry point, the one system call instruction, and the memory functions that the
+//! compiler calls.
 
 use super::trace::{TRACE, traced};
 use core::arch::{asm, naked_asm};
@@ -11,13 +12,18 @@ use toehold::failure::Error;
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 unsafe extern "C" fn _start() -> ! {
-    naked_asm!("mov rdi, rsp", "and rsp, -16", "call {start}", start = sym super::process::start)
+    naked_asm!(
+        "mov rdi, rsp",
+        "and rsp, -16",
+        "call {start}",
+        start = sym super::process::toehold_start
+    )
 }
 
 /// The only `syscall` instruction of the program: what watches it sees everything.
 ///
-/// Not a C function: number and arguments are where the kernel wants them (rax; rdi, rsi, rdx, r10, r8, r9), and
-/// only rax, rcx and r11 are changed, so that callers need not save anything else.
+/// Not a C function: number and arguments are where the kernel wants them (rax; rdi, rsi, rdx, r10,
+/// r8, r9), and only rax, rcx and r11 are changed, so that callers need not save anything else.
 ///
 /// # Safety
 /// Reached from the functions below only.
@@ -33,8 +39,8 @@ unsafe extern "C" fn gate() {
     )
 }
 
-/// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to [`traced`], and keeps them, those for
-/// vectors too, which the compiler counts on.
+/// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to
+/// [`traced`], and keeps them, those for vectors too, which the compiler counts on.
 ///
 /// # Safety
 /// Reached from the gate only.
@@ -70,7 +76,8 @@ unsafe extern "C" fn traced_gate() {
     )
 }
 
-/// The same for calls that can fail: leaves the error's number or zero in rax, and in rdx the value.
+/// The same for calls that can fail: leaves the error's number or zero in rax, and in rdx the
+/// value.
 ///
 /// # Safety
 /// Reached from the functions below only.
@@ -90,20 +97,23 @@ unsafe extern "C" fn checked_gate() {
     )
 }
 
-/// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that the call takes are not even set: pass
-/// fewer.
+/// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that
+/// the call takes are not even set: pass fewer.
 macro_rules! unchecked {
     ($name:ident $($argument:ident = $register:tt)*) => {
         /// Returns what the kernel returned.
         ///
         /// # Safety
-        /// The arguments must be what the system call `number` asks for; pointers must be valid for what it does with them.
+        /// The arguments must be what the system call `number` asks for; pointers must be valid for
+        /// what it does with them.
         #[inline(always)]
         pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
             let mut result = number as usize;
-            // SAFETY: the gate keeps every register but rax, rcx and r11; the caller vouches for the arguments.
+            // SAFETY: the gate keeps every register but rax, rcx and r11; the caller vouches for
+            // the arguments.
             unsafe {
-                asm!("call {gate}", gate = sym gate, inlateout("rax") result $(, in($register) $argument)*,
+                asm!("call {gate}", gate = sym gate, inlateout("rax") result
+                    $(, in($register) $argument)*,
                     lateout("rcx") _, lateout("r11") _)
             }
             result
@@ -113,7 +123,8 @@ macro_rules! unchecked {
 
 /// A system call that can fail: one with a value, and one with none.
 macro_rules! checked {
-    ($result:ident $done:ident ($($argument:ident)*) $value:ident { $($rdx:tt)* } $($from:ident = $register:tt)*) => {
+    ($result:ident $done:ident ($($argument:ident)*) $value:ident { $($rdx:tt)* }
+        $($from:ident = $register:tt)*) => {
         /// Returns what the kernel returned, or the error.
         ///
         /// # Safety
@@ -122,9 +133,11 @@ macro_rules! checked {
         pub unsafe fn $result(number: u32 $(, $argument: usize)*) -> Result<usize, Error> {
             let mut error = number as usize;
             let $value: usize;
-            // SAFETY: the gate keeps every register but rax, rcx, rdx and r11; the caller vouches for the arguments.
+            // SAFETY: the gate keeps every register but rax, rcx, rdx and r11; the caller vouches
+            // for the arguments.
             unsafe {
-                asm!("call {gate}", gate = sym checked_gate, inlateout("rax") error $(, in($register) $from)*,
+                asm!("call {gate}", gate = sym checked_gate, inlateout("rax") error
+                    $(, in($register) $from)*,
                     $($rdx)*, lateout("rcx") _, lateout("r11") _)
             }
             Error::in_number(error).map(|()| $value)
@@ -153,9 +166,12 @@ unchecked!(value6 a = "rdi" b = "rsi" c = "rdx" d = "r10" e = "r8" f = "r9");
 checked!(result1 done1 (a) value { lateout("rdx") value } a = "rdi");
 checked!(result2 done2 (a b) value { lateout("rdx") value } a = "rdi" b = "rsi");
 checked!(result3 done3 (a b c) value { inlateout("rdx") c => value } a = "rdi" b = "rsi");
-checked!(result4 done4 (a b c d) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10");
-checked!(result5 done5 (a b c d e) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10" e = "r8");
-checked!(result6 done6 (a b c d e f) value { inlateout("rdx") c => value } a = "rdi" b = "rsi" d = "r10" e = "r8" f = "r9");
+checked!(result4 done4 (a b c d) value { inlateout("rdx") c => value }
+    a = "rdi" b = "rsi" d = "r10");
+checked!(result5 done5 (a b c d e) value { inlateout("rdx") c => value }
+    a = "rdi" b = "rsi" d = "r10" e = "r8");
+checked!(result6 done6 (a b c d e f) value { inlateout("rdx") c => value }
+    a = "rdi" b = "rsi" d = "r10" e = "r8" f = "r9");
 
 /// `memcpy`: the string instructions are the smallest, and fast on anything that runs Linux today.
 ///

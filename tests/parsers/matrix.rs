@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use toehold::format::verity::Target;
+use toehold::format::verity::Layout;
 use toehold::text::Line;
 
-use crate::target::{DEVICES, HASH, contradiction, set, table};
+use crate::target::{DEVICES, HASH, contradiction, table};
 use crate::tools::run;
 
 /// The devices of [`DEVICES`], as tables have them.
@@ -191,11 +191,11 @@ fn check(case: &Case, written: &[u8; 512], flags: (&str, &[&str])) {
     if !case.has_superblock {
         options = format!("{},{options}", case.options());
     }
-    let mut target = Target {
-        root_hash: Some(HASH.as_bytes()),
+    let mut target = Layout {
+        root_hash: HASH.as_bytes(),
         hash_offset: case.hash_offset(),
         hash_device_size: HASH_DEVICE,
-        ..Target::NONE
+        ..Layout::NONE
     };
     assert_eq!(
         target.parameters.read(options.as_bytes()),
@@ -208,7 +208,7 @@ fn check(case: &Case, written: &[u8; 512], flags: (&str, &[&str])) {
         Correction::Own => Some(DEVICES[2]),
     };
     let tree = case.own_tree.then_some(DEVICES[1]);
-    set(&mut target, [Some(DEVICES[0]), tree, correction]);
+    let devices = [Some(DEVICES[0]), tree, correction];
     if case.has_superblock {
         target.superblock = *written;
         assert!(target.is_superblock());
@@ -218,7 +218,7 @@ fn check(case: &Case, written: &[u8; 512], flags: (&str, &[&str])) {
     assert_eq!(target.sectors(), DATA / 512);
 
     for armed in [true, false] {
-        let (fixed, count, options) = split(&table(&target, armed));
+        let (fixed, count, options) = split(&table(&target, devices, armed));
         assert_eq!(fixed, case.words(), "{case:?}");
         let is_policy = |flag: &&&str| flag.contains("_corruption") || flag.contains("_error");
         let flags = flags.1.iter().filter(|flag| armed || !is_policy(flag));

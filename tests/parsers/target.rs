@@ -1,6 +1,6 @@
 //! What a verity device is made from: options, superblocks that contradict them, and single tables.
 
-use toehold::format::verity::{Parameters, Target};
+use toehold::format::verity::{Layout, Parameters};
 use toehold::text::{Line, push};
 
 use toehold_samples::layouts::superblock;
@@ -20,22 +20,20 @@ pub fn line(text: &[u8]) -> Line {
     line
 }
 
-/// Has the target use these devices.
-pub fn set(target: &mut Target, devices: [Option<&[u8]>; 3]) {
-    for (place, device) in devices.into_iter().enumerate() {
-        target.set_device(place, &line(device.unwrap_or_default()));
-    }
+/// The uevents of these devices.
+pub fn devices(events: [Option<&[u8]>; 3]) -> [Line; 3] {
+    events.map(|event| line(event.unwrap_or_default()))
 }
 
-/// The table of a target.
-pub fn table(target: &Target, armed: bool) -> String {
+/// The table of a target on these devices.
+pub fn table(target: &Layout, events: [Option<&[u8]>; 3], armed: bool) -> String {
     let mut text = Line::new();
-    target.push_table(&mut text, armed);
+    target.push_table(&devices(events), &mut text, armed);
     String::from_utf8(text.to_vec()).unwrap()
 }
 
 /// The option that a superblock contradicts, and both values.
-pub fn contradiction(target: &Target) -> Option<(String, String, String)> {
+pub fn contradiction(target: &Layout) -> Option<(String, String, String)> {
     let mut has = Line::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (option, wanted) = target.contradiction(&mut has)?;
@@ -44,19 +42,19 @@ pub fn contradiction(target: &Target) -> Option<(String, String, String)> {
 
 #[test]
 fn table_of_flatcar() {
-    let mut target = Target {
+    let mut target = Layout {
         superblock: superblock(1, "sha256", (4096, 4096), 260_094, &[0xAB; 32]),
-        root_hash: Some(HASH.as_bytes()),
+        root_hash: HASH.as_bytes(),
         hash_offset: 1_065_345_024,
-        ..Target::NONE
+        ..Layout::NONE
     };
-    set(&mut target, [Some(DEVICES[0]), None, None]);
     target.parameters.read(b"panic-on-corruption").unwrap();
     assert!(target.measure(1_065_345_024));
     let salt = "ab".repeat(32);
     let want =
         format!("1 254:2 254:2 4096 4096 260094 260095 sha256 {HASH} {salt} 1 panic_on_corruption");
-    assert_eq!(table(&target, true), want);
+    let devices = [Some(DEVICES[0]), None, None];
+    assert_eq!(table(&target, devices, true), want);
     assert_eq!(target.sectors(), 1_065_345_024 / 512);
 }
 
@@ -71,13 +69,13 @@ fn trees_begin_with_a_whole_block() {
         ("superblock=no", 8191, "1"),
         ("superblock=no", 0, "0"),
     ] {
-        let mut target = Target {
+        let mut target = Layout {
             superblock: superblock(1, "sha256", (4096, 4096), 2, b""),
             hash_offset: offset,
-            ..Target::NONE
+            ..Layout::NONE
         };
         target.parameters.read(options.as_bytes()).unwrap();
-        let text = table(&target, false);
+        let text = table(&target, [None; 3], false);
         assert_eq!(text.split(' ').nth(6), Some(want), "{options} {offset}");
     }
 }
@@ -85,15 +83,15 @@ fn trees_begin_with_a_whole_block() {
 /// cryptsetup's defaults where neither a superblock nor an option says anything: the length is the device's.
 #[test]
 fn nothing_said() {
-    let mut target = Target {
-        root_hash: Some(HASH.as_bytes()),
-        ..Target::NONE
+    let mut target = Layout {
+        root_hash: HASH.as_bytes(),
+        ..Layout::NONE
     };
-    set(&mut target, [Some(DEVICES[0]), Some(DEVICES[1]), None]);
+    let devices = [Some(DEVICES[0]), Some(DEVICES[1]), None];
     target.parameters.read(b"superblock=0").unwrap();
     assert!(target.measure(40_960 + 4095));
     let want = format!("1 254:2 8:17 4096 4096 10 0 sha256 {HASH} -");
-    assert_eq!(table(&target, true), want);
+    assert_eq!(table(&target, devices, true), want);
 }
 
 /// A superblock that says something else than the profile or the command line is refused.
@@ -128,18 +126,18 @@ pub fn contradictions() {
             Some(("uuid", UUID, "00010203-0405-0607-0809-0a0b0c0d0e0e")),
         ),
     ] {
-        let mut target = Target {
+        let mut target = Layout {
             superblock: superblock(1, "sha256", (4096, 4096), 10, b"salt"),
-            ..Target::NONE
+            ..Layout::NONE
         };
         target.parameters.read(options.as_bytes()).unwrap();
         let want = want
             .map(|(option, has, wanted)| (option.to_owned(), has.to_owned(), wanted.to_owned()));
         assert_eq!(contradiction(&target), want, "{options}");
     }
-    let mut target = Target {
+    let mut target = Layout {
         superblock: superblock(1, "sha256", (4096, 4096), 10, b""),
-        ..Target::NONE
+        ..Layout::NONE
     };
     target.parameters.read(b"salt=-").unwrap();
     assert_eq!(contradiction(&target), None);

@@ -4,17 +4,17 @@
 use std::fs;
 
 use sha2::{Digest, Sha256, Sha512};
-use toehold::format::verity::{Target, is_root_hash};
+use toehold::format::verity::{Layout, is_root_hash};
 
 use crate::target::{HASH, table};
 use crate::tools::{field, run};
 use toehold_samples::layouts::superblock;
 
-fn target(superblock: [u8; 512]) -> Target<'static> {
-    Target {
+fn target(superblock: [u8; 512]) -> Layout<'static> {
+    Layout {
         superblock,
-        root_hash: Some(HASH.as_bytes()),
-        ..Target::NONE
+        root_hash: HASH.as_bytes(),
+        ..Layout::NONE
     }
 }
 
@@ -27,7 +27,7 @@ fn signatures() {
         bad[offset] = byte;
         assert!(!target(bad).is_superblock(), "{offset}");
     }
-    assert!(!Target::NONE.is_superblock());
+    assert!(!Layout::NONE.is_superblock());
 }
 
 /// Whatever a superblock says, the kernel gets one word for each of its fields, and refuses those that make no sense.
@@ -63,7 +63,7 @@ fn nothing_slips_into_the_table() {
     ] {
         let mut bytes_of = superblock(1, "sha256", (4096, 4096), 8, b"salt");
         bytes_of[offset..offset + bytes.len()].copy_from_slice(&bytes);
-        let text = table(&target(bytes_of), true);
+        let text = table(&target(bytes_of), [None; 3], true);
         let words: Vec<&str> = text.split(' ').collect();
         assert_eq!(words.len(), 10, "{text}");
         assert_eq!(words[place], want, "{text}");
@@ -166,15 +166,15 @@ fn check(image: &std::path::Path, case: &Case) {
     let bytes = file[case.hash_offset as usize..].first_chunk().unwrap();
     // The table's own words lead to the root of the tree: where it begins, it hashes to the root hash.
     let root_hash = field(&formatted, "Root hash:");
-    let mut target = Target {
+    let mut target = Layout {
         superblock: *bytes,
-        root_hash: Some(root_hash.as_bytes()),
+        root_hash: root_hash.as_bytes(),
         hash_offset: case.hash_offset,
-        ..Target::NONE
+        ..Layout::NONE
     };
     assert!(target.is_superblock());
     assert!(target.measure(case.hash_offset));
-    let text = table(&target, false);
+    let text = table(&target, [None; 3], false);
     let words: Vec<&str> = text.split(' ').collect();
     let [
         hash_type,

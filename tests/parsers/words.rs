@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 use rustix::mount::MountFlags;
+use toehold::asked::Word;
 use toehold::failure::Stage;
 use toehold::format::plan::{Key, Plan};
 use toehold::format::{mount_options, uevent};
-use toehold::options::{Options, Role, Word};
-use toehold::schedule::Schedule;
-use toehold::spec::Spec;
+use toehold::request::{Request, Role};
+use toehold::spec::{Facts, Spec};
 use toehold::text::Line;
 
 use crate::target::line;
@@ -18,10 +18,16 @@ fn spec(text: &[u8]) -> Option<Spec> {
     spec.read(text).map(|()| spec)
 }
 
+/// Whether a device is meant of which the kernel and what was read say the same.
+fn says(spec: &Spec, fields: &[u8]) -> bool {
+    spec.matches(&Facts {
+        event: &line(fields),
+        read: line(fields),
+    })
+}
+
 fn is(text: &str, fields: &str) -> bool {
-    spec(text.as_bytes())
-        .expect(text)
-        .is(&line(fields.as_bytes()))
+    says(&spec(text.as_bytes()).expect(text), fields.as_bytes())
 }
 
 proptest! {
@@ -114,10 +120,10 @@ fn partnroff() {
 fn nodes_match_whole() {
     let spec = spec(b"/dev/block/by-x/y").unwrap();
     assert_eq!(spec.text, b"/dev/block/by-x/y");
-    assert!(spec.is(&line(b"DEVNAME=block/by-x/y\0")));
-    assert!(!spec.is(&line(b"DEVNAME=block/by-x\0")));
-    assert!(!spec.is(&line(b"XDEVNAME=block/by-x/y\0")));
-    assert!(!spec.is(&line(b"")));
+    assert!(says(&spec, b"DEVNAME=block/by-x/y\0"));
+    assert!(!says(&spec, b"DEVNAME=block/by-x\0"));
+    assert!(!says(&spec, b"XDEVNAME=block/by-x/y\0"));
+    assert!(!says(&spec, b""));
     // Links of udev's that say where a disk hangs: refused at once instead of awaited in vain.
     assert!(self::spec(b"/dev/disk/by-path/pci-0000:00:03.0").is_none());
 }
@@ -135,15 +141,12 @@ fn numbers_match_whole() {
     }
 }
 
-fn read(line: &str, extra: &[u8]) -> Result<Options, (Stage, &'static [u8])> {
+fn read(line: &str, extra: &[u8]) -> Result<Request, (Stage, &'static [u8])> {
     let plan = Plan::parse(plan(b"", b"", extra).leak()).map_err(|why| format!("{why:?}"));
-    let mut options = Options::none();
-    let (mut schedule, mut stage) = (Schedule::none(), Stage::KernelFs);
+    let mut request = Request::NONE;
     let line = line.to_owned().leak().as_bytes();
-    match options.read(line, b"", &plan.unwrap(), &mut schedule, &mut stage) {
-        Ok(()) => Ok(options),
-        Err(word) => Err((stage, word)),
-    }
+    let read = request.read([line, b""], &plan.unwrap(), &mut |_| ());
+    read.map(|()| request)
 }
 
 #[test]
@@ -154,9 +157,12 @@ fn the_last_word_counts() {
                 Usr=/dev/d -- usr=/dev/e";
     let options = read(line, b"").ok().unwrap();
     assert_eq!(options.spec(Role::Data).text, b"/dev/b");
-    assert_eq!(options.value(Word::Mount), b"/dev/b");
-    assert_eq!(options.value(Word::Fstype), b"ext4");
-    assert_eq!(options.value(Word::MountOptions), b"noatime,context=a b");
+    assert_eq!(options.asked.value(Word::Mount), b"/dev/b");
+    assert_eq!(options.asked.value(Word::Fstype), b"ext4");
+    assert_eq!(
+        options.asked.value(Word::MountOptions),
+        b"noatime,context=a b"
+    );
     assert_eq!(options.timeout, 0);
 }
 

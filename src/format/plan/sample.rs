@@ -1,10 +1,11 @@
 //! Plans for the unit tests of those who read them.
 
 use super::{Key, MAGIC, Plan, REQUIRED, VERSION};
+use crate::asked::USR_WORDS;
 use crate::format::crc32::crc32;
-use crate::options::USR_WORDS;
 
-/// A plan with this module section, no aliases, what every plan has (the verity device is called `usr`) and the settings `extra`.
+/// A plan with this module section, no aliases, what every plan has (the verity device is called
+/// `usr`) and the settings `extra`.
 pub fn plan(modules: &[u8], extra: &[u8]) -> Plan<'static> {
     let mut rest = (modules.len() as u32).to_le_bytes().to_vec();
     rest.extend([0; 4]);

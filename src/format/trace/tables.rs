@@ -5,7 +5,8 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS, TCSETS, TIOCSCTTY};
 use linux_raw_sys::loop_device::*;
 
-/// The byte that a call's item of the list begins with: no two calls have the same, whatever the architecture's numbers are.
+/// The byte that a call's item of the list begins with: no two calls have the same, whatever the
+/// architecture's numbers are.
 pub const fn code(number: usize) -> usize {
     (number * 21 / 2) & 0xFF
 }
@@ -19,12 +20,13 @@ pub const fn code(number: usize) -> usize {
 /// | `+`, `-` | the address of data of as many bytes as the next argument says, or the result |
 /// | `$`, `(` | the address of a number of 32 or 64 bits |
 /// | `&` | another address |
-/// | `*` | the address of a structure: marks of its fields follow, each with its place in units of four bytes from `!` on, then `}` |
+/// | `*` | the address of a structure, whose fields follow up to a `}`: see below |
 /// | `,` | a request of ioctl: what follows is in [`REQUESTS`] |
 /// | `)`, `:` to `@` | flags, whose names are in [`FLAGS`] |
 /// | `.` | none |
 ///
-/// A name may hold none of them.
+/// A field of a structure is a mark and its place in units of four bytes, counted from `!` on. A
+/// name may hold none of the marks.
 pub const CALLS: &[u8] = &join::<{ joined(&ALL_CALLS) }>(&ALL_CALLS);
 const ALL_CALLS: [(u32, &str); 41] = [
     call(__NR_read, "read!-!"),
@@ -89,8 +91,8 @@ const ALL_REQUESTS: [(u32, &str); 14] = [
     request(TCSETS, "TCSETS&"),
 ];
 
-/// The flags, by their mark and their bit. The access mode of open counts as one bit of three. Arguments that have no bit in common share a
-/// mark.
+/// The flags, by their mark and their bit. The access mode of open counts as one bit of three.
+/// Arguments that have no bit in common share a mark.
 pub const FLAGS: &[u8] = &join::<{ joined(&ALL_FLAGS) }>(&ALL_FLAGS);
 const ALL_FLAGS: [(u32, &str); 35] = [
     flag(OPEN, 1 << O_RDONLY, "O_RDONLY"),
@@ -160,7 +162,8 @@ const fn joined(items: &[(u32, &str)]) -> usize {
     len
 }
 
-/// Makes a list as [`named`](crate::text::named) reads it. Two items with the same byte, or with that of the separator, do not compile.
+/// Makes a list as [`named`](crate::text::named) reads it. Two items with the same byte, or with
+/// that of the separator, do not compile.
 const fn join<const LEN: usize>(items: &[(u32, &str)]) -> [u8; LEN] {
     let mut list = [b' '; LEN];
     let mut used = [false; 256];

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
 use anyhow::{Context, Result, ensure};
 pub use mode::{Carry, Mode, Netboot, Root, Usr};
 use serde::Deserialize;
+use toehold::asked::ACTIONS;
 use toehold::format::plan::Key;
-use toehold::options::ACTIONS;
 pub use verity::{HashOffset, OnCorruption, OnError, Verity};
 
 /// What an initrd is made for. Unknown keys are refused.

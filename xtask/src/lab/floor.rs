@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
-use toehold::format::verity::Target;
+use toehold::format::verity::Layout;
 use toehold::text::Line;
 
 use crate::lab::disk::Disk;
@@ -42,7 +42,7 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
         .verity
         .as_ref()
         .context("the comparison needs a disk with verity")?;
-    let mut target = Target::NONE;
+    let mut target = Layout::NONE;
     let offset = disk.partition_offset + verity.hash_offset;
     File::open(&disk.path)
         .and_then(|file| file.read_exact_at(&mut target.superblock, offset))
@@ -51,12 +51,13 @@ fn verity(disk: &Disk) -> Result<Vec<u8>> {
         .parameters
         .read(b"panic-on-corruption")
         .map_err(|option| anyhow!("{option:?} is no option"))?;
-    target.root_hash = Some(verity.root_hash.as_bytes());
+    target.root_hash = verity.root_hash.as_bytes();
     target.hash_offset = verity.hash_offset;
     target.measure(verity.hash_offset);
     let (mut uuid, mut table) = (Line::new(), Line::new());
     target.push_uuid(&mut uuid, b"usr");
-    target.push_table(&mut table, true);
+    let none = [const { Line::new() }; 3];
+    target.push_table(&none, &mut table, true);
     // No device was named; the program takes a node.
     let table = String::from_utf8(table.to_vec())?;
     let table = table.replace(" :", &format!(" {DEVICE}"));

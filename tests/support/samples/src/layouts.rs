@@ -1,6 +1,6 @@
 //! Structures laid out by hand from their specifications, small enough for every bit of them to be tried.
 
-use toehold::options::USR_WORDS;
+use toehold::asked::USR_WORDS;
 
 /// A verity superblock with the UUID 00010203-…; sizes are those of a data and of a hash block.
 pub fn superblock(

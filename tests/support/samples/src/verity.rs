@@ -1,7 +1,7 @@
 //! The verity superblock and the options of a verity device: they add no word to the kernel's table, and nothing that was not
 //! asked for.
 
-use toehold::format::verity::{Parameter, Parameters, SUPERBLOCK, Target as Device};
+use toehold::format::verity::{Layout as Device, Parameter, Parameters, SUPERBLOCK};
 use toehold::text::{Line, push};
 
 use crate::layouts;
@@ -133,14 +133,14 @@ fn check_device(superblock: [u8; SUPERBLOCK], parameters: Parameters) {
     let mut device = Device::NONE;
     device.superblock = superblock;
     device.parameters = parameters;
-    device.root_hash = Some(b"00ff");
+    device.root_hash = b"00ff";
     device.hash_device_size = ROOM;
-    for place in 0..3 {
-        let mut event = Line::new();
-        push(&mut event, b"MAJOR=254\nMINOR=1\nDEVNAME=vda1");
-        if place == 0 || parameters.get(Parameter::FecDevice).is_some() {
-            device.set_device(place, &event);
-        }
+    let mut event = Line::new();
+    push(&mut event, b"MAJOR=254\nMINOR=1\nDEVNAME=vda1");
+    let corrects = parameters.get(Parameter::FecDevice).is_some();
+    let mut devices = [event.clone(), Line::new(), Line::new()];
+    if corrects {
+        devices = [event.clone(), event.clone(), event];
     }
     if parameters.has_superblock() && !device.is_superblock() {
         return;
@@ -166,7 +166,7 @@ fn check_device(superblock: [u8; SUPERBLOCK], parameters: Parameters) {
     };
     for armed in [false, true] {
         text.clear();
-        device.push_table(&mut text, armed);
+        device.push_table(&devices, &mut text, armed);
         check_table(&text, &|policy| armed && is_asked(policy));
     }
 }

@@ -3,14 +3,13 @@
 
 use std::sync::LazyLock;
 
-use toehold::failure::Stage;
+use toehold::asked::Word;
 use toehold::format::plan::{Key as Setting, Plan};
 use toehold::format::uevent::{self, Key};
 use toehold::format::verity::Parameter;
 use toehold::format::{cmdline, mount_options};
-use toehold::options::{Options, Role, Word};
-use toehold::schedule::Schedule;
-use toehold::spec::Spec;
+use toehold::request::{Request, Role};
+use toehold::spec::{Facts, Spec};
 use toehold::text::{Line, push};
 
 use crate::layouts;
@@ -129,6 +128,13 @@ fn line(bytes: &[u8]) -> Line {
     text
 }
 
+/// Whether a device is meant of which the kernel and what was read say the same.
+fn says(spec: &Spec, fields: &Line) -> bool {
+    let mut facts = Facts::of(fields);
+    push(&mut facts.read, fields);
+    spec.matches(&facts)
+}
+
 /// The value of the first field of this name.
 fn first<'a>(event: &'a [u8], name: &str) -> &'a [u8] {
     let mut fields = event.split(|byte| matches!(byte, 0 | b'\n'));
@@ -164,7 +170,7 @@ fn check_event(bytes: &[u8]) {
         .expect("a good one");
     let is =
         first(&event, "PARTUUID").eq_ignore_ascii_case(b"7130c94a-213a-4e5a-8e26-6cce9662f132");
-    assert_eq!(spec.is(&event), is);
+    assert_eq!(says(&spec, &event), is);
 }
 
 /// What a device has to have to be meant, and whether capitals count.
@@ -208,10 +214,10 @@ fn check_spec(text: &[u8]) {
     let mut spec = Spec::NONE;
     let is_good = spec.read(text).is_some();
     let facts = line(FACTS);
-    if !is_good || !spec.is(&facts) {
+    if !is_good || !says(&spec, &facts) {
         return;
     }
-    assert!(spec.is_told(&facts) && !spec.is(&line(b"")));
+    assert!(!says(&spec, &line(b"")));
     // What it is has to be what it says.
     let Some((key, mut value, exact)) = meaning(text) else {
         return assert_eq!(text, b"254:2");
@@ -247,13 +253,12 @@ static PINNED: LazyLock<Plan> = LazyLock::new(|| {
     plan(&[&locked[..], &[(Setting::RootHash, b"00fF")]].concat())
 });
 
-/// What comes of a line, unless it is refused. Options refer to the command line for ever, as the init's do: it is leaked.
-fn options(bytes: &[u8], plan: &Plan<'static>) -> Option<Options> {
-    let mut options = Options::none();
+/// What comes of a line, unless it is refused. Request refer to the command line for ever, as the init's do: it is leaked.
+fn options(bytes: &[u8], plan: &Plan<'static>) -> Option<Request> {
+    let mut request = Request::NONE;
     let line = bytes.to_vec().leak();
-    let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
-    let read = options.read(line, b"", plan, schedule, stage);
-    read.ok().map(|()| options)
+    let read = request.read([line, b""], plan, &mut |_| ());
+    read.ok().map(|()| request)
 }
 
 fn check_line(bytes: &[u8]) {
@@ -261,14 +266,14 @@ fn check_line(bytes: &[u8]) {
         let len = word.name.len() + word.value.map_or(0, <[u8]>::len);
         assert!(len <= bytes.len());
     }
-    let verified = |options: &Options| {
-        let root_hash = options.target.root_hash.expect("a root hash");
+    let verified = |options: &Request| {
+        let root_hash = options.root_hash.expect("a root hash");
         assert!(root_hash.len() >= 2 && root_hash.iter().all(u8::is_ascii_hexdigit));
         assert!(!options.spec(Role::Data).text.is_empty());
     };
     if let Some(options) = options(bytes, &OPEN) {
         assert!(!options.spec(Role::Data).text.is_empty());
-        if options.target.root_hash.is_some() {
+        if options.root_hash.is_some() {
             verified(&options);
         }
     }
@@ -278,7 +283,7 @@ fn check_line(bytes: &[u8]) {
     for plan in [&LOCKED, &PINNED] {
         if let Some(options) = options(bytes, plan) {
             verified(&options);
-            let get = |parameter| options.target.parameters.get(parameter);
+            let get = |parameter| options.parameters.get(parameter);
             // The policy that every plan of the samples has, and nothing else.
             assert_eq!(
                 get(Parameter::OnCorruption),
@@ -295,12 +300,12 @@ fn check_line(bytes: &[u8]) {
             }
             // No filesystem's options, through which another device could come in.
             let mut data = Line::new();
-            mount_options::split(options.value(Word::MountOptions), &mut data);
-            assert!(data.is_empty() && options.value(Word::Fstype) == b"auto");
+            mount_options::split(options.asked.value(Word::MountOptions), &mut data);
+            assert!(data.is_empty() && options.asked.value(Word::Fstype) == b"auto");
         }
     }
     if let Some(options) = options(bytes, &PINNED) {
-        let root_hash = options.target.root_hash.unwrap_or_default();
+        let root_hash = options.root_hash.unwrap_or_default();
         assert!(root_hash.eq_ignore_ascii_case(b"00ff"));
     }
 }
@@ -313,11 +318,7 @@ mount.usrflags=\"ro,nodev\" -- init=/x\n";
     assert!(options(line, &OPEN).is_some());
     let verified = |line: &[u8]| {
         if let Some(options) = options(line, &OPEN) {
-            assert!(
-                options.target.root_hash.is_some(),
-                "{}",
-                line.escape_ascii()
-            );
+            assert!(options.root_hash.is_some(), "{}", line.escape_ascii());
         }
     };
     (0..line.len()).for_each(|len| verified(&line[..len]));

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
+use toehold::asked::{ROOT_WORDS, USR_WORDS};
 use toehold::format::plan::Key;
-use toehold::options::{ROOT_WORDS, USR_WORDS};
 use toehold::shared::{STAGE2_IMAGE, STAGE2_ROOT, text};
 
 use super::Profile;

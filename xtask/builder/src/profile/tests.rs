@@ -1,8 +1,8 @@
 //! Profiles: defaults, what goes into the plan, and refusals.
 
 use super::{HashOffset, Profile};
+use toehold::asked::{ROOT_WORDS, USR_WORDS};
 use toehold::format::plan::Key;
-use toehold::options::{ROOT_WORDS, USR_WORDS};
 
 const SMALL: &str = "mode = \"usr\"\n[usr]\nmountpoint = \"/usr\"\nimage = \"stage2\"\n";
 

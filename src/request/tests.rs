@@ -1,7 +1,24 @@
 use super::*;
+use crate::asked::{ROOT_WORDS, USR_WORDS};
 use crate::format::plan::sample;
+use crate::schedule::{Schedule, State};
 
-fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> {
+/// Reads a command line, and what was set at the console, with a schedule for the modules of the
+/// plan.
+fn read_with(
+    plan: &Plan<'static>,
+    lines: [&'static str; 2],
+    schedule: &mut Schedule,
+) -> Result<Request, (Stage, String)> {
+    let mut request = Request::NONE;
+    let lines = lines.map(str::as_bytes);
+    match request.read(lines, plan, &mut |list| schedule.bar(plan, list)) {
+        Ok(()) => Ok(request),
+        Err((stage, word)) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
+    }
+}
+
+fn read(line: &'static str, required: bool) -> Result<Request, (Stage, String)> {
     let plan = sample::plan(
         b"",
         if required {
@@ -10,15 +27,10 @@ fn read(line: &'static str, required: bool) -> Result<Options, (Stage, String)> 
             &[]
         },
     );
-    let mut options = Options::none();
-    let (mut schedule, mut stage) = (Schedule::none(), Stage::KernelFs);
-    match options.read(line.as_bytes(), b"", &plan, &mut schedule, &mut stage) {
-        Ok(()) => Ok(options),
-        Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
-    }
+    read_with(&plan, [line, ""], &mut Schedule::none())
 }
 
-fn text(options: &Options, role: Role) -> &[u8] {
+fn text(options: &Request, role: Role) -> &[u8] {
     &options.spec(role).text
 }
 
@@ -35,7 +47,7 @@ fn verified() {
         for required in [false, true] {
             let options = read(line, required).ok().unwrap();
             assert_eq!(text(&options, Role::Data), b"PARTLABEL=USR-A");
-            assert_eq!(options.target.root_hash.unwrap_or_default(), b"00ff");
+            assert_eq!(options.root_hash.unwrap_or_default(), b"00ff");
             assert_eq!(options.timeout, 300);
         }
     }
@@ -86,9 +98,9 @@ fn unverified() {
     .ok()
     .unwrap();
     assert_eq!(text(&options, Role::Data), b"/dev/vda2");
-    assert_eq!(options.target.root_hash.unwrap_or_default(), b"");
-    assert_eq!(options.value(Word::Fstype), b"ext4");
-    assert_eq!(options.value(Word::MountOptions), b"ro,noatime");
+    assert_eq!(options.root_hash.unwrap_or_default(), b"");
+    assert_eq!(options.asked.value(Word::Fstype), b"ext4");
+    assert_eq!(options.asked.value(Word::MountOptions), b"ro,noatime");
     assert_eq!(options.timeout, 7);
     let options = read(
         "mount.usr=/dev/vda2 usr=/dev/vdb2 mount.usr=/dev/vdc2",
@@ -158,7 +170,7 @@ fn breakpoints() {
     ] {
         let line = format!("mount.usr=/dev/vda {words}");
         let options = read(line.leak(), false).ok().unwrap();
-        let stops = STAGES.map(|stage| options.breakpoint(stage));
+        let stops = STAGES.map(|stage| options.asked.breakpoint(stage));
         let stops: Vec<u8> = stops.into_iter().flatten().collect();
         assert_eq!(stops, points.as_bytes(), "{words}");
     }
@@ -177,33 +189,26 @@ fn root() {
         let name = [Key::VerityName as u8, 4, b'r', b'o', b'o', b't'];
         sample::plan(b"", &[&words[..], &name].concat())
     };
-    let read = |line: &'static str| {
-        let (mut options, mut stage) = (Options::none(), Stage::KernelFs);
-        let schedule = &mut Schedule::none();
-        match options.read(line.as_bytes(), b"", &plan(), schedule, &mut stage) {
-            Ok(()) => Ok(options),
-            Err(word) => Err((stage, String::from_utf8(word.to_vec()).unwrap())),
-        }
-    };
+    let read = |line: &'static str| read_with(&plan(), [line, ""], &mut Schedule::none());
     for line in [
         "verity.root=/dev/a roothash=00ff root=/dev/mapper/root init=/bin/sh rootflags=noatime",
-        "systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/a roothash=00ff init=/bin/sh rootflags=noatime \
-        usrhash=11 mount.usr=/dev/b",
+        "systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/a roothash=00ff \
+        init=/bin/sh rootflags=noatime usrhash=11 mount.usr=/dev/b",
     ] {
         let options = read(line).ok().unwrap();
         assert_eq!(text(&options, Role::Data), b"/dev/a");
         assert_eq!(text(&options, Role::Tree), b"");
-        assert_eq!(options.target.root_hash, Some(&b"00ff"[..]));
-        assert_eq!(options.value(Word::Init), b"/bin/sh");
-        assert_eq!(options.value(Word::MountOptions), b"noatime");
+        assert_eq!(options.root_hash, Some(&b"00ff"[..]));
+        assert_eq!(options.asked.value(Word::Init), b"/bin/sh");
+        assert_eq!(options.asked.value(Word::MountOptions), b"noatime");
     }
     let options = read("root=PARTLABEL=root rootfstype=ext4 rd.earlytimeout=3")
         .ok()
         .unwrap();
     assert_eq!(text(&options, Role::Data), b"PARTLABEL=root");
-    assert_eq!(options.value(Word::Fstype), b"ext4");
-    assert_eq!(options.value(Word::Init), b"");
-    assert_eq!((options.target.root_hash, options.timeout), (None, 3));
+    assert_eq!(options.asked.value(Word::Fstype), b"ext4");
+    assert_eq!(options.asked.value(Word::Init), b"");
+    assert_eq!((options.root_hash, options.timeout), (None, 3));
     for (line, stage, subject) in [
         ("usr=/dev/a", Stage::Device, "root"),
         ("root=/dev/mapper/root", Stage::Verity, "roothash"),
@@ -228,6 +233,7 @@ fn root() {
         )
         .ok()
         .unwrap()
+        .asked
         .value(Word::Init),
         b""
     );
@@ -238,11 +244,8 @@ fn root() {
 fn netboot() {
     let read = |line: &'static str, more: &[u8]| {
         let netboot = [&[Key::Netboot as u8, 2, b'/', b'u'], more].concat();
-        let (mut options, plan) = (Options::none(), sample::plan(b"", &netboot));
-        let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
-        let read = options.read(line.as_bytes(), b"", &plan, schedule, stage);
-        read.map(|()| options)
-            .map_err(|word| String::from_utf8_lossy(word).into_owned())
+        let plan = sample::plan(b"", &netboot);
+        read_with(&plan, [line, ""], &mut Schedule::none()).map_err(|(_, word)| word)
     };
     assert_eq!(
         text(&read("flatcar.first_boot=1", b"").ok().unwrap(), Role::Data),
@@ -266,17 +269,15 @@ fn netboot() {
 #[test]
 fn words_that_were_set() {
     let plan = sample::plan(b"", &[]);
-    let mut options = Options::none();
-    let line = b"mount.usr=/dev/vda rd.earlytimeout=1 -- usr=/dev/vdz";
-    let (schedule, stage) = (&mut Schedule::none(), &mut Stage::KernelFs);
-    options
-        .read(line, b"usr=/dev/vdb ", &plan, schedule, stage)
-        .unwrap();
+    let line = "mount.usr=/dev/vda rd.earlytimeout=1 -- usr=/dev/vdz";
+    let lines = [line, "usr=/dev/vdb "];
+    let options = read_with(&plan, lines, &mut Schedule::none()).ok().unwrap();
     assert_eq!(text(&options, Role::Data), b"/dev/vdb");
     assert_eq!(options.timeout, 1);
 }
 
-/// Every list counts, by names as modprobe takes them; what is not in the plan, and a word without a list, change nothing.
+/// Every list counts, by names as modprobe takes them; what is not in the plan, and a word without
+/// a list, change nothing.
 #[test]
 fn modules_barred() {
     // Without options and dependencies.
@@ -289,14 +290,24 @@ fn modules_barred() {
     let plan = sample::plan(&modules, &[]);
     let mut schedule = Schedule::none();
     schedule.settle(3, State::ABSENT);
-    let line = b"modprobe.blacklist=xen-fbfront,none,,snd-pcm usr=/dev/vda modprobe.blacklist modprobe.blacklist=snd -- \
-        modprobe.blacklist=virtio_blk";
-    let more = b"modprobe.blacklist=nouveau ";
-    let mut options = Options::none();
-    options
-        .read(line, more, &plan, &mut schedule, &mut Stage::KernelFs)
-        .unwrap();
+    let line = "modprobe.blacklist=xen-fbfront,none,,snd-pcm usr=/dev/vda modprobe.blacklist \
+        modprobe.blacklist=snd -- modprobe.blacklist=virtio_blk";
+    let more = "modprobe.blacklist=nouveau ";
+    assert!(read_with(&plan, [line, more], &mut schedule).is_ok());
     let states: Vec<State> = (0..names.len()).map(|at| schedule.state(at)).collect();
     let [barred, absent, unasked] = [State::BARRED, State::ABSENT, State::UNASKED];
     assert_eq!(states, [barred, barred, barred, absent, unasked]);
+}
+
+/// The plan has the words in this order: an initrd's init and its plan have to agree.
+#[test]
+fn words_of_the_plan() {
+    let words = "verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
+        systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell \
+        rd.emergency == systemd.verity_usr_options modprobe.blacklist usrhash usr usrfstype usrflags";
+    assert_eq!(USR_WORDS, words.as_bytes());
+    let words = "verity.root roothash root rootfstype rootflags rd.earlytimeout \
+        systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell \
+        rd.emergency init systemd.verity_root_options modprobe.blacklist";
+    assert_eq!(ROOT_WORDS, words.as_bytes());
 }
