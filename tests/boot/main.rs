@@ -30,8 +30,6 @@ macro_rules! on_three_kernels {
     )*};
 }
 
-mod aarch64;
-mod dist;
 mod drivers;
 mod expect;
 mod failures;
@@ -58,8 +56,8 @@ mod rescue;
 mod root;
 mod series;
 mod signed;
+mod slow;
 mod specs;
-mod systemd;
 mod trace;
 mod uki;
 

@@ -18,9 +18,12 @@ pub const WAITS: &str = "toehold_waits";
 
 /// Name and text of each.
 const SOURCES: [(&str, &str); 3] = [
-    (CRASHES, include_str!("kbuild/toehold_crashes.c")),
-    (HANGS, include_str!("kbuild/toehold_hangs.c")),
-    (WAITS, include_str!("kbuild/toehold_waits.c")),
+    (
+        CRASHES,
+        include_str!("../support/modules/toehold_crashes.c"),
+    ),
+    (HANGS, include_str!("../support/modules/toehold_hangs.c")),
+    (WAITS, include_str!("../support/modules/toehold_waits.c")),
 ];
 
 /// A folder like a kernel's own `lib/modules/<release>` with these modules in it, too.

@@ -15,7 +15,7 @@ use crate::commands::results as table;
 use crate::lab::guest::Stage2;
 use crate::lab::kernels::{self, Series};
 use crate::lab::runner::record::Record;
-use crate::lab::runner::tests::{self, Test};
+use crate::lab::runner::suites::{self, Test};
 use crate::lab::runner::{self, Done, Job};
 use crate::lab::{build, paths, spent, systemd, tools};
 use crate::measure::results;
@@ -55,7 +55,7 @@ pub struct Check {
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
 /// Tests that wait for it.
-const NEEDS_SYSTEM: &str = "boot systemd::";
+const NEEDS_SYSTEM: &str = "boot slow::systemd::";
 
 /// Tests that are worth a line of their own among the dearest.
 const DEAREST: usize = 10;
@@ -159,7 +159,7 @@ fn prepare(args: &Args) -> Result<(Vec<Test>, Vec<Test>)> {
         }
         Ok(())
     });
-    let all = tests::build()?;
+    let all = suites::build()?;
     others
         .join()
         .map_err(|_| anyhow!("a thread has panicked"))??;
@@ -254,7 +254,7 @@ fn perform(
         let passed = if is_check {
             done.succeeded
         } else {
-            tests::passed(&done)
+            suites::passed(&done)
         };
         let (word, seconds) = (
             if passed { "ok    " } else { "FAILED" },
@@ -360,7 +360,7 @@ impl Times {
 }
 
 #[cfg(test)]
-mod own_tests {
+mod tests {
     use super::*;
 
     #[test]

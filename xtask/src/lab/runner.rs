@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 pub mod record;
-pub mod tests;
+pub mod suites;
 
 /// After so long a program is ended, with everything that it has started.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -153,7 +153,7 @@ fn processor_time(stat: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod own_tests {
+mod tests {
     use super::*;
 
     fn job(name: &str, seconds: u64, processors: f64, script: &str) -> Job {

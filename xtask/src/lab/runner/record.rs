@@ -118,7 +118,7 @@ fn total(done: &[Done]) -> f64 {
 }
 
 #[cfg(test)]
-mod own_tests {
+mod tests {
     use super::*;
 
     fn done(name: &str, cpu: u64, wall: u64) -> Done {

@@ -120,7 +120,7 @@ pub fn passed(done: &Done) -> bool {
 }
 
 #[cfg(test)]
-mod own_tests {
+mod tests {
     use super::*;
     use std::time::Duration;
 
