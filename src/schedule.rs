@@ -54,7 +54,8 @@ impl State {
     /// Appends the state in words for people.
     pub fn push(self, line: &mut Line) {
         const NAMES: &[u8] = b",modprobe.blacklist has it,waiting,waiting,loading,\
-takes long: not waited for,loaded,its init function crashed,needs one that failed,not in this initrd";
+takes long: not waited for,loaded,its init function crashed,\
+needs one that failed,not in this initrd";
         if self.0 < Self::ERRORS {
             push(line, item(NAMES, b',', self.0.into()));
         } else {

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn parameters_of_a_module() {
-        let line = r#"usb_core.nousb usb-storage.quirks=1:2:u a="b usb_storage.c" usb_storage.d= storage.e=f usb_storage=g
+        let line = r#"usb_core.nousb usb-storage.quirks=1:2:u a="b usb_storage.c"
+            usb_storage.d= storage.e=f usb_storage=g
             usb_storage.h.i=j
             x=usb_storage.y usb_storage.k="l m" usb_storage.n=o
 "#;

@@ -302,9 +302,10 @@ fn modules_barred() {
 /// The plan has the words in this order: an initrd's init and its plan have to agree.
 #[test]
 fn words_of_the_plan() {
-    let words = "verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags rd.earlytimeout \
-        systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace rd.earlyshell rd.shell \
-        rd.emergency == systemd.verity_usr_options modprobe.blacklist usrhash usr usrfstype usrflags";
+    let words = "verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags \
+        rd.earlytimeout systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace \
+        rd.earlyshell rd.shell rd.emergency == systemd.verity_usr_options modprobe.blacklist \
+        usrhash usr usrfstype usrflags";
     assert_eq!(USR_WORDS, words.as_bytes());
     let words = "verity.root roothash root rootfstype rootflags rd.earlytimeout \
         systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell \

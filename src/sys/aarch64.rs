@@ -168,8 +168,8 @@ macro_rules! checked {
             // SAFETY: the gate keeps every register but x0, x1, x16, x17 and the link register; the
             // caller vouches for the arguments.
             unsafe {
-                asm!("bl {gate}", gate = sym checked_gate, in("x8") number as usize, $($x0)*, $($x1)*,
-                    $(in($register) $from,)*
+                asm!("bl {gate}", gate = sym checked_gate, in("x8") number as usize,
+                    $($x0)*, $($x1)*, $(in($register) $from,)*
                     lateout("x16") _, lateout("x17") _, lateout("x30") _)
             }
             Error::in_number($error).map(|()| $value)

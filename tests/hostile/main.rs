@@ -34,6 +34,7 @@ sweep! {
     sweep_options verity::OPTIONS;
     sweep_uevent words::UEVENT;
     sweep_spec words::SPEC;
+    sweep_facts words::FACTS_OF_A_DEVICE;
     sweep_cmdline words::CMDLINE;
     sweep_plan plan::PLAN;
 }

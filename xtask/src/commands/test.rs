@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,7 +54,14 @@ pub struct Check {
 
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
-/// Tests that wait for it.
+/// How the names of tests begin, and what has to be over before them: they would only wait for it, and keep a processor from others.
+const AFTER: [(&str, &str); 2] = [
+    (NEEDS_SYSTEM, PREPARATION),
+    (
+        "dist copies::",
+        "boot slow::release::built_by_the_release_in_an_empty_debian",
+    ),
+];
 const NEEDS_SYSTEM: &str = "boot slow::systemd::";
 
 /// Tests that are worth a line of their own among the dearest.
@@ -92,10 +99,15 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
         return Ok(Verdict::Pass);
     }
     let started = Instant::now();
+    // Asked before cargo builds this program once more, in the same place.
+    let own = std::env::current_exe()?;
     let (all, chosen) = prepare(&args)?;
     let is_whole = args.names.is_empty();
     if is_whole {
-        checks.push(sizes()?);
+        checks.push(own_check(&own, "sizes against size-budget.toml", &["size"], 500));
+    }
+    if chosen.iter().any(|test| test.name.starts_with(NEEDS_SYSTEM)) {
+        checks.push(own_check(&own, PREPARATION, &["test", "--prepare"], 600));
     }
     let preparing = started.elapsed();
     let record = Record::read()?;
@@ -204,14 +216,13 @@ fn perform(
     record: &Record,
     chosen: &[Test],
     checks: Vec<Check>,
-    log: &std::path::Path,
+    log: &Path,
 ) -> Result<Outcome> {
     let mut outcome = Outcome {
         done: Vec::new(),
         failed: Vec::new(),
         checks: checks.iter().map(|check| check.name).collect(),
     };
-    let needs_system = |test: &Test| test.name.starts_with(NEEDS_SYSTEM);
     let mut jobs: Vec<Job> = Vec::new();
     for test in chosen {
         let (wall, processors) = record.expected(&test.name);
@@ -220,21 +231,10 @@ fn perform(
             command: test.command(),
             wall,
             processors,
-            after: needs_system(test).then(|| PREPARATION.to_owned()),
+            after: after(&test.name),
         });
     }
-    let mut own = Command::new(std::env::current_exe()?);
-    own.args(["test", "--prepare"]);
-    let preparation = Check {
-        name: PREPARATION,
-        command: own,
-        wall: Duration::from_secs(600),
-    };
-    let preparation = chosen.iter().any(needs_system).then_some(preparation);
-    outcome
-        .checks
-        .extend(preparation.iter().map(|check| check.name));
-    jobs.extend(checks.into_iter().chain(preparation).map(|check| Job {
+    jobs.extend(checks.into_iter().map(|check| Job {
         name: check.name.to_owned(),
         command: check.command,
         wall: check.wall,
@@ -271,15 +271,22 @@ fn perform(
     Ok(outcome)
 }
 
-/// The size gate.
-fn sizes() -> Result<Check> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("size");
-    Ok(Check {
-        name: "sizes against size-budget.toml",
+/// The job that has to be over before this test, if there is one.
+fn after(name: &str) -> Option<String> {
+    let mut all = AFTER.iter();
+    let found = all.find(|(beginning, _)| name.starts_with(beginning));
+    found.map(|(_, job)| (*job).to_owned())
+}
+
+/// A check by this program itself, which takes so many seconds, about.
+fn own_check(own: &Path, name: &'static str, arguments: &[&str], seconds: u64) -> Check {
+    let mut command = Command::new(own);
+    command.args(arguments);
+    Check {
+        name,
         command,
-        wall: Duration::from_secs(500),
-    })
+        wall: Duration::from_secs(seconds),
+    }
 }
 
 impl Times {

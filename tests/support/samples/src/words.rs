@@ -9,7 +9,7 @@ use toehold::format::uevent::{self, Key};
 use toehold::format::verity::Parameter;
 use toehold::format::{cmdline, mount_options};
 use toehold::request::{Request, Role};
-use toehold::spec::{Facts, Spec};
+use toehold::spec::{Facts, Needs, Spec};
 use toehold::text::{Line, push};
 
 use crate::layouts;
@@ -83,6 +83,41 @@ pub const SPEC: Target = Target {
     ],
     seal: |_| {},
     check: check_spec,
+};
+
+/// What parts the pieces of an input of [`FACTS_OF_A_DEVICE`].
+const PART: u8 = 1;
+
+/// A SPEC, a uevent, and what was read of the device besides.
+pub const FACTS_OF_A_DEVICE: Target = Target {
+    name: "facts",
+    seeds: || {
+        let specs = [
+            "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132",
+            "PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132/PARTNROFF=1",
+            "PARTLABEL=USR A",
+            "UUID=01234567-89AB-cdef-0123-456789abcdef",
+            "/dev/vda2",
+            "254:2",
+        ];
+        let input = |spec: &str| [spec.as_bytes(), EVENT, FACTS].join(&PART);
+        specs.map(input).to_vec()
+    },
+    fields: &[],
+    words: &[
+        &[PART],
+        b"/PARTNROFF=1",
+        b"PARTUUID=",
+        b"\nPARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132",
+        b"\nUUID=01234567-89ab-cdef-0123-456789abcdef",
+        b"LABEL=",
+        b"\nDEVNAME=vda2",
+        b"\0MAJOR=254",
+        b"\n",
+        b"\0",
+    ],
+    seal: |_| {},
+    check: check_facts,
 };
 
 pub const CMDLINE: Target = Target {
@@ -231,6 +266,36 @@ fn check_spec(text: &[u8]) {
     let is_plain = value == has || !exact && value.eq_ignore_ascii_case(has);
     let is_offset = key == "PARTUUID" && value.windows(offset.len()).any(|part| part == offset);
     assert!(is_plain || is_offset, "{key}={}", value.escape_ascii());
+}
+
+/// A device is meant only for what was read where reading was needed, and only for what the kernel says where it was not.
+fn check_facts(bytes: &[u8]) {
+    let mut pieces = bytes.splitn(3, |byte| *byte == PART);
+    let mut next = || pieces.next().unwrap_or_default();
+    let (text, event, read) = (next(), line(next()), line(next()));
+    let mut spec = Spec::NONE;
+    let is_good = spec.read(text).is_some();
+    let facts = |event, read: &Line| Facts {
+        event,
+        read: read.clone(),
+    };
+    let (nothing, needs) = (line(b""), spec.needs(&event));
+    let matches = spec.matches(&facts(&event, &read));
+    assert!(!Spec::NONE.matches(&facts(&event, &read)));
+    assert!(!is_good || !spec.matches(&Facts::of(&nothing)));
+    match needs {
+        Needs::Nothing => assert_eq!(spec.matches(&facts(&event, &nothing)), matches),
+        Needs::Partition { shift } => {
+            assert_eq!(shift, spec.shift);
+            assert_eq!(spec.matches(&facts(&nothing, &read)), matches);
+            assert!(!is_good || !spec.matches(&Facts::of(&event)));
+        }
+        Needs::Superblock => {
+            assert_eq!(spec.matches(&facts(&nothing, &read)), matches);
+            assert!(!is_good || !spec.matches(&Facts::of(&event)));
+        }
+        Needs::Partitions => panic!("no SPEC needs that"),
+    }
 }
 
 /// A plan with settings in addition to those that every plan has.
