@@ -136,7 +136,6 @@ impl Asked {
     /// Parses the command line, and what was set at the rescue console, which stands behind it.
     /// Names are as the plan has them. Of a word that is there several times the last counts, but
     /// `bar` gets every list of [`Word::Blacklist`].
-    #[inline(always)] // size: inline
     pub(crate) fn parse(
         &mut self,
         names: Option<Text>,

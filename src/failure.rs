@@ -91,7 +91,6 @@ impl Error {
     }
 
     /// Whether it is the error with this name.
-    #[inline(always)] // size: inline
     pub fn is(self, errno: Errno) -> bool {
         self.0.get() == errno.raw_os_error() as usize
     }

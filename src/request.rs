@@ -102,7 +102,6 @@ impl Request {
 
     /// Verification is asked for. `is_other`: something else than the verified device is to be
     /// mounted.
-    #[inline(always)] // size: inline
     fn verify(&mut self, plan: &Plan<'static>, is_other: bool) -> Result<(), Text> {
         let pinned = plan.setting(Key::RootHash);
         let given = self.asked.get(Word::RootHash);

@@ -104,7 +104,6 @@ pub fn give_up(machine: &mut Machine, failure: Failure) -> ! {
 }
 
 /// What is to follow a failure, as a place in [`ACTIONS`].
-#[inline(always)] // size: inline
 fn action(machine: &Machine) -> usize {
     let asked = position(ACTIONS, machine.request.asked.value(Word::Emergency));
     let planned = machine.plan.number(Key::Action).unwrap_or(0) as usize;
@@ -118,7 +117,6 @@ fn action(machine: &Machine) -> usize {
 }
 
 /// Says what follows where nobody is asked.
-#[inline(always)] // size: inline
 fn announce(log: &Log, action: usize, seconds: u64) {
     let mut text = Line::new();
     push_number(&mut text, seconds);

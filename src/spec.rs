@@ -77,7 +77,6 @@ impl Spec {
     };
 
     /// Reads a SPEC; `None` if it is of no known kind, or could not name anything.
-    #[inline(never)] // size: inline
     pub fn read(&mut self, text: &[u8]) -> Option<()> {
         self.text.clear();
         push(&mut self.text, text);
@@ -163,7 +162,6 @@ impl Spec {
     }
 
     /// Compares with what is said of a device, as in a uevent.
-    #[inline(always)] // size: inline
     fn is(&self, fields: &Line) -> bool {
         let mut found = Line::new();
         push(&mut found, value(fields, self.key));

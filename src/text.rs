@@ -45,7 +45,6 @@ pub fn split(text: &[u8], separator: u8) -> Pieces<'_> {
 impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
 
-    #[inline(never)] // size: inline
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest?;
         let mut bytes = text.iter();
@@ -57,7 +56,6 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// What stands behind `prefix`, if `text` begins with that.
-#[inline(never)] // size: inline
 pub fn after<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(prefix)
 }

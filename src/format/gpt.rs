@@ -98,7 +98,6 @@ impl Table {
     }
 
     /// `None`: there is no valid GPT whose header is at sector `lba`.
-    #[inline(never)] // size: inline
     fn read_gpt<R: ReadAt + ?Sized>(&mut self, disk: &R, lba: u64) -> Option<()> {
         let mut chunk = [0; CHUNK];
         let header = chunk.get_mut(..self.sector as usize)?;

@@ -98,14 +98,12 @@ fn marks_of(call: &Call) -> (&'static [u8], usize) {
 }
 
 /// The number of so many bytes at an address.
-#[inline(always)] // size: inline
 fn number_at(address: usize, len: usize, memory: impl Fn(usize) -> u8) -> usize {
     let bytes = (address..address + len).rev().map(memory);
     bytes.fold(0, |number, byte| number << 8 | usize::from(byte))
 }
 
 /// Appends what a call returned.
-#[inline(always)] // size: inline
 fn push_result(line: &mut Line, answer: Option<usize>) {
     say(line, b") = ");
     let Some(answer) = answer else {

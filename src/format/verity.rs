@@ -65,7 +65,6 @@ impl Layout<'static> {
 
 impl<'a> Layout<'a> {
     /// What was asked for, before any device is looked at.
-    #[inline(always)] // size: inline
     pub const fn new(parameters: Parameters<'a>, root_hash: &'a [u8]) -> Self {
         Self {
             parameters,
@@ -285,7 +284,6 @@ fn push_count(text: &mut Line, name: &[u8], number: u64) {
 
 /// Whether this is a root hash: whole bytes in hexadecimal, no more than the longest digest (512
 /// bits).
-#[inline(never)] // size: inline
 pub fn is_root_hash(text: &[u8]) -> bool {
     !text.is_empty()
         && text.len().is_multiple_of(2)

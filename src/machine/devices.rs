@@ -111,7 +111,6 @@ pub fn receive(machine: &mut Machine) {
     }
 }
 
-#[inline(never)] // size: inline
 fn handle(machine: &mut Machine, event: &Line) {
     if is(event, Key::ACTION, b"remove") {
         // What was found may be gone, or no longer the only one: all is looked at again. (Two

@@ -22,7 +22,6 @@ pub fn advance(machine: &mut Machine) {
 }
 
 /// Takes the exit codes of all children that have ended.
-#[inline(always)] // size: inline
 fn reap(machine: &mut Machine) {
     while let Some((child, code)) = process::ended() {
         if let Some(index) = machine.schedule.ended(child) {

@@ -30,7 +30,6 @@ pub fn mount_image(machine: &mut Machine, path: &CStr, target: &CStr) -> Outcome
     mount_file(machine, path, target).about(path.to_bytes())
 }
 
-#[inline(always)] // size: inline
 fn mount_file(machine: &mut Machine, path: &CStr, target: &CStr) -> Outcome {
     let fstype = detect(machine, path)?;
     let read_only = MountFlags::RDONLY;
@@ -43,7 +42,6 @@ fn mount_file(machine: &mut Machine, path: &CStr, target: &CStr) -> Outcome {
     mount(node, target, fstype, read_only, c"").during(Step::Mount)
 }
 
-#[inline(always)] // size: inline
 fn attach(path: &CStr) -> Call<&'static CStr> {
     loop_device::attach(open(path, OFlags::RDONLY)?)
 }

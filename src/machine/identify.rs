@@ -55,7 +55,6 @@ pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
 
 /// Makes the kernel show the partitions that it does not show by itself: a disk whose primary table
 /// is damaged comes without.
-#[inline(always)] // size: inline
 fn reveal(table: &mut Table, disk: File) {
     if table.is_hidden() {
         for number in 1..MAX_PARTITIONS {

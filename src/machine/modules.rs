@@ -14,7 +14,6 @@ use toehold::schedule::State;
 use toehold::text::{Line, push_number};
 
 /// Starts the loading of what can be loaded now, each module in a child of its own.
-#[inline(always)] // size: inline
 pub fn load(machine: &mut Machine) {
     while let Some(module) = machine.schedule.next(&machine.plan) {
         match process::spawn(|| {
@@ -42,7 +41,6 @@ pub fn require(machine: &mut Machine, name: &'static [u8]) -> Outcome {
     await_loaded(machine, name).about(name)
 }
 
-#[inline(always)] // size: inline
 fn await_loaded(machine: &mut Machine, name: &[u8]) -> Outcome {
     let deadline = events::deadline(machine);
     ask(machine, name);

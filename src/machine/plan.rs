@@ -25,7 +25,6 @@ pub fn read(machine: &mut Machine) -> Outcome {
     Ok(())
 }
 
-#[inline(always)] // size: inline
 fn map() -> Call<&'static [u8]> {
     let file = open(plan::PATH, OFlags::RDONLY)?;
     memory::map(file, file.status()?.size)

@@ -82,7 +82,6 @@ pub fn leave(machine: &Machine, reader: Reader) {
 }
 
 /// Writes how it stands. What can be the cause comes first.
-#[inline(never)] // size: inline
 pub fn write(machine: &Machine, log: &Log, reader: Reader) {
     let mut text = Line::new();
     let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);

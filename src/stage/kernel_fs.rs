@@ -82,7 +82,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
 }
 
 /// Mounts what is not mounted yet. The failure is the last one.
-#[inline(always)] // size: inline
 fn mount_all() -> Outcome {
     let mut result = Ok(());
     for (fstype, target, flags, data) in &MOUNTS {

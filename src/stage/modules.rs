@@ -37,7 +37,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
     Ok(())
 }
 
-#[inline(always)] // size: inline
 fn listen(machine: &mut Machine) -> Call {
     machine.uevents = netlink::listen()?;
     machine.children = process::watch_children()?;

@@ -35,7 +35,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
 }
 
 /// Puts a tmpfs with these options above the image.
-#[inline(always)] // size: inline
 fn overlay(options: &[u8]) -> Call {
     let none = MountFlags::empty();
     let layers = c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";

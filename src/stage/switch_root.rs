@@ -26,7 +26,6 @@ const CARRIED_NAME: &CStr = c"carried";
 const RAMFS: u32 = 0x8584_58F6;
 const TMPFS: u32 = 0x0102_1994;
 
-#[inline(never)] // size: inline
 pub fn run(machine: &mut Machine) -> Outcome {
     let program = program(machine);
     // Looked for before any mount is moved, while a person can still be asked. A symbolic link
@@ -69,7 +68,6 @@ pub fn program(machine: &Machine) -> &'static [u8] {
 }
 
 /// Moves a mount to the same place in the new root, whose directories are made as needed.
-#[inline(never)] // size: inline
 fn move_over(directory: &'static [u8]) -> Outcome {
     let moved = make_place(directory).and_then(|target| {
         make_directory(target)?;
@@ -107,7 +105,6 @@ fn carry(list: &'static [u8]) -> Outcome {
 
 /// Takes over the first of these names that is there. In the new root it is found by the first of
 /// the names.
-#[inline(always)] // size: inline
 fn carry_one(number: usize, names: &'static [u8]) -> Call {
     let carried = intern_numbered(b"/carried/%", number);
     let mut is_directory = true;
@@ -126,7 +123,6 @@ fn carry_one(number: usize, names: &'static [u8]) -> Call {
     bind_mount(carried, target)
 }
 
-#[inline(always)] // size: inline
 fn change_root_to(root: &CStr) -> Call {
     change_directory(root)?;
     change_root_here()?;

@@ -24,7 +24,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
     mount_device(machine, node, target).about(node.to_bytes())
 }
 
-#[inline(always)] // size: inline
 fn mount_device(machine: &mut Machine, node: &CStr, target: &CStr) -> Outcome {
     let fstype = machine.request.asked.value(Word::Fstype);
     let fstype = if fstype == b"auto" {

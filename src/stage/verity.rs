@@ -62,7 +62,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
 }
 
 /// Leaves out what is to be done about I/O errors where this kernel would refuse that.
-#[inline(always)] // size: inline
 fn leave_out_unsupported(machine: &Machine, mapper: &mut Mapper, layout: &mut Layout) {
     if let Some(policy) = layout.parameters.get(Parameter::OnError)
         && mapper.verity_version() < ACTS_ON_ERRORS
@@ -147,7 +146,6 @@ fn set_table(machine: &Machine, mapper: &mut Mapper, layout: &Layout, armed: boo
 
 /// Proves one block without a policy, so that a wrong root hash is an error to be told and not a
 /// panic; then sets the policy, and makes the device known. `data` is the device with the data.
-#[inline(always)] // size: inline
 fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &CStr) -> Outcome {
     let minor = mapper.create(layout).during(Step::Create)?;
 
@@ -178,7 +176,6 @@ fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &
 
 /// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores
 /// device-mapper devices that it did not see made, but with this rule it takes ours.
-#[inline(always)] // size: inline
 fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
     let node = intern_format(b"/dev/mapper/%", &[name]);
     symlink(intern_numbered(b"../dm-%", minor), node)?;

@@ -39,7 +39,6 @@ pub struct Status {
 
 /// Opens `path`, below `directory` if it is relative. Files that are made have mode 0644. Always
 /// close-on-exec.
-#[inline(always)] // size: inline
 pub fn open_at(directory: File, path: &CStr, flags: OFlags) -> Result<File> {
     open_thin(directory, path.as_ptr(), flags)
 }
@@ -267,7 +266,6 @@ impl File {
     }
 
     /// Fills the whole buffer from a byte offset; EIO at the end of the file.
-    #[inline(never)] // size: inline
     pub fn read_exact_at(self, offset: u64, buffer: &mut [u8]) -> Result {
         // SAFETY: the buffer is as long as it says.
         let read = unsafe {

@@ -66,7 +66,6 @@ static INTERNED: Interned = Interned {
 
 /// A copy that stays, with a NUL behind it: the subject of a failure must outlive the stage that
 /// made it.
-#[inline(never)] // size: inline
 pub fn intern(text: &[u8]) -> &'static CStr {
     let used = INTERNED.used.get();
     // The last byte is never written to: it ends the text even when there is no more room.

@@ -179,7 +179,6 @@ pub fn take_terminal(path: &CStr) -> Result {
 
 /// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns
 /// the child's number.
-#[inline(always)] // size: inline
 pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
     // SAFETY: a child with memory of its own; nothing else is shared, and no pointer is passed.
     match unsafe { result5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) }? {

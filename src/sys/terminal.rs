@@ -45,7 +45,6 @@ fn begin(line: &[u8]) {
 
 /// Reads a line, which the arrows can take from `history`: earlier ones, the last first, each
 /// behind a newline. `None`: the terminal has gone.
-#[inline(always)] // size: inline
 pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
     edit(true);
     line.clear();

@@ -62,7 +62,6 @@ impl<'a> Parameters<'a> {
     /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is
     /// the first that is unknown, or has no value where there must be one. What the values mean
     /// shows where they are used.
-    #[inline(never)] // size: inline
     pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
         for option in split(list, b',') {
             if !option.is_empty() {

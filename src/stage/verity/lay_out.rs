@@ -30,7 +30,6 @@ pub fn lay_out(
 }
 
 /// The same with the device of the tree opened; `data` is the data's where that is another one.
-#[inline(always)] // size: inline
 fn read(machine: &Machine, layout: &mut Layout, disk: File, data: Option<&CStr>) -> Outcome {
     let mut room = None;
     if let Some(data) = data {
@@ -71,7 +70,6 @@ fn read(machine: &Machine, layout: &mut Layout, disk: File, data: Option<&CStr>)
 }
 
 /// Gives the kernel the root hash's signature.
-#[inline(always)] // size: inline
 fn add_key(path: &[u8]) -> Call {
     let mut signature = Line::new();
     files::read(&mut signature, path, &[])?;

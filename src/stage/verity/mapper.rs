@@ -31,7 +31,6 @@ pub struct Mapper {
 
 impl Mapper {
     /// Of the device with this name. `control` is [`open_control`]'s.
-    #[inline(always)] // size: inline
     pub fn new(control: File, name: &'static [u8]) -> Self {
         Self {
             control,
@@ -41,12 +40,10 @@ impl Mapper {
     }
 
     /// Begins a request.
-    #[inline(never)] // size: inline
     fn start(&mut self, flags: u32) {
         dm::start(&mut self.exchange, self.name, flags);
     }
 
-    #[inline(always)] // size: inline
     fn send(&mut self, command: Command) -> Call {
         send(self.control, command, &mut self.exchange)
     }
