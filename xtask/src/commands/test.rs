@@ -104,9 +104,17 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
     let (all, chosen) = prepare(&args)?;
     let is_whole = args.names.is_empty();
     if is_whole {
-        checks.push(own_check(&own, "sizes against size-budget.toml", &["size"], 500));
+        checks.push(own_check(
+            &own,
+            "sizes against size-budget.toml",
+            &["size"],
+            500,
+        ));
     }
-    if chosen.iter().any(|test| test.name.starts_with(NEEDS_SYSTEM)) {
+    if chosen
+        .iter()
+        .any(|test| test.name.starts_with(NEEDS_SYSTEM))
+    {
         checks.push(own_check(&own, PREPARATION, &["test", "--prepare"], 600));
     }
     let preparing = started.elapsed();
