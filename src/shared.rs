@@ -4,6 +4,7 @@
 //! failure, the keys of the plan, and the names of stages and steps.
 
 use core::ffi::CStr;
+use static_assertions::const_assert;
 
 /// What the builder decided: see [`plan`](crate::format::plan).
 pub use crate::format::plan::PATH as PLAN;
@@ -11,6 +12,8 @@ pub use crate::format::plan::PATH as PLAN;
 /// Holds the modules' files: a module's name, and behind it what the plan tells for all of them
 /// ([`Key::Suffix`](crate::format::plan::Key::Suffix)).
 pub const MODULES: &CStr = c"/lib/modules";
+/// The file of a module there: `%` stands for its name and for what is behind it.
+pub const MODULE_FILE: &[u8] = b"/lib/modules/%%";
 /// The init by the name that the kernel asks for modules, unless its configuration has another
 /// path. It takes any that ends so.
 pub const MODPROBE: &CStr = c"/sbin/modprobe";
@@ -19,8 +22,16 @@ pub const MODPROBE: &CStr = c"/sbin/modprobe";
 pub const STAGE2_IMAGE: &CStr = c"/stage2/image";
 /// Where the writable layer is mounted.
 pub const STAGE2_WRITABLE: &CStr = c"/stage2/rw";
+/// What an overlay has there: its upper layer, and where it prepares changes.
+pub const STAGE2_UPPER: &CStr = c"/stage2/rw/upper";
+pub const STAGE2_WORK: &CStr = c"/stage2/rw/work";
+/// The overlay's layers, as mount(2) takes them.
+pub const STAGE2_LAYERS: &CStr =
+    c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";
 /// Where the new root is put together.
 pub const STAGE2_ROOT: &CStr = c"/stage2/root";
+/// A file in it: `%` stands for its absolute path.
+pub const STAGE2_ROOT_FILE: &[u8] = b"/stage2/root%";
 
 /// What stands before each message in the kernel's log.
 pub const LOG_PREFIX: &str = "toehold: ";
@@ -31,6 +42,23 @@ pub const fn text(path: &'static CStr) -> &'static str {
         Ok(path) => path,
         Err(_) => panic!("a path that is no text"),
     }
+}
+
+const_assert!(begins(MODULE_FILE, MODULES));
+const_assert!(begins(STAGE2_UPPER.to_bytes(), STAGE2_WRITABLE));
+const_assert!(begins(STAGE2_WORK.to_bytes(), STAGE2_WRITABLE));
+const_assert!(begins(STAGE2_ROOT_FILE, STAGE2_ROOT));
+
+/// Whether a path begins with another one.
+const fn begins(path: &[u8], other: &CStr) -> bool {
+    let (other, mut byte) = (other.to_bytes(), 0);
+    while byte < other.len() {
+        if byte >= path.len() || path[byte] != other[byte] {
+            return false;
+        }
+        byte += 1;
+    }
+    true
 }
 
 /// A path of this file as archives have it, relative to the root.

@@ -3,6 +3,7 @@
 use crate::sys::files::{File, STDIN, open, write_file};
 use crate::sys::trace::Sink;
 use rustix::fs::OFlags;
+use toehold::shared::LOG_PREFIX;
 use toehold::text::{Line, push, push_format};
 
 /// A longer line than this is refused by the kernel (LOG_LINE_MAX less its own prefix).
@@ -54,7 +55,11 @@ impl Log {
 
     fn write(&self, level: &[u8], template: &[u8], parts: &[&[u8]]) {
         let mut line = Line::new();
-        push_format(&mut line, self.prefix.unwrap_or(b"toehold: "), &[level]);
+        push_format(
+            &mut line,
+            self.prefix.unwrap_or(LOG_PREFIX.as_bytes()),
+            &[level],
+        );
         push_format(&mut line, template, parts);
         line.truncate(LINE);
         push(&mut line, b"\n");

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::stage::kernel_fs::SET_WORDS;
-use crate::stage::{stage2, verity};
+use crate::stage::verity;
 use crate::sys::call::Result as Call;
 use crate::sys::files::{make_directory, open};
 use crate::sys::memory::intern;
@@ -10,6 +10,7 @@ use crate::sys::mounts::detach;
 use crate::sys::process;
 use rustix::fs::OFlags;
 use toehold::format::plan::{self, Key};
+use toehold::shared::{STAGE2_IMAGE, STAGE2_ROOT, STAGE2_WRITABLE};
 
 /// Adds to the words of the command line for the next attempt. That their file is there tells that
 /// there was an attempt before.
@@ -30,7 +31,7 @@ pub fn retry(machine: &mut Machine) {
     let _ = add_words(b"");
     process::close_all();
     let usr = intern(machine.plan.text(Key::Mountpoint));
-    for mount in [stage2::ROOT, stage2::IMAGE, stage2::WRITABLE, usr] {
+    for mount in [STAGE2_ROOT, STAGE2_IMAGE, STAGE2_WRITABLE, usr] {
         let _ = detach(mount);
     }
     verity::remove(machine);

@@ -9,21 +9,16 @@ use crate::sys::call::Result as Call;
 use crate::sys::files::make_directory;
 use crate::sys::memory::{intern, intern_format};
 use crate::sys::mounts::{detach, mount};
-use core::ffi::CStr;
 use rustix::mount::MountFlags;
 use toehold::failure::Step;
 use toehold::format::plan::Key;
-
-/// Directories that the builder makes in the initrd.
-pub const IMAGE: &CStr = c"/stage2/image";
-pub const WRITABLE: &CStr = c"/stage2/rw";
-pub const ROOT: &CStr = c"/stage2/root";
+use toehold::shared::*;
 
 pub fn run(machine: &mut Machine) -> Outcome {
     if let Some(image) = machine.plan.setting(Key::Image) {
         let mountpoint = machine.plan.text(Key::Mountpoint);
         let path = intern_format(b"%/%", &[mountpoint, image]);
-        mount_image(machine, path, IMAGE)?;
+        mount_image(machine, path, STAGE2_IMAGE)?;
     }
     let Some(options) = machine.plan.setting(Key::OverlayOptions) else {
         return Ok(());
@@ -31,19 +26,18 @@ pub fn run(machine: &mut Machine) -> Outcome {
     require_filesystem(machine, b"overlay")?;
     overlay(options)
         .during(Step::Overlay)
-        .about(ROOT.to_bytes())
+        .about(STAGE2_ROOT.to_bytes())
 }
 
 /// Puts a tmpfs with these options above the image.
 fn overlay(options: &[u8]) -> Call {
     let none = MountFlags::empty();
-    let layers = c"lowerdir=/stage2/image,upperdir=/stage2/rw/upper,workdir=/stage2/rw/work";
-    mount(c"tmpfs", WRITABLE, c"tmpfs", none, intern(options))?;
-    make_directory(c"/stage2/rw/upper")?;
-    make_directory(c"/stage2/rw/work")?;
-    mount(c"overlay", ROOT, c"overlay", none, layers)?;
+    mount(c"tmpfs", STAGE2_WRITABLE, c"tmpfs", none, intern(options))?;
+    make_directory(STAGE2_UPPER)?;
+    make_directory(STAGE2_WORK)?;
+    mount(c"overlay", STAGE2_ROOT, c"overlay", none, STAGE2_LAYERS)?;
     // The overlay has them mounted for itself; stage 2 should not see them besides.
-    let _ = detach(IMAGE);
-    let _ = detach(WRITABLE);
+    let _ = detach(STAGE2_IMAGE);
+    let _ = detach(STAGE2_WRITABLE);
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
 
-use super::stage2::ROOT;
 use crate::machine::Machine;
 use crate::machine::outcome::{About, During, Outcome};
 use crate::sys::call::Result as Call;
@@ -16,6 +15,7 @@ use rustix::io::Errno;
 use toehold::asked::Word;
 use toehold::failure::Step;
 use toehold::format::plan::Key;
+use toehold::shared::{STAGE2_ROOT, STAGE2_ROOT_FILE};
 use toehold::text::{item, split, word};
 
 /// Where in the initramfs the files are moved that stage 2 gets: this folder is not emptied.
@@ -30,7 +30,7 @@ pub fn run(machine: &mut Machine) -> Outcome {
     let program = program(machine);
     // Looked for before any mount is moved, while a person can still be asked. A symbolic link
     // counts as it is: where it leads shows in the new root only.
-    let path = intern_format(b"/stage2/root%", &[program]);
+    let path = intern_format(STAGE2_ROOT_FILE, &[program]);
     open(path, OFlags::PATH | OFlags::NOFOLLOW)
         .during(Step::Exec)
         .about(program)?;
@@ -45,9 +45,9 @@ pub fn run(machine: &mut Machine) -> Outcome {
         carry(machine.plan.text(Key::Carry))?;
     }
     let old = initramfs();
-    change_root_to(ROOT)
+    change_root_to(STAGE2_ROOT)
         .during(Step::Chroot)
-        .about(ROOT.to_bytes())?;
+        .about(STAGE2_ROOT.to_bytes())?;
     if let Some((root, device)) = old {
         // In a child, so that the boot does not wait for it. If there can be no child, memory is
         // lost and nothing else.
@@ -83,10 +83,10 @@ fn make_place(path: &'static [u8]) -> Call<&'static CStr> {
         rest = tail;
         if let [b'/', ..] = rest {
             let parent = path.get(..path.len() - rest.len()).unwrap_or_default();
-            make_directory(intern_format(b"/stage2/root%", &[parent]))?;
+            make_directory(intern_format(STAGE2_ROOT_FILE, &[parent]))?;
         }
     }
-    Ok(intern_format(b"/stage2/root%", &[path]))
+    Ok(intern_format(STAGE2_ROOT_FILE, &[path]))
 }
 
 /// Takes over what the profile wants of the initramfs. It stays where it is in memory, and is

@@ -7,6 +7,7 @@ use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::format::cmdline::push_parameters;
+use toehold::shared::MODULE_FILE;
 use toehold::text::{Line, push};
 
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
@@ -32,7 +33,7 @@ pub fn load(
     crashed: bool,
 ) -> Result {
     let mut text = Line::new();
-    let path = format_path(&mut text, b"/lib/modules/%%", &[name, suffix]);
+    let path = format_path(&mut text, MODULE_FILE, &[name, suffix]);
     let file = open(path, OFlags::RDONLY)?;
     file.lock()?;
     match contents(&mut text, b"/sys/module/%/initstate", &[name]).first() {
