@@ -52,6 +52,8 @@ fn strict(kernel: Series) -> Boot {
             ..Wanted::DEMO
         },
         words,
+        // Firmware starts the kernel as it ships.
+        packed: true,
         ..Boot::default()
     }
 }

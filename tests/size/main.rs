@@ -101,7 +101,9 @@ fn a_symbol_that_grew_is_named() {
             "[init.it]\narch = \"{arch}\"\nraw = {{ limit = {limit}, reason = \"the reason\" }}\n"
         )
     };
-    let before = bytes(&gate.baseline(&budget("x86_64", 1 << 20))["raw"]);
+    let other = bytes(&gate.baseline(&budget("aarch64", 1 << 20))["packed"]);
+    let small = gate.baseline(&budget("x86_64", 1 << 20));
+    let (before, packed) = (bytes(&small["raw"]), bytes(&small["packed"]));
     let now = fs::metadata(paths::init(Arch::Aarch64));
     let text = gate.refused(&budget("aarch64", before));
     let now = now
@@ -110,11 +112,12 @@ fn a_symbol_that_grew_is_named() {
         .len();
     let want = format!(
         "over budget: init.it (raw) takes {} bytes, {} more than its limit of {} (line 3 of the budget)\n  the limit: the reason\n\
-        init.it: +{} bytes raw, +",
+        init.it: +{} bytes raw, {:+} packed since the baseline\n",
         grouped(now),
         grouped(now - before),
         grouped(before),
         grouped(now - before),
+        other as i64 - packed as i64,
     );
     assert!(
         text.starts_with(&want),

@@ -147,7 +147,10 @@ fn processor_time(stat: &str) -> Option<Duration> {
         .take(4)
         .map(|field| field.parse().ok())
         .collect();
-    let ticks: u64 = ticks?.iter().sum();
+    let [own, kernel, children, for_children] = ticks?[..] else {
+        return None;
+    };
+    let ticks = own + kernel + children + for_children;
     let millis = 1000 * ticks / rustix::param::clock_ticks_per_second();
     Some(Duration::from_millis(millis))
 }

@@ -96,7 +96,7 @@ impl Target {
                 let to = random.below(bytes.len() + 1);
                 bytes.splice(to..to, piece);
             }
-            6 => bytes[at..end].fill_with(|| random.next() as u8),
+            6 => bytes[at..end].fill_with(|| random.draw() as u8),
             _ => {
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= 1 << random.below(8);
@@ -110,7 +110,7 @@ impl Target {
 pub struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -119,7 +119,7 @@ impl Random {
 
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        (self.draw() % end.max(1) as u64) as usize
     }
 
     /// A number that code may have overlooked: small ones, powers of two and their neighbours, what is next to `old`.
@@ -133,7 +133,7 @@ impl Random {
             4 => old.wrapping_add(1),
             5 => old.wrapping_sub(1),
             6 => old.wrapping_mul(power),
-            _ => self.next(),
+            _ => self.draw(),
         }
     }
 }
