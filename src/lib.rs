@@ -15,6 +15,17 @@
 //!
 //! # Size
 //!
+//! What keeps the init small: neither `core::fmt` nor a panic (a reachable panic is a link error,
+//! see src/sys/panic.rs); names in lists of words instead of tables of pointers (src/table.rs);
+//! results that fit a register; one kind of text buffer; and a plan that the builder works out so
+//! that the init need not. The arguments of the linker and what each saves are in linker/build.rs.
+//!
+//! *Refused*, although it would be smaller: writable code (the linker's `-N`); compressing the init
+//! itself (the initrd is compressed anyway); interprocedural register allocation (300 bytes, but
+//! LLVM cannot see what the assembly clobbers); code that turns its calls from absolute back to
+//! relative when it starts (850 bytes as zstd, but it would have to be writable for a moment);
+//! and dropping checks on bytes from the disk.
+//!
 //! The init is compiled for size (`opt-level = "z"`), and the compiler decides well what to inline,
 //! but not always. Each attribute marked `// size: inline` overrules it because the init was
 //! smaller so when it was measured. What each of them brings today is measured again by one

@@ -1,4 +1,4 @@
-//! The manual: pages written in Markdown, with parts of README.md in them, and the builder's, which its command line makes.
+//! The manual: pages written in Markdown, which the repository shows as they are, and the builder's, which its command line makes.
 
 mod page;
 
@@ -10,7 +10,7 @@ use super::VERSION;
 use crate::lab::paths;
 use builder::commands::mkinitrd;
 
-/// Pages in Markdown. A comment `<!-- include FILE: HEADING -->` stands for what is below that heading in a file of the repository.
+/// Pages in Markdown.
 pub const PAGES: [(&str, &str); 2] = [
     ("toehold.8", "xtask/src/release/pages/toehold.8.md"),
     ("toehold.profile.5", "xtask/profiles/KEYS.md"),
@@ -20,7 +20,7 @@ pub const PAGES: [(&str, &str); 2] = [
 pub fn pages() -> Result<Vec<(String, String)>> {
     let mut pages = vec![("toehold-mkinitrd.1".to_owned(), builder()?)];
     for (name, file) in PAGES {
-        let text = with_parts(&paths::text(file)?).with_context(|| file.to_owned())?;
+        let text = paths::text(file)?;
         let page = page::from_markdown(&text).with_context(|| file.to_owned())?;
         pages.push((name.to_owned(), page));
     }
@@ -55,7 +55,7 @@ const BUILDER: &str = "\
 ## Files
 
 - `../share/toehold/profiles/NAME.toml`, from the program: ready profiles, which `--profile NAME` takes.
-- `../lib/toehold/ARCH/init…`: the inits. Taken is the smallest that has what the profile needs.
+- `../lib/toehold/ARCH/init`: the init of each architecture.
 
 ## Example
 
@@ -67,33 +67,6 @@ toehold-mkinitrd --modules-dir /usr/lib/modules/6.1.0-56-amd64 --profile flatcar
 
 **toehold.profile**(5), **toehold**(8)
 ";
-
-/// Puts the parts of other files into a page.
-fn with_parts(page: &str) -> Result<String> {
-    let mut text = String::new();
-    for line in page.lines() {
-        let include = line.strip_prefix("<!-- include ");
-        match include.and_then(|rest| rest.strip_suffix(" -->")) {
-            None => text += line,
-            Some(include) => {
-                let parts = include.split_once(": ");
-                let (file, heading) = parts.with_context(|| format!("{line} names no heading"))?;
-                text += below(&paths::text(file)?, heading)
-                    .with_context(|| format!("{file} has no heading {heading}"))?;
-            }
-        }
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-/// What stands below a heading, up to the next of its level or a higher one.
-fn below<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("\n{heading}\n"))?;
-    let level = heading.bytes().take_while(|letter| *letter == b'#').count();
-    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
-    Some(rest[..ends.min().unwrap_or(rest.len())].trim_matches('\n'))
-}
 
 #[cfg(test)]
 mod tests;

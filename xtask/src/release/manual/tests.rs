@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use toehold::asked::{ROOT_WORDS, USR_WORDS};
 use toehold::failure::Stage;
 
 use super::*;
@@ -11,6 +12,14 @@ use builder::profile::Profile;
 
 fn keys() -> String {
     paths::text("xtask/profiles/KEYS.md").unwrap()
+}
+
+/// What stands below a heading, up to the next of its level or a higher one.
+fn below<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\n{heading}\n"))?;
+    let level = heading.bytes().take_while(|letter| *letter == b'#').count();
+    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
+    Some(rest[..ends.min().unwrap_or(rest.len())].trim_matches('\n'))
 }
 
 /// The rows of the table below a heading: key, default.
@@ -116,6 +125,19 @@ fn the_example_is_a_profile() {
 }
 
 #[test]
+fn every_word_of_the_command_line_is_described() {
+    let page = paths::text("xtask/src/release/pages/toehold.8.md").unwrap();
+    let section = below(&page, "## Kernel command line").unwrap();
+    for words in [USR_WORDS, ROOT_WORDS] {
+        for word in String::from_utf8_lossy(words).split(' ') {
+            // The place of a word that this mode has not.
+            let is_none = word == "==";
+            assert!(is_none || section.contains(&format!("`{word}=")), "{word}");
+        }
+    }
+}
+
+#[test]
 fn log_lines_are_those_that_tools_read() {
     let page = paths::text("xtask/src/release/pages/toehold.8.md").unwrap();
     let section = below(&page, "## Log").unwrap();
@@ -188,7 +210,7 @@ fn every_option_is_in_the_page_and_no_page_is_without_sections() {
         seen += 1;
     }
     assert!(seen > 8, "{seen} options");
-    // From README.md, and with a term for each word.
+    // With a term for each word.
     for word in ["verity.usrhash=HEX", "rd.emergency=", "usrhash=HEX"] {
         let term = format!(".TP\n\\fB{word}\\fR");
         assert!(page("toehold.8").contains(&term), "{term}");
@@ -217,25 +239,5 @@ fn formatters_have_nothing_to_say_about_the_pages() {
         let mut groff = tools::GROFF.command().unwrap();
         let output = tools::run(groff.args(["-man", "-Tutf8", "-ww", "-z"]).arg(&path)).unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    }
-}
-
-#[test]
-fn parts_of_other_files() {
-    let text = "# a\n\n## b\n\none\n\n### c\n\ntwo\n\n## d\n\nthree\n";
-    assert_eq!(below(text, "## b"), Some("one\n\n### c\n\ntwo"));
-    assert_eq!(below(text, "### c"), Some("two"));
-    assert_eq!(below(text, "## d"), Some("three"));
-    assert_eq!(below(text, "## e"), None);
-    for (include, message) in [
-        ("<!-- include README.md -->", "names no heading"),
-        (
-            "<!-- include README.md: ## Nowhere -->",
-            "README.md has no heading ## Nowhere",
-        ),
-        ("<!-- include nowhere.md: ## Here -->", "nowhere.md"),
-    ] {
-        let error = format!("{:#}", with_parts(include).unwrap_err());
-        assert!(error.contains(message), "{error}");
     }
 }
