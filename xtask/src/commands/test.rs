@@ -136,8 +136,11 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
     println!("\n{}", times.text());
     let of_tests: Vec<Done> = outcome.tests();
     let names: Vec<&str> = all.iter().map(|test| test.name.as_str()).collect();
-    for line in record.dearer(&of_tests) {
-        println!("dearer than it was: {line}");
+    if is_whole && args.all {
+        // What is a share of less than everything is another one.
+        for line in record.dearer(&of_tests) {
+            println!("dearer than it was: {line}");
+        }
     }
     for name in record.gone(&names) {
         println!("recorded, and not there any more: {name}");
