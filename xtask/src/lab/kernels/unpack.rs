@@ -1,8 +1,7 @@
 //! Takes the kernel itself, an ELF file, out of a compressed x86 image.
 
-use std::io::Read;
-
 use anyhow::{Context, Result, bail, ensure};
+use builder::archive::compress::{self, Compression};
 
 /// Bytes of a sector, in which the setup code's length is counted.
 const SECTOR: usize = 512;
@@ -37,25 +36,15 @@ pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
         .split_last_chunk()
         .context("there is no kernel in it")?;
     let length = u32::from_le_bytes(*length) as usize;
-    let unpacked = match packed {
-        [0xFD, b'7', b'z', ..] => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(u64::MAX, 0)?;
-            read(liblzma::read::XzDecoder::new_stream(packed, stream), length)?
-        }
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => read(zstd::Decoder::new(packed)?.single_frame(), length)?,
-        [0x02, 0x21, 0x4C, 0x18, blocks @ ..] => lz4(blocks)?,
+    let unpacked = match (packed, compress::of(packed)) {
+        ([0x02, 0x21, 0x4C, 0x18, blocks @ ..], _) => lz4(blocks)?,
+        (_, compression @ (Compression::Xz | Compression::Zstd)) => compression.unpack(packed)?,
         _ => bail!("its compression is not known: xz, zstd and lz4 are"),
     };
     ensure!(
         unpacked.starts_with(b"\x7fELF") && unpacked.len() == length,
         "what is in it is no ELF file of {length} bytes"
     );
-    Ok(unpacked)
-}
-
-fn read(from: impl Read, length: usize) -> Result<Vec<u8>> {
-    let mut unpacked = Vec::with_capacity(length);
-    from.take(length as u64).read_to_end(&mut unpacked)?;
     Ok(unpacked)
 }
 
@@ -91,10 +80,8 @@ mod tests {
     #[test]
     fn each_compression_and_what_is_none() {
         let kernel = [&b"\x7fELF"[..], &[7; 10_000]].concat();
-        let zstd = zstd::encode_all(&kernel[..], 1).unwrap();
-        let mut xz = Vec::new();
-        let mut encoder = liblzma::read::XzEncoder::new(&kernel[..], 1);
-        encoder.read_to_end(&mut xz).unwrap();
+        let [xz, zstd] = [Compression::Xz, Compression::Zstd]
+            .map(|compression| compression.pack(kernel.clone()).unwrap());
         let block = lz4_flex::block::compress(&kernel);
         let lz4 = [
             &[2, 0x21, 0x4C, 0x18],
