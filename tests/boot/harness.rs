@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use builder::arch::Arch;
 use toehold_stage2::Report;
 use xtask::lab::console::Log;
 use xtask::lab::disk::{self, Disk, Filesystem, Recipe};
@@ -51,8 +50,6 @@ pub struct Boot {
     /// The clock counts instructions.
     pub counts_instructions: bool,
     pub memory: u32,
-    /// The kernel as it ships, which unpacks itself, on a machine with all that QEMU gives it.
-    pub packed: bool,
 }
 
 impl Default for Boot {
@@ -76,7 +73,6 @@ impl Default for Boot {
             cpus: 1,
             counts_instructions: false,
             memory: 1024,
-            packed: false,
         }
     }
 }
@@ -151,16 +147,12 @@ impl Boot {
         let append = format!("{words} rd.earlytimeout=30 {}", self.append);
         let packed = initrd.path.clone();
         let machine = match self.started_from {
-            None => {
-                let image = if self.packed {
-                    kernel.vmlinuz
-                } else {
-                    kernel
-                        .unpacked(self.kernel.arch())
-                        .expect("an unpacked kernel")
-                };
-                Machine::new(image, packed, disk.path.clone(), append)
-            }
+            None => Machine {
+                unpacked: kernel
+                    .unpacked(self.kernel.arch())
+                    .expect("an unpacked kernel"),
+                ..Machine::new(kernel.vmlinuz, packed, disk.path.clone(), append)
+            },
             Some(number) => {
                 let signed = self.secure_boot == Some(true);
                 let file = uki::make(self.kernel, packed, &append, signed, room.path());
@@ -177,7 +169,6 @@ impl Boot {
             cpus: self.cpus,
             counts_instructions: self.counts_instructions,
             memory: self.memory,
-            lean: self.kernel.arch() == Arch::X86_64 && self.started_from.is_none() && !self.packed,
             ..machine
         };
         Ready {

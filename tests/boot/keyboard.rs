@@ -43,11 +43,6 @@ fn press(running: &Running, keys: &str) {
 }
 
 fn boot(keyboard: Keyboard, boot: Boot) -> Running {
-    // The screen is set up by what unpacks a kernel.
-    let boot = Boot {
-        packed: true,
-        ..boot
-    };
     let mut ready = boot.ready();
     ready.machine.keyboard = Some(keyboard);
     ready.start()

@@ -13,11 +13,6 @@ fn a_report_outlives_the_machine() {
     let room = tempfile::tempdir().expect("a folder");
     let variables = Variables::create(Arch::X86_64, &room.path().join("variables")).expect("OVMF");
     let start = |boot: Boot| {
-        // Firmware starts the kernel as it ships.
-        let boot = Boot {
-            packed: true,
-            ..boot
-        };
         let mut ready = boot.ready();
         ready.machine.firmware = Some(variables.clone());
         let running = ready.start();

@@ -52,8 +52,6 @@ fn strict(kernel: Series) -> Boot {
             ..Wanted::DEMO
         },
         words,
-        // Firmware starts the kernel as it ships.
-        packed: true,
         ..Boot::default()
     }
 }

@@ -142,10 +142,10 @@ impl Kernel {
 
 impl Kernel {
     /// The kernel as QEMU starts it without its own unpacking, which takes an emulator up to five seconds: the ELF file in an x86_64 one,
-    /// which is started by its PVH entry; of other architectures the image itself.
-    pub fn unpacked(&self, arch: Arch) -> Result<PathBuf> {
+    /// which is started by its PVH entry. Those of other architectures unpack nothing.
+    pub fn unpacked(&self, arch: Arch) -> Result<Option<PathBuf>> {
         if arch != Arch::X86_64 {
-            return Ok(self.vmlinuz.clone());
+            return Ok(None);
         }
         let folder = paths::output().join("kernels");
         let path = folder.join(format!("vmlinux-{}", self.release));
@@ -155,7 +155,7 @@ impl Kernel {
                 .with_context(|| format!("cannot unpack {}", self.vmlinuz.display()))?;
             fs::write(&path, unpacked).with_context(|| format!("cannot write {}", path.display()))
         })?;
-        Ok(path)
+        Ok(Some(path))
     }
 }
 

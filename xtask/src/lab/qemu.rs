@@ -54,8 +54,9 @@ pub struct Machine {
     pub keyboard: Option<Keyboard>,
     /// A virtio console beside the serial one.
     pub second_console: bool,
-    /// An x86_64 machine without controllers that nothing hangs on, and with a kernel that does not test its own cryptography: a fifth less to emulate.
-    pub lean: bool,
+    /// The kernel as [`Kernel::unpacked`](crate::lab::kernels::Kernel::unpacked) has it. With it the machine lacks the controllers that nothing hangs
+    /// on, and the kernel does not test its own cryptography: a fifth less to emulate. Firmware and a screen need the kernel that ships, and get it.
+    pub unpacked: Option<PathBuf>,
     pub cpus: u32,
     /// The guest's clock counts instructions, a nanosecond each: equal boots take equally long, whatever else this machine does.
     pub counts_instructions: bool,
@@ -103,7 +104,7 @@ impl Machine {
             firmware,
             keyboard: None,
             second_console: false,
-            lean: false,
+            unpacked: None,
             cpus: 2,
             counts_instructions: false,
             memory: 1024,
@@ -131,7 +132,7 @@ impl Machine {
         ]);
         let (machine, processor) = match (self.arch, self.keyboard) {
             (Arch::X86_64, Some(Keyboard::Usb)) => ("q35,i8042=off", PROCESSOR),
-            (Arch::X86_64, _) if self.lean => (&*self.lean_machine(), PROCESSOR),
+            (Arch::X86_64, _) if self.lean().is_some() => (&*self.lean_machine(), PROCESSOR),
             (Arch::X86_64, _) => ("q35", PROCESSOR),
             // Newer ones have pointers authenticated, which is most of what this emulator does then.
             (Arch::Aarch64, _) => ("virt", "cortex-a72"),
@@ -154,9 +155,9 @@ impl Machine {
             append,
         } = &self.kernel
         {
-            qemu.arg("-kernel").arg(vmlinuz);
+            qemu.arg("-kernel").arg(self.lean().unwrap_or(vmlinuz));
             qemu.arg("-initrd").arg(initrd);
-            let untested = if self.lean { "cryptomgr.notests " } else { "" };
+            let untested = self.lean().map_or("", |_| "cryptomgr.notests ");
             let append = format!("{untested}{append}");
             qemu.arg("-append").arg(command_line(self.arch, &append));
         }
@@ -167,7 +168,13 @@ impl Machine {
         Ok(qemu)
     }
 
-    /// What of a q35 is left out where [`Self::lean`] asks for it.
+    /// The kernel of a lean machine, if it is to be one: see [`Self::unpacked`].
+    fn lean(&self) -> Option<&PathBuf> {
+        let is_plain = self.firmware.is_none() && self.keyboard.is_none();
+        self.unpacked.as_ref().filter(|_| is_plain)
+    }
+
+    /// A q35 without what a lean machine leaves out.
     fn lean_machine(&self) -> String {
         let mut machine = "q35,smbus=off,vmport=off,hpet=off,i8042=off".to_owned();
         if self
