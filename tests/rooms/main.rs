@@ -1,4 +1,6 @@
-//! The house rules of `src/`: which room may use which, and how long files, functions and lines may be.
+//! The house rules: which room may use which, and how long files, functions and lines of `src/` may be.
+
+mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,9 +8,14 @@ use std::path::{Path, PathBuf};
 /// The rooms of the init, from the bottom to the top. Each may use itself, what stands before it, and the library beside all of them.
 const ROOMS: [&str; 5] = ["sys", "machine", "stage", "rescue", "main"];
 
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// All files below a folder of the repository with this ending.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    let mut folders = vec![root().join(folder)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -27,7 +34,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 
 /// The path of a file's module, as `["stage", "verity", "mapper"]`.
 fn module(file: &Path) -> Vec<String> {
-    let below = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let below = file.strip_prefix(root().join("src"));
     let below = below.unwrap().with_extension("");
     let names = below.iter().map(|name| name.to_str().unwrap().to_owned());
     names.collect()
@@ -70,12 +77,17 @@ fn first_names(path: &str) -> Vec<String> {
     names
 }
 
+/// What a text names of its crate: what follows `crate::`, also in braces.
+fn named(text: &str) -> Vec<String> {
+    let places = text.match_indices("crate::");
+    places
+        .flat_map(|(at, start)| first_names(&text[at + start.len()..]))
+        .collect()
+}
+
 /// The rooms that the code of a module uses, by paths from the crate's root, written as `crate::…` or as enough `super::`.
 fn used(module: &[String], code: &str) -> Vec<String> {
-    let mut used = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        used.extend(first_names(&code[at + "crate::".len()..]));
-    }
+    let mut used = named(code);
     for (at, _) in code.match_indices("super::") {
         // The first of several in a row stands for all.
         if code[..at].ends_with("super::") {
@@ -152,10 +164,7 @@ fn a_planted_import_is_found() {
 /// `unsafe` stands in `src/sys` alone.
 #[test]
 fn unsafe_code_in_one_room() {
-    let text = |name: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name);
-        fs::read_to_string(path).unwrap()
-    };
+    let text = |name: &str| fs::read_to_string(root().join("src").join(name)).unwrap();
     assert!(text("lib.rs").contains("#![forbid(unsafe_code)]"));
     assert!(text("main.rs").contains("#![deny(unsafe_code)]"));
     for file in files("src", "rs") {

@@ -12,7 +12,5 @@ pub mod commands;
 pub mod lab;
 pub mod measure;
 pub mod release;
-#[cfg(test)]
-mod rooms;
 
 pub use builder::{Verdict, exit_code};

@@ -1,11 +1,9 @@
-//! No room uses one that stands above it: the lists at the head of the two crates, held against what
-//! their files import.
+//! The rooms of the builder and of xtask: the lists at the head of the two crates, held against what their files import.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
-use walkdir::WalkDir;
-
-use crate::lab::paths;
+use super::{files, named, root};
 
 /// The rooms of a crate, the uppermost first, as the list in its documentation has them: those of
 /// one line are on one floor.
@@ -16,39 +14,6 @@ fn rooms(lib: &str) -> Vec<Vec<&str>> {
     names
         .map(|names| names.split('`').skip(1).step_by(2).collect())
         .collect()
-}
-
-/// What a file names of its crate: what follows `crate::`, also in braces.
-fn named(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        let Some(group) = rest.strip_prefix('{') else {
-            found.push(word(rest));
-            continue;
-        };
-        let mut depth = 0;
-        let mut is_first = true;
-        for (at, letter) in group.char_indices() {
-            match letter {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => is_first = true,
-                letter if is_first && !letter.is_whitespace() => {
-                    is_first = false;
-                    found.push(word(&group[at..]));
-                }
-                _ => {}
-            }
-        }
-    }
-    found
-}
-
-fn word(text: &str) -> &str {
-    let end = text.find(|letter: char| letter != '_' && !letter.is_alphanumeric());
-    &text[..end.unwrap_or(text.len())]
 }
 
 /// What is wrong with the file `path` of the crate's folder.
@@ -62,6 +27,7 @@ fn wrong(rooms: &[Vec<&str>], path: &Path, text: &str) -> Vec<String> {
     };
     let mut wrong = Vec::new();
     for name in named(text) {
+        let name = name.as_str();
         // What is on the same floor is either the room itself or its neighbour.
         if floor(name).is_some_and(|floor| floor < own || floor == own && name != room) {
             wrong.push(format!("{shown} uses {name}"));
@@ -80,23 +46,18 @@ fn wrong(rooms: &[Vec<&str>], path: &Path, text: &str) -> Vec<String> {
 #[test]
 fn nothing_is_used_upwards() {
     for (folder, at_least) in [("xtask/builder/src", 40), ("xtask/src", 70)] {
-        let folder = paths::root().join(folder);
-        let lib = fs::read_to_string(folder.join("lib.rs")).unwrap();
+        let lib = fs::read_to_string(root().join(folder).join("lib.rs")).unwrap();
         let rooms = rooms(&lib);
-        let (mut files, mut all) = (0, Vec::new());
-        for entry in WalkDir::new(&folder) {
-            let entry = entry.unwrap();
-            let path = entry.path();
-            let inside = path.strip_prefix(&folder).unwrap();
-            let is_above = ["lib.rs", "main.rs", "rooms.rs"].map(Path::new);
-            if path.extension().is_some_and(|ending| ending == "rs") && !is_above.contains(&inside)
-            {
-                files += 1;
-                all.extend(wrong(&rooms, inside, &fs::read_to_string(path).unwrap()));
+        let (mut count, mut all) = (0, Vec::new());
+        for file in files(folder, "rs") {
+            let inside = file.strip_prefix(root().join(folder)).unwrap();
+            if !["lib.rs", "main.rs"].map(Path::new).contains(&inside) {
+                count += 1;
+                all.extend(wrong(&rooms, inside, &fs::read_to_string(&file).unwrap()));
             }
         }
-        assert!(files >= at_least, "{files} files in {}", folder.display());
-        assert!(all.is_empty(), "{}:\n{}", folder.display(), all.join("\n"));
+        assert!(count >= at_least, "{count} files in {folder}");
+        assert!(all.is_empty(), "{folder}:\n{}", all.join("\n"));
     }
 }
 
