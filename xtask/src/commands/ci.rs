@@ -18,14 +18,14 @@ const FUZZING: u32 = 5;
 
 /// Name, how long it takes in seconds, about, and cargo's arguments. The freestanding binary is not among `--all-targets` without its feature.
 const CHECKS: &[(&str, u64, &str)] = &[
-    ("the format of it", 1, "fmt --all --check"),
+    ("format", 1, "fmt --all --check"),
     (
-        "the lints of it",
+        "lints",
         400,
         "clippy --workspace --all-targets -- --deny warnings",
     ),
     (
-        "the lints of the init",
+        "lints of the init",
         350,
         "clippy --package toehold --bin init --features freestanding --profile init -- --deny warnings",
     ),
@@ -47,7 +47,7 @@ pub fn run(_: Args) -> Result<Verdict> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["fuzz", "--seconds", &FUZZING.to_string()]);
     checks.push(Check {
-        name: "the fuzz targets",
+        name: "fuzz targets",
         command,
         wall: Duration::from_secs(300 + u64::from(FUZZING) * fuzz::targets()?.len() as u64),
     });

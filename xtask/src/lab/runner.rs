@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 pub mod record;
 pub mod suites;
+pub mod times;
 
 /// After so long a program is ended, with everything that it has started.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -140,6 +141,13 @@ fn wait(mut child: Child, started: Instant) -> Result<(bool, Duration)> {
 
 /// The processor time of a process and of those children that it has waited for, from /proc/PID/stat: fields 14 to 17 of proc(5).
 fn processor_time(stat: &str) -> Option<Duration> {
+    let millis = 1000 * processor_ticks(stat)? / rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis(millis))
+}
+
+/// The same in the kernel's ticks.
+pub fn processor_ticks(stat: &str) -> Option<u64> {
+    // The name in parentheses may have blanks.
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: Option<Vec<u64>> = fields
         .split_whitespace()
@@ -150,9 +158,7 @@ fn processor_time(stat: &str) -> Option<Duration> {
     let [own, kernel, children, for_children] = ticks?[..] else {
         return None;
     };
-    let ticks = own + kernel + children + for_children;
-    let millis = 1000 * ticks / rustix::param::clock_ticks_per_second();
-    Some(Duration::from_millis(millis))
+    Some(own + kernel + children + for_children)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use crate::lab::runner::processor_ticks;
+
 /// Part of all processors' time from which on a measurement is disturbed.
 pub const DISTURBED: f64 = 0.1;
 
@@ -36,18 +38,10 @@ impl Watch {
         // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of those.
         let fields = fields.get(..8)?;
         let all = fields.iter().sum();
-        // The name in parentheses may have blanks. utime, stime, cutime and cstime are the 14th to 17th field.
-        let (_, rest) = process.rsplit_once(')')?;
-        let own = rest
-            .split_whitespace()
-            .skip(11)
-            .take(4)
-            .map_while(|field| field.parse::<u64>().ok())
-            .sum();
         Some(Self {
             all,
             busy: all - fields[3] - fields[4],
-            own,
+            own: processor_ticks(process)?,
         })
     }
 

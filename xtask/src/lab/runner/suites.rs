@@ -96,11 +96,6 @@ fn listed(text: &str) -> BTreeSet<String> {
 }
 
 impl Test {
-    /// The suite that it belongs to.
-    pub fn suite(&self) -> &str {
-        self.name.split(' ').next().unwrap_or_default()
-    }
-
     /// What runs it.
     pub fn command(&self) -> Command {
         let own = self.name.split_once(' ').map_or("", |(_, own)| own);
@@ -112,6 +107,11 @@ impl Test {
             .env("CARGO_MANIFEST_DIR", &self.folder);
         command
     }
+}
+
+/// The suite in a test's name.
+pub fn suite(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
 }
 
 /// Whether a test was run, and passed: a program that knows no test of this name is content, too.
