@@ -19,6 +19,10 @@ macro_rules! table {
         impl $name {
             /// What stands beside each variant.
             const ROWS: &'static [[&'static str; $columns]] = &[$( [$($text),+], )+];
+
+            /// All of them, in their order.
+            #[allow(dead_code, reason = "who goes through all of them is a test in most cases")]
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
         }
     };
 }

@@ -151,15 +151,6 @@ fn refused_words() {
 
 #[test]
 fn breakpoints() {
-    const STAGES: [Stage; 7] = [
-        Stage::KernelFs,
-        Stage::Modules,
-        Stage::Device,
-        Stage::Verity,
-        Stage::Usr,
-        Stage::Stage2,
-        Stage::SwitchRoot,
-    ];
     for (words, points) in [
         ("", ""),
         ("rd.earlyshell", "1234"),
@@ -170,8 +161,10 @@ fn breakpoints() {
     ] {
         let line = format!("mount.usr=/dev/vda {words}");
         let options = read(line.leak(), false).ok().unwrap();
-        let stops = STAGES.map(|stage| options.asked.breakpoint(stage));
-        let stops: Vec<u8> = stops.into_iter().flatten().collect();
+        let stops = Stage::ALL
+            .iter()
+            .map(|stage| options.asked.breakpoint(*stage));
+        let stops: Vec<u8> = stops.flatten().collect();
         assert_eq!(stops, points.as_bytes(), "{words}");
     }
 }

@@ -10,6 +10,7 @@ use builder::{
     archive::cpio,
     initrd::{Contents, Request},
 };
+use toehold_samples::noise::noise;
 use xtask::lab::build;
 use xtask::lab::kernels::{self, Series};
 use xtask::lab::{cache, paths, spent};
@@ -138,7 +139,7 @@ impl Wanted {
         request.module_compress = (!self.misbehaving.is_empty()).then_some(Compression::None);
         if self.ballast > 0 {
             let ballast = path.with_extension("ballast");
-            fs::write(&ballast, noise(self.ballast)).expect("ballast");
+            fs::write(&ballast, noise(1, self.ballast)).expect("ballast");
             request.extra.push(("/ballast".to_owned(), ballast));
         }
         for (number, (inside, bytes)) in files.iter().enumerate() {
@@ -239,18 +240,4 @@ fn untraceable(mut init: Vec<u8>) -> Vec<u8> {
     assert_eq!((gate[0], &gate[COMPARE..][..2]), (0x80, &[0x0F, 0x84][..]));
     gate[..3].copy_from_slice(&SYSCALL);
     init
-}
-
-/// Bytes that no compression makes shorter: a xorshift sequence.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }

@@ -8,6 +8,7 @@ use builder::arch::Arch;
 use builder::archive::compress::Compression;
 use builder::archive::cpio::{self, Entry};
 use serde_json::Value;
+use toehold_samples::noise::noise;
 use xtask::lab::microcode;
 use xtask::lab::{kernels, paths};
 use xtask::measure::size::table::grouped;
@@ -56,18 +57,6 @@ fn stderr(output: &Output) -> String {
 
 fn bytes(value: &Value) -> u64 {
     value.as_u64().unwrap()
-}
-
-/// Bytes that no compression makes shorter.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 11) as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 #[test]
@@ -206,7 +195,7 @@ fn foreign(firmware: usize, level: i32) -> Vec<u8> {
         Entry::file("init", 0o755, text),
         Entry::directory("lib"),
         Entry::directory("lib/firmware"),
-        Entry::file("lib/firmware/card.bin", 0o644, noise(firmware)),
+        Entry::file("lib/firmware/card.bin", 0o644, noise(1, firmware)),
     ]);
     zstd::encode_all(archive.unwrap().as_slice(), level).unwrap()
 }
@@ -385,7 +374,7 @@ fn page_and_comment() {
 #[test]
 fn the_pieces_of_this_initrd_are_taken_from_its_manifest() {
     let gate = Gate::new();
-    let archive = cpio::pack(&[Entry::file("lib/modules/a.ko", 0o644, noise(500))]).unwrap();
+    let archive = cpio::pack(&[Entry::file("lib/modules/a.ko", 0o644, noise(1, 500))]).unwrap();
     gate.write("boot.img", Compression::Gzip.pack(archive).unwrap());
     let manifest = r#"{"release":"6.1","arch":"x86_64","profile":"p","totals":{"modules":1,"module_bytes":500,"aliases":0,"firmware":0,
         "firmware_bytes":0,"archive_bytes":0,"compressed_bytes":0},"missing_firmware":[],"warnings":[],"builtin":{"names":[],"aliases":[]},
@@ -481,7 +470,7 @@ fn the_example_for_other_repositories_is_a_budget() {
     let (example, _) = example.split_once("```").unwrap();
     let gate = Gate::new();
     fs::create_dir(gate.0.path().join("out")).unwrap();
-    let entry = |path: &str| Entry::file(path, 0o644, noise(500));
+    let entry = |path: &str| Entry::file(path, 0o644, noise(1, 500));
     let archive = cpio::pack(&[
         entry("lib/firmware/a.bin"),
         entry("lib/modules/6.1/kernel/drivers/net/a.ko"),

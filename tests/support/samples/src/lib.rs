@@ -3,6 +3,7 @@
 
 pub mod filesystem;
 pub mod layouts;
+pub mod noise;
 pub mod plan;
 pub mod tables;
 pub mod target;

@@ -124,19 +124,9 @@ fn join(bytes: &[u8], ranges: &[Range<usize>]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use toehold_samples::noise::noise;
 
-    /// Bytes that no compression makes shorter.
-    fn noise(seed: u32, length: usize) -> Vec<u8> {
-        let mut state = seed;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            (state >> 11) as u8
-        };
-        (0..length).map(|_| next()).collect()
-    }
+    use super::*;
 
     #[test]
     fn what_is_there_twice_costs_nothing_and_noise_its_length() {

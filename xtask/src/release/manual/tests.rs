@@ -149,16 +149,11 @@ fn log_lines_are_those_that_tools_read() {
     assert_eq!(log.stages()[0].at, Duration::from_micros(412_345));
     assert!(log.failed().is_some());
     assert_eq!(log.stage2(), Some(Duration::from_micros(900_100)));
-    let stages = [
-        Stage::KernelFs,
-        Stage::Modules,
-        Stage::Device,
-        Stage::Verity,
-        Stage::Usr,
-        Stage::Stage2,
-        Stage::SwitchRoot,
-    ];
-    let names = stages.map(|stage| format!("`{}`", String::from_utf8_lossy(stage.name())));
+    let names: Vec<String> = Stage::ALL
+        .iter()
+        .map(|stage| format!("`{}`", String::from_utf8_lossy(stage.name())))
+        .collect();
+    assert_eq!(names.len(), 7);
     let (first, last) = (names[..6].join(", "), &names[6]);
     let list = format!("The stages are {first} and {last}, in this order.");
     assert!(section.contains(&list), "{list}");
