@@ -1,8 +1,9 @@
 //! What went wrong, and the lines that say it.
 
-use crate::text::{Line, item, push, push_named, word};
-use crate::{list, table};
+use crate::text::{Line, item, placed, push, push_placed, word};
+use crate::{list, places, table};
 use core::num::{NonZeroU64, NonZeroUsize};
+use linux_raw_sys::errno::*;
 use rustix::io::Errno;
 
 table! {
@@ -30,17 +31,17 @@ table! {
         Read: "read", "no /proc in this kernel";
         Plan: "plan", "missing or damaged: rebuild the initrd";
         Socket: "socket", "";
-        Options: "options", "missing, wrong, or against another word or the profile";
-        Wait: "wait", "compare with the devices below, check driver and rd.earlytimeout";
+        Options: "options", "missing, wrong, or against another word or profile";
+        Wait: "wait", "compare devices below, check driver and rd.earlytimeout";
         Ambiguous: "ambiguous", "several devices answer: name one by its /dev path";
         Module: "module", "see below, rebuild the initrd";
         Open: "open", "";
         Superblock: "superblock",
-            "missing, or not the one asked for: check hash-offset and the image";
-        Key: "key", "no signature by a key that this kernel trusts";
+            "missing, or not as asked for: check hash-offset and image";
+        Key: "key", "no signature by a key this kernel trusts";
         Control: "control", "are dm-mod and dm-verity in the initrd?";
         Create: "create", "";
-        Load: "load", "see below, check options and length of the root hash";
+        Load: "load", "see below, check options and length of root hash";
         Algorithm: "algorithm", "is its module in the initrd?";
         Resume: "resume", "";
         Probe: "probe", "wrong root hash or salt, or the image was changed";
@@ -133,7 +134,6 @@ pub struct Failure(NonZeroU64);
 
 impl Failure {
     /// The subject and the stage are not known yet.
-    #[inline(always)] // size: inline
     pub fn new(step: Step, error: Error) -> Self {
         let number = error.number() as u64 | (step as u64) << 16;
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
@@ -190,16 +190,59 @@ impl Failure {
     }
 }
 
-/// The names of errors that a boot can meet, as errno(3) has them. Each item is a byte that is the
-/// error's number, and the name; `-` is [`Error::REFUSED`].
-pub const ERRNO_NAMES: &[u8] = b"\x01EPERM \x02ENOENT \x05EIO \x06ENXIO \x08ENOEXEC \
-\x0BEAGAIN \x0CENOMEM \x0DEACCES \x10EBUSY \x11EEXIST \x13ENODEV \x14ENOTDIR \
-\x15EISDIR \x16EINVAL \x1CENOSPC \x1EEROFS &ENOSYS 'ENOTEMPTY (ELOOP )- \
-JEBADMSG _EOPNOTSUPP nETIMEDOUT uEUCLEAN yEREMOTEIO {ENOMEDIUM ~ENOKEY \x81EKEYREJECTED";
+/// The names of errors that a boot or a traced call can meet.
+const ERRORS: [(u32, &str); 38] = [
+    (EPERM, "EPERM"),
+    (ENOENT, "ENOENT"),
+    (EINTR, "EINTR"),
+    (EIO, "EIO"),
+    (ENXIO, "ENXIO"),
+    (ENOEXEC, "ENOEXEC"),
+    (EBADF, "EBADF"),
+    (ECHILD, "ECHILD"),
+    (EAGAIN, "EAGAIN"),
+    (ENOMEM, "ENOMEM"),
+    (EACCES, "EACCES"),
+    (EFAULT, "EFAULT"),
+    (EBUSY, "EBUSY"),
+    (EEXIST, "EEXIST"),
+    (ENODEV, "ENODEV"),
+    (ENOTDIR, "ENOTDIR"),
+    (EISDIR, "EISDIR"),
+    (EINVAL, "EINVAL"),
+    (EMFILE, "EMFILE"),
+    (ENOTTY, "ENOTTY"),
+    (ENOSPC, "ENOSPC"),
+    (ESPIPE, "ESPIPE"),
+    (EROFS, "EROFS"),
+    (ERANGE, "ERANGE"),
+    (ENAMETOOLONG, "ENAMETOOLONG"),
+    (ENOSYS, "ENOSYS"),
+    (ENOTEMPTY, "ENOTEMPTY"),
+    (ELOOP, "ELOOP"),
+    (Error::REFUSED.0.get() as u32, "-"),
+    (EBADMSG, "EBADMSG"),
+    (EOPNOTSUPP, "EOPNOTSUPP"),
+    (ENOBUFS, "ENOBUFS"),
+    (ETIMEDOUT, "ETIMEDOUT"),
+    (EUCLEAN, "EUCLEAN"),
+    (EREMOTEIO, "EREMOTEIO"),
+    (ENOMEDIUM, "ENOMEDIUM"),
+    (ENOKEY, "ENOKEY"),
+    (EKEYREJECTED, "EKEYREJECTED"),
+];
+
+/// The names at the places of their numbers.
+const ERRNO_NAMES: &[u8] = places!(ERRORS);
+
+/// The name of the error with this number; `-` for [`Error::REFUSED`].
+pub fn errno_name(number: usize) -> Option<&'static [u8]> {
+    placed(ERRNO_NAMES, number)
+}
 
 /// Appends the error's name, or its number where the name is not one that a boot meets.
 pub fn push_errno(line: &mut Line, number: usize) {
-    push_named(line, ERRNO_NAMES, number, number);
+    push_placed(line, ERRNO_NAMES, number, number);
 }
 
 #[cfg(test)]
@@ -246,6 +289,8 @@ mod tests {
         assert!(advice(Step::Detect).contains("filesystem"));
         assert!(advice(Step::Exec).contains("usr.init"));
         assert_eq!(advice(Step::Mount), "");
+        // It is logged as a template.
+        assert!(!ADVICE.contains(&b'%'));
     }
 
     #[test]
@@ -258,7 +303,7 @@ mod tests {
         for (errno, want) in [
             (Errno::PERM, "EPERM"),
             (Errno::IO, "EIO"),
-            (Errno::RANGE, "34"),
+            (Errno::RANGE, "ERANGE"),
             (Errno::LOOP, "ELOOP"),
             (Errno::BADMSG, "EBADMSG"),
             (Errno::OPNOTSUPP, "EOPNOTSUPP"),

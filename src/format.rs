@@ -7,6 +7,7 @@ pub mod filesystem;
 pub mod glob;
 pub mod gpt;
 pub mod mount_options;
+pub mod pack;
 pub mod plan;
 pub mod trace;
 pub mod uevent;
@@ -50,6 +51,12 @@ pub(crate) fn push_uuid(text: &mut Line, uuid: &[u8], order: &[u8]) {
             None => push(text, b"-"),
         }
     }
+}
+
+/// The number that these bytes are, the lowest first.
+pub(crate) fn little_endian(bytes: &[u8]) -> u64 {
+    let number = bytes.iter().rev();
+    number.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after

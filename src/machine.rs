@@ -1,4 +1,4 @@
-//! What the stages share: modules and devices, the event loop, the log, and the state of the boot.
+//! What the stages share: modules and devices, the event loop, and the state of the boot.
 //! Uses `sys` and the library.
 
 pub mod devices;
@@ -6,19 +6,20 @@ pub mod events;
 pub mod filesystem;
 pub mod identify;
 pub mod journal;
-pub mod log;
 pub mod modprobe;
 pub mod modules;
 pub mod outcome;
+pub mod pack;
 pub mod plan;
 
 use crate::sys::files::{self, File};
+use crate::sys::log::Log;
 use crate::sys::process::Arguments;
 use core::ffi::CStr;
 use devices::Found;
 use journal::Journal;
-use log::Log;
 use toehold::format::gpt::Table;
+use toehold::format::pack::modules::Tables;
 use toehold::format::plan::Plan;
 use toehold::request::Request;
 use toehold::schedule::Schedule;
@@ -26,7 +27,7 @@ use toehold::spec::Spec;
 
 /// The state of the boot. Each part is handed to whoever needs only that; the whole to the stages
 /// and to the event loop.
-// In this order because the fields used most have the shortest addresses.
+// In this order the addresses that are used most have much in common.
 #[repr(C)]
 pub struct Machine {
     /// There was progress since the event loop last looked at the clock: the boot does not stall.
@@ -55,6 +56,8 @@ pub struct Machine {
     pub verified: Option<&'static CStr>,
     pub schedule: Schedule,
     pub journal: Journal,
+    /// For what a child unpacks.
+    pub tables: Tables,
     /// The partition table that was read last.
     pub table: Table,
     /// From the initrd: modules and settings.
@@ -83,6 +86,7 @@ impl Machine {
         verified: None,
         schedule: Schedule::none(),
         journal: Journal::NONE,
+        tables: Tables::NONE,
         table: Table::NONE,
         plan: Plan::NONE,
         request: Request::NONE,

@@ -14,11 +14,12 @@ use core::convert::Infallible;
 use machine::outcome::{Outcome, about};
 use machine::{Machine, devices, modprobe};
 use rescue::Reader;
-use stage::{Run, device, kernel_fs, modules, stage2, switch_root, usr, verity};
+use stage::{device, kernel_fs, modules, stage2, switch_root, usr, verity};
 use sys::memory::intern;
 use sys::process::{self, Arguments};
 use toehold::failure::{Failure, Stage, Step};
 use toehold::format::glob;
+use toehold::format::plan::Key;
 
 process::entry!(main, Machine, Machine::NONE);
 
@@ -30,7 +31,7 @@ fn main(machine: &mut Machine, arguments: Arguments) -> ! {
         process::exit(usize::from(loaded.is_err()));
     }
     if process::id() != 1 {
-        let text = b"this is the /init of an initramfs: it runs as PID 1 only";
+        let text = b"this /init runs as PID 1 only";
         machine.log.error(text, &[]);
         process::exit(2);
     }
@@ -38,41 +39,44 @@ fn main(machine: &mut Machine, arguments: Arguments) -> ! {
     rescue::give_up(machine, failure)
 }
 
-/// The stages, in their order.
-const STAGES: [(Stage, Run); 7] = [
-    (Stage::KernelFs, kernel_fs::run),
-    (Stage::Modules, modules::run),
-    (Stage::Device, device::run),
-    (Stage::Verity, verity::run),
-    (Stage::Usr, usr::run),
-    (Stage::Stage2, stage2::run),
-    (Stage::SwitchRoot, switch_root::run),
-];
-
 /// Runs the stages, and what they lead to.
 #[inline(always)] // size: inline
 fn boot(machine: &mut Machine) -> Result<Infallible, Failure> {
-    for (stage, run) in &STAGES {
-        perform(machine, *stage, *run).map_err(|failure| failure.in_stage(*stage))?;
+    for stage in Stage::ALL {
+        perform(machine, *stage).map_err(|failure| failure.in_stage(*stage))?;
     }
     Err(hand_over(machine).in_stage(Stage::SwitchRoot))
 }
 
 /// Runs one stage, and logs its end.
-fn perform(machine: &mut Machine, stage: Stage, run: Run) -> Outcome {
+#[inline(never)] // size: inline
+fn perform(machine: &mut Machine, stage: Stage) -> Outcome {
     devices::check_alone(machine)?;
     rescue::stop_before(machine, stage);
-    run(machine)?;
+    match stage {
+        Stage::KernelFs => kernel_fs::run(machine),
+        Stage::Modules => modules::run(machine),
+        Stage::Device => device::run(machine),
+        Stage::Verity => verity::run(machine),
+        Stage::Usr => usr::run(machine),
+        Stage::Stage2 => stage2::run(machine),
+        Stage::SwitchRoot => switch_root::run(machine),
+    }?;
     machine.journal.done(&machine.log, stage);
     Ok(())
 }
 
-/// Becomes stage 2, with the arguments and the environment of the init. Returns only if that fails.
+/// Becomes stage 2, with the arguments and the environment of the init: these are what the command
+/// line has and the kernel does not know, and a locked profile hands none of them on. Returns only
+/// if that fails.
 fn hand_over(machine: &mut Machine) -> Failure {
     let program = intern(switch_root::program(machine));
     rescue::leave_report(machine, Reader::Stage2);
     machine.journal.hand_over(&machine.log, program.to_bytes());
     process::forget_children();
-    let error = machine.arguments.execute(program);
+    let error = match machine.plan.setting(Key::Locked) {
+        Some(_) => process::execute_alone(program),
+        None => machine.arguments.execute(program),
+    };
     about(Failure::new(Step::Exec, error), program.to_bytes())
 }

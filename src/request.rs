@@ -27,13 +27,14 @@ pub const ROLES: [Role; 3] = [Role::Data, Role::Tree, Role::Correction];
 
 /// Words that a locked profile refuses. Options of a filesystem can bring other devices in (btrfs:
 /// `device=`), and some filesystems need none.
-const UNLOCKED: [Word; 6] = [
+const UNLOCKED: [Word; 7] = [
     Word::Fstype,
     Word::MountOptions,
     Word::Breakpoints,
     Word::Emergency,
     Word::Init,
     Word::VerityOptions,
+    Word::Blacklist,
 ];
 
 /// Why a command line is refused: the stage that could not work, and the word or the option of
@@ -78,6 +79,9 @@ impl Request {
     }
 
     fn decide(&mut self, plan: &Plan<'static>) -> Result<(), Refused> {
+        if let Some(stray) = self.asked.get(Word::Stray) {
+            return Err((Stage::Verity, stray));
+        }
         let Some(timeout) = decimal(self.asked.value(Word::Timeout)) else {
             return Err((Stage::Device, self.asked.name(Word::Timeout)));
         };
@@ -87,7 +91,8 @@ impl Request {
         // device.
         let mounts_verified = mount
             .is_some_and(|device| after(device, b"/dev/mapper/") == plan.setting(Key::VerityName));
-        let is_required = plan.setting(Key::VerityRequired).is_some();
+        let is_required =
+            plan.setting(Key::VerityRequired).is_some() || plan.setting(Key::Locked).is_some();
         let (stage, result) = if is_required || mounts_verified || self.asked.is_about_verity() {
             let is_other = mount.is_some() && !mounts_verified;
             (Stage::Verity, self.verify(plan, is_other))
@@ -179,5 +184,7 @@ impl Request {
     }
 }
 
+#[cfg(test)]
+mod near_misses;
 #[cfg(test)]
 mod tests;

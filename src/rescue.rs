@@ -12,7 +12,8 @@
 //! 2. **Prompt.** `Press Enter for emergency shell or wait 60 seconds for reboot`, on every console
 //!    that the kernel has, and the seconds are counted there ([`prompt`]). How many there are, and
 //!    what follows, says the profile (`emergency.prompt_seconds`, `emergency.action`) or the
-//!    command line (`rd.emergency=`). With the action `shell` the prompt waits for ever. Modules
+//!    command line (`rd.emergency=`). With the action `shell` the prompt waits for ever, unless
+//!    there is no console that could answer. What was typed before it is no answer. Modules
 //!    are loaded and devices come up meanwhile. Where no shell may be had (`emergency.shell =
 //!    false`, `rd.shell=0`) nobody is asked: the seconds pass, and 5. follows.
 //! 3. **Shell.** What was typed at one console opens the shell there: the initrd's, or the rescue
@@ -34,13 +35,12 @@ mod retry;
 
 use crate::machine::Machine;
 use crate::machine::events;
-use crate::machine::log::Log;
 use crate::machine::outcome::describe;
 use crate::stage;
-use crate::sys::files::{NONE, poll};
+use crate::sys::files::{NONE, poll, write_file};
 use crate::sys::process;
 use core::mem;
-use prompt::{FOREVER, SECOND, may_ask, open_shell};
+use prompt::{FOREVER, SECOND, may_ask, open_shell, prompt_seconds};
 pub use report::{Reader, leave as leave_report};
 use retry::retry;
 use toehold::asked::{ACTIONS, SHELL, Word};
@@ -71,13 +71,15 @@ pub fn stop_before(machine: &mut Machine, stage: Stage) {
 /// Says what failed and what was seen, lets a person act, and does what is to follow: see the
 /// [states](self).
 pub fn give_up(machine: &mut Machine, failure: Failure) -> ! {
+    // Whatever the command line has made of the consoles' level: this is to be read there.
+    let _ = write_file(c"/proc/sys/kernel/printk", b"7\n");
     let mut line = Line::new();
     describe(failure, &mut line);
     let failed = b"FAILED stage=% %";
     machine.log.error(failed, &[failure.stage(), &line]);
     let advice = failure.advice();
     if !advice.is_empty() {
-        machine.log.error(b"%", &[advice]);
+        machine.log.error(advice, &[]);
     }
     // What becomes of these modules is in the report.
     let log = mem::replace(&mut machine.log.file, NONE);
@@ -88,9 +90,9 @@ pub fn give_up(machine: &mut Machine, failure: Failure) -> ! {
     leave_report(machine, reader);
 
     let action = action(machine);
-    let seconds = machine.plan.number(Key::PromptSeconds).unwrap_or(60);
+    let seconds = prompt_seconds(machine);
     if !may_ask(machine) {
-        announce(&machine.log, action, seconds);
+        announce(machine, action, seconds);
         poll(&[], seconds * SECOND);
     } else if let Some(console) = prompt::ask(
         machine,
@@ -116,15 +118,24 @@ fn action(machine: &Machine) -> usize {
     }
 }
 
-/// Says what follows where nobody is asked.
-fn announce(log: &Log, action: usize, seconds: u64) {
+/// Says what follows where nobody is asked, and by whose word: the profile's, or what `rd.shell=`
+/// has, which may be neither yes nor no.
+fn announce(machine: &Machine, action: usize, seconds: u64) {
     let mut text = Line::new();
     push_number(&mut text, seconds);
-    log.error(b"% in % seconds", &[word(ACTIONS, action % SHELL), &text]);
+    let whose = match machine.plan.setting(Key::NoShell) {
+        Some(_) => b"profile",
+        None => machine.request.asked.value(Word::Shell),
+    };
+    machine.log.error(
+        b"% in % seconds, no shell: %",
+        &[word(ACTIONS, action % SHELL), &text, whose],
+    );
 }
 
 /// Loads the drivers that a person at a console needs, however early it is. With them the report is
 /// complete.
+#[inline(always)] // size: inline
 fn load_console_drivers(machine: &mut Machine) {
     let _ = stage::modules::run(machine);
     events::finish(machine);

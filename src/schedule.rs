@@ -64,6 +64,9 @@ needs one that failed,not in this initrd";
     }
 }
 
+/// How many seconds a module may take before it is not waited for any more.
+pub const PATIENCE: u64 = 5;
+
 /// What is known of a module. The lowest byte is its [`State`], the next three are the number of
 /// the process that loads it, and the upper four say in which second that was started.
 type Entry = u64;
@@ -122,6 +125,7 @@ impl Schedule {
 
     /// Has hardware not ask for the modules of a comma-separated list, by names as modprobe takes
     /// them.
+    #[inline(always)] // size: inline
     pub fn bar(&mut self, plan: &Plan, list: &[u8]) {
         for name in split(list, b',') {
             plan.resolve(name, &mut |module| {
@@ -141,23 +145,20 @@ impl Schedule {
         if self.loading >= self.slots {
             return None;
         }
+        let mut for_people = false;
         loop {
             let mut again = false;
-            // Drivers that only serve people at the console wait until nothing else is to be
-            // loaded.
-            let mut busy = self.is_busy();
             for module in plan.modules() {
                 let index = module.number;
                 let demand = self.state(index);
                 let hardware = demand == State::WANTED
                     && !self.only_needed
-                    && !(busy && module.flags & CONSOLE != 0);
+                    && (for_people || module.flags & CONSOLE == 0);
                 if !hardware && demand != State::NEEDED
                     || self.only_attend && module.flags & ATTEND == 0
                 {
                     continue;
                 }
-                busy = true;
                 let mut state = State::LOADING;
                 for (dependency, soft) in module.dependencies() {
                     let there = self.state(dependency);
@@ -179,8 +180,13 @@ impl Schedule {
                     return Some(module);
                 }
             }
+            // Drivers that only serve people at the console wait until nothing else is being
+            // loaded, and nothing else can be.
             if !again {
-                return None;
+                if for_people || self.is_busy() {
+                    return None;
+                }
+                for_people = true;
             }
         }
     }
@@ -195,7 +201,9 @@ impl Schedule {
     /// The module of a process that ended; `None` if it was no loader.
     pub fn ended(&mut self, process: usize) -> Option<usize> {
         let mut entries = self.entries.iter();
-        entries.position(|entry| *entry as u32 >> 8 == process as u32)
+        entries.position(|entry| {
+            *entry as u32 >> 8 == process as u32 && !State(*entry as u8).is_settled()
+        })
     }
 
     /// For how many seconds a module is being loaded at a time in microseconds.
@@ -204,11 +212,14 @@ impl Schedule {
         (now / 1_000_000).saturating_sub(entry >> 32)
     }
 
-    /// Gives up waiting for a module that is being loaded: it is [`State::SLOW`] from now on, and
-    /// another one gets its slot. Returns which one; `None` when there is none.
-    pub fn give_up(&mut self) -> Option<usize> {
+    /// Gives up waiting for a module that is being loaded for [`PATIENCE`] at a time in
+    /// microseconds: it is [`State::SLOW`] from then on, and another one gets its slot. Returns
+    /// which one; `None` when there is none.
+    pub fn give_up(&mut self, now: u64) -> Option<usize> {
         let mut entries = self.entries.iter();
-        let module = entries.position(|entry| *entry as u8 == State::LOADING.0)?;
+        let module = entries.position(|entry| {
+            *entry as u8 == State::LOADING.0 && (*entry >> 32) + PATIENCE <= now / 1_000_000
+        })?;
         self.settle(module, State::SLOW);
         Some(module)
     }

@@ -9,6 +9,9 @@ use static_assertions::const_assert;
 /// What the builder decided: see [`plan`](crate::format::plan).
 pub use crate::format::plan::PATH as PLAN;
 
+/// Modules in groups: see [`pack`](crate::format::pack).
+pub const PACK: &CStr = c"/toehold.pack";
+
 /// Holds the modules' files: a module's name, and behind it what the plan tells for all of them
 /// ([`Key::Suffix`](crate::format::plan::Key::Suffix)).
 pub const MODULES: &CStr = c"/lib/modules";

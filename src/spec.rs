@@ -1,7 +1,7 @@
 //! Naming a block device, and whether a device is the one that is named: exactly, never by a part
 //! of a name.
 
-use crate::format::glob::matches;
+use crate::format::glob::{NONE, place_of};
 use crate::format::uevent::{Key, is, value};
 use crate::text::{Line, after, decimal, hex_digit, is_same, push, word};
 
@@ -56,6 +56,9 @@ const PREFIXES: &[u8] =
     b"/dev/disk/by-partuuid/ /dev/disk/by-partlabel/ /dev/disk/by-uuid/ /dev/disk/by-label/ \
 PARTUUID= PARTLABEL= UUID= LABEL= /dev/";
 
+/// The place of the pattern for all other nodes below a directory.
+const NESTED: usize = 2;
+
 /// Where the name of a device can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
@@ -76,18 +79,21 @@ impl Spec {
         shift: 0,
     };
 
-    /// Reads a SPEC; `None` if it is of no known kind, or could not name anything.
+    /// Reads a SPEC; `None` if it is of no known kind, or could not name anything. What is named
+    /// may stand in quotes, and have bytes as udev spells those that cannot stand in the name of a
+    /// link: `\x20`.
+    ///
+    /// Source: systemd's `fstab_node_to_udev_node()`, libblkid's `blkid_parse_tag_string()`.
     pub fn read(&mut self, text: &[u8]) -> Option<()> {
         self.text.clear();
         push(&mut self.text, text);
         self.value.clear();
         self.shift = 0;
         self.key = Key::MAJOR;
-        let (mut rest, mut escaped) = (text, false);
+        let mut rest = text;
         for place in 0..9 {
             if let Some(name) = after(text, word(PREFIXES, place)) {
                 rest = name;
-                escaped = place < 4;
                 self.key = match place {
                     ..8 => Key(Key::PARTUUID.0 + place as u8 % 4),
                     _ => Key::DEVNAME,
@@ -95,10 +101,12 @@ impl Spec {
                 break;
             }
         }
+        if let [quote @ (b'"' | b'\''), quoted @ ..] = rest {
+            rest = quoted.strip_suffix(&[*quote])?;
+        }
         while let Some((first, mut after)) = rest.split_first() {
             let mut byte = *first;
-            // As udev spells what cannot stand in the name of a link.
-            if escaped && let [b'\\', b'x', high, low, behind @ ..] = rest {
+            if let [b'\\', b'x', high, low, behind @ ..] = rest {
                 byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
                 after = behind;
             }
@@ -109,25 +117,26 @@ impl Spec {
             push(&mut self.value, &[byte]);
             rest = after;
         }
-        let good = match self.key {
-            Key::MAJOR => {
-                matches(b"?*:?*", text)
-                    && text
-                        .iter()
-                        .all(|byte| byte.is_ascii_digit() || *byte == b':')
-            }
-            // A GPT's, or an MBR's.
-            Key::PARTUUID => {
-                let mut digits = self.value.iter().filter(|byte| **byte != b'-');
-                digits.all(u8::is_ascii_hexdigit)
-                    && (matches(b"????????-????-????-????-????????????", &self.value)
-                        || matches(b"????????-??", &self.value))
-            }
-            // Other links that udev would make.
-            Key::DEVNAME if self.value.starts_with(b"disk/") => false,
-            _ => !self.value.is_empty(),
+        // Nodes below a directory are links that only udev would make, but for rare drivers.
+        let (patterns, radix): (&[u8], _) = match self.key {
+            Key::MAJOR => (b"?*:?*", 10),
+            // A GPT's or an MBR's.
+            Key::PARTUUID => (b"????????-????-????-????-???????????? ????????-??", 16),
+            // A FAT's is the short one.
+            Key::UUID => (b"????????-????-????-????-???????????? ????-????", 16),
+            Key::DEVNAME => (b"etherd/?* cciss/?* */* ?*", 0),
+            _ => (b"?*", 0),
         };
-        good.then_some(())
+        let is_digit = |byte: &u8| {
+            radix == 0
+                || matches!(byte, b'-' | b':')
+                || hex_digit(*byte).is_some_and(|digit| digit < radix)
+        };
+        let is_good = match place_of(patterns, &self.value) {
+            NESTED | NONE => false,
+            _ => self.value.iter().all(is_digit) && !self.text.is_full(),
+        };
+        is_good.then_some(())
     }
 
     /// Where it can be read whether a device is the one.
@@ -140,6 +149,7 @@ impl Spec {
     }
 
     /// What has to be read of the device that a uevent is about.
+    #[inline(always)] // size: inline
     pub fn needs(&self, event: &Line) -> Needs {
         match self.source() {
             Source::Superblock => Needs::Superblock,

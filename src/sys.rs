@@ -17,6 +17,7 @@ pub mod dm;
 pub mod files;
 pub mod kernel_log;
 pub mod keys;
+pub mod log;
 pub mod loop_device;
 pub mod memory;
 pub mod modules;

@@ -69,6 +69,50 @@ pub const fn join<const LENGTH: usize, const COLUMNS: usize>(
     list
 }
 
+/// The list of texts that have numbers, in which each stands at the place that its number says, and
+/// at other places nothing: `places!(ERRORS)`, where that is an array by number.
+#[macro_export]
+macro_rules! places {
+    ($texts:expr) => {
+        &$crate::table::spread::<{ $crate::table::spread_length(&$texts) }>(&$texts)
+    };
+}
+
+/// The bytes that [`spread`] makes.
+pub const fn spread_length(texts: &[(u32, &str)]) -> usize {
+    let (mut last, mut length, mut row) = (0, 0, 0);
+    while row < texts.len() {
+        let (number, text) = texts[row];
+        length += text.len();
+        last = if number > last { number } else { last };
+        row += 1;
+    }
+    length + last as usize
+}
+
+/// The texts at the places that their numbers say, a space between two places.
+pub const fn spread<const LENGTH: usize>(texts: &[(u32, &str)]) -> [u8; LENGTH] {
+    let mut list = [b' '; LENGTH];
+    let (mut at, mut place, mut done) = (0, 0, 0);
+    while done < texts.len() {
+        let (mut row, before) = (0, done);
+        while row < texts.len() {
+            let (number, text) = (texts[row].0, texts[row].1.as_bytes());
+            let mut byte = 0;
+            while number == place && byte < text.len() {
+                list[at] = text[byte];
+                (at, byte) = (at + 1, byte + 1);
+            }
+            done += (number == place) as usize;
+            row += 1;
+        }
+        // Two texts with the same number do not compile.
+        assert!(done <= before + 1);
+        (at, place) = (at + 1, place + 1);
+    }
+    list
+}
+
 /// How many words a text has.
 const fn words(text: &str) -> usize {
     let (text, mut count, mut byte) = (text.as_bytes(), 0, 0);

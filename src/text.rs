@@ -74,33 +74,36 @@ pub fn word(list: &'static [u8], index: usize) -> &'static [u8] {
 
 /// The `index`th item of a list with another separator.
 pub fn item(list: &'static [u8], separator: u8, index: usize) -> &'static [u8] {
+    nth(list, separator, index).unwrap_or(b"?")
+}
+
+/// The same, if there is one.
+pub fn nth(list: &[u8], separator: u8, index: usize) -> Option<&[u8]> {
     let mut items = split(list, separator);
     for _ in 0..index {
-        items.next();
+        items.next()?;
     }
-    items.next().unwrap_or(b"?")
+    items.next()
 }
 
-/// The name that stands behind the byte `code` in a list of such items.
-pub fn named(list: &'static [u8], code: usize) -> Option<&'static [u8]> {
-    split(list, b' ').find_map(|item| {
-        let (byte, name) = item.split_first()?;
-        (usize::from(*byte) == code).then_some(name)
-    })
+/// The word at this place of a list in which places can be empty.
+pub fn placed(list: &'static [u8], place: usize) -> Option<&'static [u8]> {
+    nth(list, b' ', place).filter(|word| !word.is_empty())
 }
 
-/// Appends the name that [`named`] finds, or `number` if there is none.
-pub fn push_named(text: &mut Line, list: &'static [u8], code: usize, number: usize) {
-    match named(list, code) {
-        Some(name) => push(text, name),
+/// Appends the word that [`placed`] finds, or `number` if there is none.
+pub fn push_placed(text: &mut Line, list: &'static [u8], place: usize, number: usize) {
+    match placed(list, place) {
+        Some(word) => push(text, word),
         None => push_number(text, number as u64),
     }
 }
 
-/// The place of `word` in a list of words with single spaces between them; 255 if it is not there.
+/// The place of `word`, in any case, in a list of words with single spaces between them; 255 if it
+/// is not there.
 pub fn position(list: &[u8], word: &[u8]) -> usize {
     split(list, b' ')
-        .position(|candidate| candidate == word)
+        .position(|candidate| is_same(candidate, word))
         .unwrap_or(usize::from(u8::MAX))
 }
 
@@ -117,6 +120,15 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
             value.checked_mul(10)?.checked_add(u64::from(digit))
         }
     })
+}
+
+/// A boolean as systemd and dracut spell it, in any case; `None`: it is none.
+pub fn boolean(text: &[u8]) -> Option<bool> {
+    match position(b"0 no n f false off 1 yes y t true on", text) {
+        ..6 => Some(false),
+        6..12 => Some(true),
+        _ => None,
+    }
 }
 
 /// Whether two texts are the same but for the case of letters.
@@ -144,6 +156,15 @@ pub fn push_hex(text: &mut Line, bytes: &[u8]) {
     }
 }
 
+/// Puts a byte in place of another one, wherever that is.
+pub fn replace(text: &mut Line, from: u8, to: u8) {
+    for byte in text {
+        if *byte == from {
+            *byte = to;
+        }
+    }
+}
+
 /// Appends text from outside. Control characters, which would break lines, become `?`.
 pub fn push_line(text: &mut Line, bytes: &[u8]) {
     for byte in bytes {
@@ -152,6 +173,7 @@ pub fn push_line(text: &mut Line, bytes: &[u8]) {
 }
 
 /// Appends a character as UTF-8. Control characters, which would break lines, become `?`.
+#[inline(always)] // size: inline
 pub fn push_character(text: &mut Line, code: u32) {
     let mut more = match code {
         0..0x80 => return push_line(text, &[code as u8]),
@@ -202,6 +224,7 @@ mod tests {
         assert_eq!(word(b"a bc d", 1), b"bc");
         assert_eq!(word(b"a bc d", 3), b"?");
         assert_eq!(position(b"a bc d", b"d"), 2);
+        assert_eq!(position(b"a bc d", b"BC"), 1);
         assert!(position(b"a bc d", b"b") > 2);
     }
 
@@ -211,6 +234,15 @@ mod tests {
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
         for bad in [&b""[..], b"-1", b"1 ", b"0x10", b"18446744073709551616"] {
             assert_eq!(decimal(bad), None);
+        }
+        for yes in ["1", "yes", "y", "t", "true", "on", "True", "ON"] {
+            assert_eq!(boolean(yes.as_bytes()), Some(true), "{yes}");
+        }
+        for no in ["0", "no", "n", "f", "false", "off", "NO", "Off"] {
+            assert_eq!(boolean(no.as_bytes()), Some(false), "{no}");
+        }
+        for neither in ["", "2", "00", "ye", "nope", "0 ", "disable"] {
+            assert_eq!(boolean(neither.as_bytes()), None, "{neither}");
         }
         let mut text = Line::new();
         push_hex(&mut text, &[0x00, 0xAF, 0x19]);

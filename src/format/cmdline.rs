@@ -19,6 +19,12 @@ pub struct Words<'a> {
     rest: &'a [u8],
 }
 
+/// What stands between words: the kernel's `isspace()`, but for 0xA0: that is a blank in Latin-1,
+/// and a part of characters like `à` in UTF-8.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}
+
 /// Splits a command line; a trailing newline, as in /proc/cmdline, is white space like any other.
 pub fn words(line: &[u8]) -> Words<'_> {
     Words { rest: line }
@@ -30,7 +36,9 @@ impl<'a> Iterator for Words<'a> {
     #[inline(always)] // size: inline
     fn next(&mut self) -> Option<Word<'a>> {
         let mut text = self.rest;
-        while let [..=b' ', rest @ ..] = text {
+        while let [byte, rest @ ..] = text
+            && is_blank(*byte)
+        {
             text = rest;
         }
         text.first()?;
@@ -40,7 +48,7 @@ impl<'a> Iterator for Words<'a> {
         }
         let (mut inside, mut equals, mut end) = (quoted, 0, 0);
         while let Some(byte) = text.get(end)
-            && (inside || *byte > b' ')
+            && (inside || !is_blank(*byte))
         {
             inside ^= *byte == b'"';
             // A `=` at the very start belongs to the name.
@@ -87,7 +95,7 @@ pub fn push_parameters(text: &mut Line, name: &[u8], line: &[u8]) {
     let all = name.len() + 1;
     for byte in line {
         quoted ^= *byte == b'"';
-        if *byte <= b' ' && !quoted {
+        if is_blank(*byte) && !quoted {
             seen = 0;
         } else if seen == all {
             push(text, &[*byte]);
@@ -125,7 +133,9 @@ mod tests {
     #[test]
     fn as_the_kernel_splits() {
         expect("", &[]);
-        expect(" \t\n", &[]);
+        expect(" \t\n\x0B\x0C\r", &[]);
+        expect("a\x1Fb \x01", &[("a\x1Fb", None), ("\x01", None)]);
+        expect("à=à", &[("à", Some("à"))]);
         expect("quiet ro\n", &[("quiet", None), ("ro", None)]);
         expect("a=1  b=2", &[("a", Some("1")), ("b", Some("2"))]);
         expect("a=b=c", &[("a", Some("b=c"))]);

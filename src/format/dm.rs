@@ -14,8 +14,8 @@ pub const NAME: usize = 48;
 const UUID: usize = 176;
 
 // Room for the longest table: 128 digits of root hash, 512 of salt, and a line of numbers.
-const_assert!(HEADER + TARGET + 128 + 512 + 256 < 2048);
-const_assert!(size_of::<Line>() >= 2048);
+const_assert!(HEADER + TARGET + 128 + 512 + 256 < 3072);
+const_assert!(size_of::<Line>() >= 3072);
 
 /// The ioctl numbers: `_IOWR(0xFD, n, struct dm_ioctl)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +33,8 @@ pub enum Command {
 /// Flag of [`start`]: the request has a table, and the device is to be read only.
 pub const READ_ONLY: u32 = 1;
 
-/// How every request begins: interface version 4.0.0, 2048 bytes in all, payload from byte 312 on.
-const HEAD: &[u8] = b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\x08\0\0\x38\x01\0\0";
+/// How every request begins: interface version 4.0.0, 3072 bytes in all, payload from byte 312 on.
+const HEAD: &[u8] = b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\x0C\0\0\x38\x01\0\0";
 
 /// Starts a request about the device named `name`. What is pushed next is its UUID; [`end_header`]
 /// follows that.
@@ -70,10 +70,12 @@ pub fn add_target(request: &mut Line, sectors: u64) {
     pad(request, HEADER + TARGET);
 }
 
-/// Fills the buffer to its capacity, which is more than the header says that the request is long:
-/// the kernel answers in it.
-pub fn finish(request: &mut Line) {
+/// Fills the buffer to its capacity, as long as the header says that the request is: the kernel
+/// answers in it. `None`: it was full before, something is missing.
+pub fn finish(request: &mut Line) -> Option<()> {
+    let complete = !request.is_full();
     pad(request, request.capacity());
+    complete.then_some(())
 }
 
 fn pad(request: &mut Line, len: usize) {

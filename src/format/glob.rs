@@ -3,6 +3,8 @@
 //!
 //! Source: kmod's use of fnmatch(3) with no flags, after both sides had `-` turned into `_`.
 
+use crate::text::split;
+
 /// `-` and `_` are one character in module names and aliases.
 pub const fn fold(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte }
@@ -13,9 +15,22 @@ pub const DIGIT: u8 = 1;
 
 /// Whether `pattern` matches the whole of `text`. Linear in both but for backtracking to the last
 /// `*`.
+#[inline(always)] // size: inline
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     key(pattern, text).is_some()
 }
+
+/// The place of the first pattern of a list, single spaces between them, that matches the whole of
+/// `text`; [`NONE`] if none does.
+#[inline(never)] // size: inline
+pub fn place_of(patterns: &[u8], text: &[u8]) -> usize {
+    let mut patterns = split(patterns, b' ');
+    let place = patterns.position(|pattern| matches(pattern, text));
+    place.unwrap_or(NONE)
+}
+
+/// More than any list has.
+pub const NONE: usize = 255;
 
 /// As [`matches`]; a match yields the digits that stand where the pattern has [`DIGIT`], read as
 /// one hexadecimal number (of more than 16 the last 16).

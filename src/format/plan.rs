@@ -7,7 +7,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic, `"toehold\0"` |
-//! | 8 | 4 | version, 2 |
+//! | 8 | 4 | version, 3 |
 //! | 12 | 4 | length of the whole file |
 //! | 16 | 4 | CRC-32 (IEEE) of everything from offset 20 on |
 //! | 20 | 4 | length of the module section |
@@ -23,6 +23,11 @@
 //! says), the options are finit_module's `param_values`. Those that only serve people at the
 //! console ([`CONSOLE`]) stand after all others that they do not belong to. A dependency is the
 //! number of an earlier module; with [`SOFT`] set its failure is no reason not to load this one.
+//!
+//! A [`GROUP`] of the [`module pack`](super::pack) is told as a module that those in it depend on,
+//! before all else that they do: unpacking it is what comes before loading them. It stands before
+//! the first of them, so that its turn comes with theirs. Groups are in the order of the pack, and
+//! the modules of each in the order of the plan.
 //!
 //! **Aliases** are grouped by what they look like, because most of a kernel's thousands differ in a
 //! vendor's and a device's number only. A group is `shape: string, sets: string`. The shape is a
@@ -42,7 +47,7 @@ mod modules;
 #[cfg(test)]
 pub mod sample;
 
-use super::{crc32::crc32, glob, u32_at};
+use super::{crc32::crc32, glob, little_endian, u32_at};
 pub use aliases::{Group, Set};
 use core::ffi::CStr;
 pub use modules::Module;
@@ -50,7 +55,7 @@ use modules::module;
 
 pub const MAGIC: [u8; 8] = *b"toehold\0";
 /// Raised when an older init would misread the format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 4;
 /// Bytes before the module section.
 pub const HEADER: usize = 28;
 /// Where the plan lies in the initrd.
@@ -69,6 +74,8 @@ pub const ABSENT: u8 = 4;
 /// Module flag: a console can hang on it: what [`CONSOLE`] has, USB host controllers, the PCI side
 /// of virtio. To be loaded before anything waits for a person.
 pub const ATTEND: u8 = 8;
+/// Module flag: no module, but a group of them in the module pack.
+pub const GROUP: u8 = 16;
 
 /// More modules than any kernel has. The init has an entry of eight bytes for each, in zeroed
 /// memory.
@@ -129,10 +136,12 @@ pub enum Key {
     /// be other names for each, a comma between them: the first that is there and no empty
     /// directory is what is at the first in stage 2.
     Carry = 22,
+    /// What udev in stage 2 is told of the verity device: a file of rules.
+    UdevRule = 23,
 }
 
 /// More than any number of a [`Key`].
-const KEYS: usize = Key::Carry as usize + 1;
+const KEYS: usize = Key::UdevRule as usize + 1;
 
 /// Settings without which there is no boot.
 const REQUIRED: [Key; 6] = [
@@ -177,23 +186,23 @@ pub struct Plan<'a> {
     settings: [Option<&'a [u8]>; KEYS],
 }
 
-/// Splits a number off the front of some bytes. Returns it and the rest.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (mut value, mut shift, mut rest) = (0, 0, bytes);
+/// Splits a number off the front of some bytes.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut value, mut shift) = (0, 0);
     loop {
-        let (byte, after) = rest.split_first()?;
+        let byte = bytes.split_off_first()?;
         value |= u64::from(byte & 0x7F).checked_shl(shift)?;
         if byte & 0x80 == 0 {
-            return Some((value, after));
+            return Some(value);
         }
-        (shift, rest) = (shift + 7, after);
+        shift += 7;
     }
 }
 
-/// Splits a string off the front of some bytes. Returns it and the rest.
-fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (len, rest) = number(bytes)?;
-    rest.split_at_checked(usize::try_from(len).ok()?)
+/// Splits a string off the front of some bytes.
+fn string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = number(bytes)?;
+    bytes.split_off(..usize::try_from(len).ok()?)
 }
 
 impl<'a> Plan<'a> {
@@ -224,23 +233,16 @@ impl<'a> Plan<'a> {
         if crc32(file.get(20..).ok_or(Refused::Truncated)?) != field(16) {
             return Err(Refused::Checksum);
         }
-        let rest = file.get(HEADER..).ok_or(Refused::Truncated)?;
-        let sections = rest
-            .split_at_checked(field(20) as usize)
-            .and_then(|(modules, rest)| {
-                Some((modules, rest.split_at_checked(field(24) as usize)?))
-            });
-        let Some((modules, (aliases, settings))) = sections else {
-            return Err(Refused::Structure);
-        };
-        let (mut rest, mut missing) = (settings, MISSING);
-        while let Some((key, after)) = rest.split_first() {
-            let (value, after) = string(after).ok_or(Refused::Structure)?;
+        let mut rest = file.get(HEADER..).ok_or(Refused::Truncated)?;
+        let mut section = |len: u32| rest.split_off(..len as usize).ok_or(Refused::Structure);
+        let (modules, aliases) = (section(field(20))?, section(field(24))?);
+        let mut missing = MISSING;
+        while let Some(key) = rest.split_off_first() {
+            let value = string(&mut rest).ok_or(Refused::Structure)?;
             if let Some(place) = self.settings.get_mut(usize::from(*key)) {
                 *place = Some(value);
                 missing &= !(1 << key);
             }
-            rest = after;
         }
         if missing != 0 {
             return Err(Refused::Structure);
@@ -252,13 +254,24 @@ impl<'a> Plan<'a> {
 
     /// All modules in dependency order; a module's number is its place here.
     pub fn modules(&self) -> impl Iterator<Item = Module<'a>> + use<'a> {
-        let (mut rest, mut count) = (self.modules, 0);
+        let (mut rest, mut count) = (self.modules.unwrap_or_default(), 0);
         core::iter::from_fn(move || {
-            let (module, after) = module(rest?)?;
-            let number = count;
-            (rest, count) = (Some(after), count + 1);
-            Some(Module { number, ..module })
+            count += 1;
+            module(&mut rest, count - 1)
         })
+    }
+
+    /// The groups of the module pack, in its order, by their numbers here.
+    pub fn groups_of_pack(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let groups = self.modules().filter(|module| module.flags & GROUP != 0);
+        groups.map(|group| group.number)
+    }
+
+    /// How many groups of the module pack stand before this place: all of those that come earlier
+    /// in the pack.
+    pub fn groups_before(&self, number: usize) -> usize {
+        let before = self.modules().take(number);
+        before.filter(|module| module.flags & GROUP != 0).count()
     }
 
     /// The text of a setting; empty if the plan does not have it.
@@ -274,8 +287,7 @@ impl<'a> Plan<'a> {
 
     /// The number in a setting, if the plan has it.
     pub fn number(&self, key: Key) -> Option<u64> {
-        let value = self.setting(key)?.iter().rev();
-        Some(value.fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        self.setting(key).map(little_endian)
     }
 
     /// Calls `found` with the numbers of the modules that `text` stands for, as modprobe takes it:
@@ -307,11 +319,9 @@ impl<'a> Plan<'a> {
 
     /// The aliases, grouped by shape.
     pub fn groups(&self) -> impl Iterator<Item = Group<'a>> + use<'a> {
-        let mut rest = self.aliases;
+        let mut rest = self.aliases.unwrap_or_default();
         core::iter::from_fn(move || {
-            let (shape, after) = string(rest?)?;
-            let (sets, after) = string(after)?;
-            rest = Some(after);
+            let (shape, sets) = (string(&mut rest)?, string(&mut rest)?);
             Some(Group { shape, sets })
         })
     }

@@ -6,10 +6,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::failure::ERRNO_NAMES;
-use crate::text::{Line, named, push, push_hex, push_named, push_number};
+use crate::failure::errno_name;
+use crate::text::{Line, placed, push, push_hex, push_number, push_placed};
 use linux_raw_sys::general::AT_FDCWD;
-use tables::{CALLS, FLAGS, OPEN, REQUESTS, base, code};
+use tables::{CALLS, FLAGS, OPEN, REQUESTS, base, call_place, request_place};
 
 /// What the kernel gets: the call's number, and six arguments, of which a call takes the first.
 pub type Call = [usize; 7];
@@ -18,11 +18,6 @@ pub type Call = [usize; 7];
 const TEXT: usize = 600;
 /// … and so many of data.
 const DATA: usize = 64;
-
-/// Errors that calls may meet and a boot does not fail with, in the form of [`ERRNO_NAMES`]. EPIPE
-/// cannot be among them: its number is that of the space.
-const MORE_ERRNO_NAMES: &[u8] = b"\x04EINTR \x09EBADF \x0AECHILD \x0EEFAULT \
-\x18EMFILE \x19ENOTTY \x1DESPIPE \"ERANGE $ENAMETOOLONG iENOBUFS";
 
 /// Appends a call and what it returned; `None`: it does not return. `memory` is the byte at an
 /// address that the call was given.
@@ -61,7 +56,7 @@ pub fn describe(
                 push_flags(line, mark, argument);
             }
             b',' => {
-                marks = named(REQUESTS, argument & 0xFF).unwrap_or_else(|| {
+                marks = placed(REQUESTS, request_place(argument)).unwrap_or_else(|| {
                     push_signed(line, argument);
                     b"!"
                 });
@@ -91,7 +86,7 @@ pub fn describe(
 /// there is written as syscall(2) takes it.
 #[inline(always)] // size: inline
 fn marks_of(call: &Call) -> (&'static [u8], usize) {
-    match named(CALLS, code(call[0])) {
+    match placed(CALLS, call_place(call[0])) {
         Some(marks) => (marks, 1),
         None => (b"syscall!!!!!!!", 0),
     }
@@ -111,7 +106,7 @@ fn push_result(line: &mut Line, answer: Option<usize>) {
     };
     // Errors are returned as negative numbers, which no other result is.
     let number = answer.wrapping_neg();
-    match named(ERRNO_NAMES, number).or_else(|| named(MORE_ERRNO_NAMES, number)) {
+    match errno_name(number) {
         Some(name) => say(line, name),
         None => push_signed(line, answer),
     }
@@ -159,7 +154,7 @@ fn push_flags(line: &mut Line, mark: u8, flags: usize) {
     }
     while flags != 0 {
         let bit = flags.trailing_zeros();
-        push_named(
+        push_placed(
             line,
             FLAGS,
             usize::from(base(mark)) + bit as usize,

@@ -9,9 +9,9 @@ use core::ffi::CStr;
 mod parameters;
 
 use super::uevent::{Key, is_same_device, value};
-use super::{IN_ORDER, push_uuid, u32_at};
+use super::{IN_ORDER, little_endian, push_uuid, u32_at};
 use crate::text::{
-    Line, decimal, hex_digit, is_same, push, push_format, push_hex, push_number, word,
+    Line, decimal, hex_digit, is_same, push, push_format, push_hex, push_number, replace, word,
 };
 use Parameter::*;
 use parameters::{DEFAULTS, OPTIONS};
@@ -86,36 +86,40 @@ impl<'a> Layout<'a> {
     /// was said; in `has`, what it has.
     pub fn contradiction(&self, has: &mut Line) -> Option<(&'static [u8], &[u8])> {
         for (field, value) in self.parameters.0.iter().take(FIELDS.len()).enumerate() {
+            let Some(value) = value else { continue };
             has.clear();
             self.push_field(field, has);
-            if let Some(value) = value
-                && !is_same(has, value)
-            {
+            if !is_same(has, value) {
                 return Some((word(OPTIONS, field), value));
             }
         }
         None
     }
 
-    /// Appends a field of the superblock or, where there is none, what is said in its place.
-    /// Nothing is checked: the kernel refuses what makes no sense.
-    fn push_field(&self, field: usize, text: &mut Line) {
-        if !self.parameters.has_superblock() {
-            let said = self.parameters.0.get(field).copied().flatten();
-            return push(text, said.unwrap_or_else(|| word(DEFAULTS, field)));
-        }
+    /// What is said of a field of the superblock, or assumed where nothing is.
+    fn said(&self, field: usize) -> &[u8] {
+        let said = self.parameters.0.get(field).copied().flatten();
+        said.unwrap_or_else(|| word(DEFAULTS, field))
+    }
+
+    /// A field as the superblock has it.
+    fn bytes(&self, field: usize) -> &[u8] {
         let (offset, mut len) = FIELDS.get(field).copied().unwrap_or_default();
         if field == Salt as usize {
             len = len.min(u32_at(&self.superblock, SALT_SIZE) as u16);
         }
         let rest = self.superblock.get(offset.into()..).unwrap_or_default();
-        let bytes = rest.get(..len.into()).unwrap_or_default();
+        rest.get(..len.into()).unwrap_or_default()
+    }
+
+    /// Appends a field of the superblock or, where there is none, what is said in its place.
+    /// Nothing is checked: the kernel refuses what makes no sense.
+    fn push_field(&self, field: usize, text: &mut Line) {
+        let bytes = self.bytes(field);
         if field < Hash as usize {
-            let bytes = bytes.iter().rev();
-            push_number(
-                text,
-                bytes.fold(0, |number, byte| number << 8 | u64::from(*byte)),
-            );
+            push_number(text, self.number_at(field));
+        } else if !self.parameters.has_superblock() {
+            push(text, self.said(field));
         } else if field == Hash as usize {
             // It goes into a line whose words are parted by blanks.
             push(
@@ -125,7 +129,7 @@ impl<'a> Layout<'a> {
                     .next()
                     .unwrap_or_default(),
             );
-        } else if len == 0 {
+        } else if bytes.is_empty() {
             push(text, b"-");
         } else if field == Salt as usize {
             push_hex(text, bytes);
@@ -136,9 +140,15 @@ impl<'a> Layout<'a> {
 
     /// A field that is a number.
     pub fn number(&self, field: Parameter) -> u64 {
-        let mut text = Line::new();
-        self.push_field(field as usize, &mut text);
-        decimal(&text).unwrap_or(0)
+        self.number_at(field as usize)
+    }
+
+    fn number_at(&self, field: usize) -> u64 {
+        if self.parameters.has_superblock() {
+            little_endian(self.bytes(field))
+        } else {
+            decimal(self.said(field)).unwrap_or(0)
+        }
     }
 
     /// Finds out how much of the data is shown: what the superblock or the parameters say, but not
@@ -193,7 +203,6 @@ impl<'a> Layout<'a> {
     /// if `armed`. `devices` are the uevents of the devices with the data; with the tree, empty
     /// where it is beside the data; and with the blocks for error correction, empty where there are
     /// none.
-    #[inline(always)] // size: inline
     pub fn push_table(&self, devices: &[Line; 3], text: &mut Line, armed: bool) {
         let [data, tree, correction] = devices;
         let tree = if tree.is_empty() { data } else { tree };
@@ -205,24 +214,22 @@ impl<'a> Layout<'a> {
         push_count(text, b"", self.data_blocks);
         push_count(text, b"", self.hash_start());
         self.push_word(Hash, text);
-        push(text, self.root_hash);
-        push(text, b" ");
+        push_word(text, self.root_hash);
         self.push_word(Salt, text);
 
         let mut options = Line::new();
-        let count = self.push_options(tree, correction, armed, &mut options);
-        if count != 0 {
-            push_count(text, b"", count);
+        self.push_options(tree, correction, armed, &mut options);
+        if !options.is_empty() {
+            let blanks = options.iter().filter(|byte| **byte == b' ').count();
+            push_count(text, b"", blanks as u64);
             push(text, &options);
         }
         // The blank behind the last word.
         text.pop();
     }
 
-    /// Appends the optional parameters, a blank behind each, and returns how many words they are.
-    #[inline(always)] // size: inline
-    fn push_options(&self, tree: &Line, correction: &Line, armed: bool, options: &mut Line) -> u64 {
-        let mut count = 0;
+    /// Appends the optional parameters, a blank behind each word.
+    fn push_options(&self, tree: &Line, correction: &Line, armed: bool, options: &mut Line) {
         if !correction.is_empty() {
             // The two block sizes have to be the same.
             let size = self.number(DataBlockSize).max(1);
@@ -243,30 +250,30 @@ impl<'a> Layout<'a> {
             push_count(options, b"fec_blocks ", covered);
             let roots = self.parameters.number(FecRoots).unwrap_or(2);
             push_count(options, b"fec_roots ", roots);
-            count = 8;
         }
         if self.is_signed {
-            push(options, b"root_hash_sig_key_desc ");
-            push(options, SIGNATURE_KEY.to_bytes());
-            push(options, b" ");
-            count += 2;
+            push_word(options, b"root_hash_sig_key_desc");
+            push_word(options, SIGNATURE_KEY.to_bytes());
         }
         let first = if armed { OnCorruption } else { ZeroBlocks };
         let flags = self.parameters.0.get(first as usize..).unwrap_or_default();
         for flag in flags.iter().flatten() {
-            for byte in *flag {
-                push(options, &[if *byte == b'-' { b'_' } else { *byte }]);
-            }
-            push(options, b" ");
-            count += 1;
+            push_word(options, flag);
         }
-        count
+        // The kernel spells its flags with it, and nothing else here has a `-`.
+        replace(options, b'-', b'_');
     }
 
     fn push_word(&self, field: Parameter, text: &mut Line) {
         self.push_field(field as usize, text);
         push(text, b" ");
     }
+}
+
+/// Appends a word and a blank.
+fn push_word(text: &mut Line, word: &[u8]) {
+    push(text, word);
+    push(text, b" ");
 }
 
 /// Appends `MAJOR:MINOR` and a blank.

@@ -5,7 +5,7 @@ use super::Machine;
 use super::identify::identify;
 use super::modules::match_modalias;
 use super::outcome::{Outcome, about};
-use crate::sys::files::{contents, each_entry};
+use crate::sys::files::{NONE, contents, each_entry};
 use crate::sys::memory::intern_format;
 use crate::sys::netlink;
 use core::ffi::CStr;
@@ -79,6 +79,7 @@ pub fn check_alone(machine: &mut Machine) -> Outcome {
 }
 
 /// The failure of the search for the device in this role.
+#[inline(always)] // size: inline
 pub fn not_found(machine: &Machine, role: Role, step: Step, error: Error) -> Failure {
     let failure = Failure::new(step, error).in_stage(Stage::Device);
     about(failure, &machine.request.spec(role).text)
@@ -106,7 +107,14 @@ pub fn receive(machine: &mut Machine) {
         match netlink::receive(machine.uevents, &mut event) {
             Ok(()) => handle(machine, &event),
             Err(error) if error.is(Errno::NOBUFS) => machine.lost = true,
-            Err(_) => return,
+            Err(error) => {
+                if !error.is(Errno::AGAIN) {
+                    // Nothing comes from there any more. What is missed shows when everything is
+                    // looked at again.
+                    machine.uevents = NONE;
+                }
+                return;
+            }
         }
     }
 }

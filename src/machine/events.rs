@@ -14,10 +14,15 @@ const STALL: u64 = 5_000_000;
 
 /// Takes in what has happened, and starts what can be started now.
 pub fn advance(machine: &mut Machine) {
+    devices::receive(machine);
+    proceed(machine);
+}
+
+/// The same, but for messages about devices: for those who are about to take one in.
+pub fn proceed(machine: &mut Machine) {
     if machine.children.read(&mut Line::new()).is_ok() {
         reap(machine);
     }
-    devices::receive(machine);
     modules::load(machine);
 }
 
@@ -48,6 +53,10 @@ pub fn wait(machine: &mut Machine, deadline: u64) -> Call {
     if now >= deadline {
         return Err(Errno::TIMEDOUT.into());
     }
+    if let Some(index) = machine.schedule.give_up(now) {
+        modules::log_one(machine, &machine.log, index);
+        return Ok(());
+    }
     if now < machine.stall && !machine.lost {
         poll(
             &[machine.uevents, machine.children],
@@ -55,14 +64,12 @@ pub fn wait(machine: &mut Machine, deadline: u64) -> Call {
         );
         return Ok(());
     }
-    if now >= machine.stall {
-        while let Some(index) = machine.schedule.give_up() {
-            modules::log_one(machine, &machine.log, index);
-        }
-    }
     machine.lost = false;
     machine.moved = true;
-    modules::coldplug(machine);
+    // Devices are the boot's business: who only loads a module looks at none.
+    if process::id() == 1 {
+        modules::coldplug(machine);
+    }
     Ok(())
 }
 

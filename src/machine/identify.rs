@@ -1,7 +1,6 @@
 //! What a block device is: the one place that opens a device in order to find that out.
 
-use crate::sys::files::{self, File, open};
-use crate::sys::memory::format_path;
+use crate::sys::files::{self, File, open_formatted};
 use crate::sys::partitions;
 use rustix::fs::OFlags;
 use toehold::format::filesystem;
@@ -17,7 +16,7 @@ const MAX_PARTITIONS: u32 = 256;
 /// last: it is read again only if this device is on another disk. Returns whether there was
 /// anything to be read: a device without a medium cannot be opened.
 pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
-    let (mut node, mut disk) = (Line::new(), Line::new());
+    let mut disk = Line::new();
     let mut device = facts.event;
     let partition = number(device, Key::PARTN);
     if let Needs::Partition { .. } = needs {
@@ -29,7 +28,7 @@ pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
         device = &disk;
     }
     let name = value(device, Key::DEVNAME);
-    let Ok(file) = open(format_path(&mut node, b"/dev/%", &[name]), OFlags::RDONLY) else {
+    let Ok(file) = open_formatted(b"/dev/%", &[name], OFlags::RDONLY) else {
         return false;
     };
     if needs == Needs::Superblock {

@@ -1,8 +1,8 @@
 //! The times at which the stages were done: in the log, and as a timeline for stage 2.
 
-use super::log::Log;
 use crate::sys::clock;
 use crate::sys::files::write_file;
+use crate::sys::log::Log;
 use toehold::failure::Stage;
 use toehold::text::{Line, push_format, push_number};
 
@@ -32,6 +32,7 @@ impl Journal {
     }
 
     /// Logs the end of a stage, and notes its time.
+    #[inline(always)] // size: inline
     pub fn done(&mut self, log: &Log, stage: Stage) {
         let time = self.timed(log, b"stage=% done us=%", stage.name());
         push_format(&mut self.timeline, b"% %\n", &[&time, stage.name()]);

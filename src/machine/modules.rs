@@ -1,37 +1,50 @@
 //! Kernel modules: asked for by the boot and by hardware, loaded by child processes, and what
 //! became of each.
 
-use super::log::Log;
 use super::outcome::{About, During, Outcome};
-use super::{Machine, devices, events};
+use super::{Machine, devices, events, pack};
+use crate::sys::call::Result as Call;
 use crate::sys::files::{contents, each_entry};
+use crate::sys::log::Log;
 use crate::sys::memory::intern_format;
 use crate::sys::{clock, modules, process};
 use rustix::io::Errno;
 use toehold::failure::{Error, Failure, Step};
-use toehold::format::plan::{Key, Module};
+use toehold::format::plan::{ALWAYS, GROUP, Key, Module};
 use toehold::schedule::State;
-use toehold::text::{Line, push_number};
+use toehold::text::{Line, push, push_number};
 
-/// Starts the loading of what can be loaded now, each module in a child of its own.
+/// Starts the loading of what can be loaded now, each module in a child of its own, and each group
+/// of the module pack, too.
 pub fn load(machine: &mut Machine) {
     while let Some(module) = machine.schedule.next(&machine.plan) {
-        match process::spawn(|| {
-            let suffix = machine.plan.text(Key::Suffix);
-            let is_locked = machine.plan.setting(Key::Locked).is_some();
-            modules::load(
-                module.name,
-                suffix,
-                module.options,
-                is_locked,
-                machine.crashed,
-            )
-            .map_or_else(Error::number, |()| 0)
-        }) {
+        match process::spawn(|| load_one(machine, &module).map_or_else(Error::number, |()| 0)) {
             Ok(child) => machine.schedule.started(module.number, child, clock::now()),
-            Err(error) => settle(machine, module.number, State::of_error(error.number())),
+            Err(error) => {
+                settle(machine, module.number, State::of_error(error.number()));
+                if machine.schedule.is_busy() {
+                    // Tried again when one that is being loaded has made room.
+                    return machine.schedule.settle(module.number, State::NEEDED);
+                }
+            }
         }
     }
+}
+
+fn load_one(machine: &mut Machine, module: &Module) -> Call {
+    let plan = &machine.plan;
+    if module.flags & GROUP != 0 {
+        return pack::unpack(plan, module, &mut machine.tables);
+    }
+    let suffix = plan.text(Key::Suffix);
+    let is_locked = plan.setting(Key::Locked).is_some();
+    modules::load(
+        module.name,
+        suffix,
+        module.options,
+        is_locked,
+        machine.crashed,
+    )
 }
 
 /// Loads what the boot itself needs, by a module's name or by an alias, as the kernel would ask
@@ -62,6 +75,18 @@ fn await_loaded(machine: &mut Machine, name: &[u8]) -> Outcome {
             return Err(Failure::new(Step::Module, error));
         }
         events::wait(machine, deadline).during(Step::Wait)?;
+    }
+}
+
+/// Waits for the modules that every boot loads, five seconds for each at most: in the root nothing
+/// may load them.
+pub fn await_always(machine: &mut Machine) {
+    machine.patience = 5;
+    let plan = machine.plan;
+    for module in plan.modules() {
+        if module.flags & ALWAYS != 0 {
+            let _ = await_loaded(machine, module.name);
+        }
     }
 }
 
@@ -107,7 +132,7 @@ pub fn match_modalias(machine: &mut Machine, modalias: &[u8]) {
             && machine.schedule.ask(index, State::WANTED);
     });
     if news {
-        events::advance(machine);
+        events::proceed(machine);
     }
 }
 
@@ -133,14 +158,13 @@ pub fn log_one(machine: &Machine, log: &Log, index: usize) {
 
 /// Logs how a module stands.
 pub fn log_state(machine: &Machine, log: &Log, module: &Module) {
-    let (mut text, mut age) = (Line::new(), Line::new());
+    let mut text = Line::new();
     let state = machine.schedule.state(module.number);
     state.push(&mut text);
-    push_number(&mut age, machine.schedule.age(module.number, clock::now()));
-    let template: &[u8] = if matches!(state, State::LOADING | State::SLOW) {
-        b"module %: % (% s)"
-    } else {
-        b"module %: %"
-    };
-    log.error(template, &[module.name, &text, &age]);
+    if matches!(state, State::LOADING | State::SLOW) {
+        push(&mut text, b" (");
+        push_number(&mut text, machine.schedule.age(module.number, clock::now()));
+        push(&mut text, b" s)");
+    }
+    log.error(b"module %: %", &[module.name, &text]);
 }

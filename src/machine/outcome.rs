@@ -48,7 +48,6 @@ impl<T> About<T> for Outcome<T> {
 
 /// The failure, with the subject unless it has one.
 #[cold]
-#[inline(never)] // size: inline
 pub fn about(failure: Failure, subject: &[u8]) -> Failure {
     match failure.subject() {
         0 => failure.about(intern_place(subject)),

@@ -2,16 +2,13 @@
 
 use super::Machine;
 use super::outcome::{About, During, Outcome, refused};
-use crate::sys::call::Result as Call;
-use crate::sys::files::open;
-use crate::sys::memory;
-use rustix::fs::OFlags;
+use crate::sys::memory::map_file;
 use toehold::failure::Step;
 use toehold::format::plan::{self, ABSENT};
 use toehold::schedule::State;
 
 pub fn read(machine: &mut Machine) -> Outcome {
-    let plan = map().during(Step::Plan);
+    let plan = map_file(plan::PATH).during(Step::Plan);
     plan.and_then(|plan| {
         let opened = machine.plan.open(plan);
         opened.map_err(|_| refused(Step::Plan))
@@ -23,9 +20,4 @@ pub fn read(machine: &mut Machine) -> Outcome {
         }
     }
     Ok(())
-}
-
-fn map() -> Call<&'static [u8]> {
-    let file = open(plan::PATH, OFlags::RDONLY)?;
-    memory::map(file, file.status()?.size)
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::asked::{ROOT_WORDS, USR_WORDS};
+use crate::asked::ROOT_WORDS;
 use crate::format::plan::sample;
 use crate::schedule::{Schedule, State};
 
@@ -18,7 +18,7 @@ fn read_with(
     }
 }
 
-fn read(line: &'static str, required: bool) -> Result<Request, (Stage, String)> {
+pub fn read(line: &'static str, required: bool) -> Result<Request, (Stage, String)> {
     let plan = sample::plan(
         b"",
         if required {
@@ -30,7 +30,7 @@ fn read(line: &'static str, required: bool) -> Result<Request, (Stage, String)> 
     read_with(&plan, [line, ""], &mut Schedule::none())
 }
 
-fn text(options: &Request, role: Role) -> &[u8] {
+pub fn text(options: &Request, role: Role) -> &[u8] {
     &options.spec(role).text
 }
 
@@ -154,7 +154,13 @@ fn breakpoints() {
     for (words, points) in [
         ("", ""),
         ("rd.earlyshell", "1234"),
-        ("rd.earlyshell=", "1234"),
+        ("rd.earlyshell=yes", "1234"),
+        ("rd.earlyshell=On", "1234"),
+        ("rd.earlyshell=", ""),
+        ("rd.earlyshell=no", ""),
+        ("rd.earlyshell=0", ""),
+        ("rd.earlyshell=1", "1"),
+        ("rd.earlyshell=all", ""),
         ("rd.earlyshell=2,4", "24"),
         ("rd.earlyshell=2,4 rd.earlyshell=1", "1"),
         ("rd.earlyshell=-", ""),
@@ -174,11 +180,11 @@ fn breakpoints() {
 fn root() {
     let plan = || {
         let words = [
-            &[Key::Words as u8, ROOT_WORDS.len() as u8 | 0x80, 1],
+            &[Key::Words as u8, ROOT_WORDS.len() as u8 | 0x80, 2],
             ROOT_WORDS,
         ]
         .concat();
-        assert_eq!(ROOT_WORDS.len() >> 7, 1);
+        assert_eq!(ROOT_WORDS.len() >> 7, 2);
         let name = [Key::VerityName as u8, 4, b'r', b'o', b'o', b't'];
         sample::plan(b"", &[&words[..], &name].concat())
     };
@@ -290,18 +296,4 @@ fn modules_barred() {
     let states: Vec<State> = (0..names.len()).map(|at| schedule.state(at)).collect();
     let [barred, absent, unasked] = [State::BARRED, State::ABSENT, State::UNASKED];
     assert_eq!(states, [barred, barred, barred, absent, unasked]);
-}
-
-/// The plan has the words in this order: an initrd's init and its plan have to agree.
-#[test]
-fn words_of_the_plan() {
-    let words = "verity.usr verity.usrhash mount.usr mount.usrfstype mount.usrflags \
-        rd.earlytimeout systemd.verity_usr_data systemd.verity_usr_hash rd.earlytrace \
-        rd.earlyshell rd.shell rd.emergency == systemd.verity_usr_options modprobe.blacklist \
-        usrhash usr usrfstype usrflags";
-    assert_eq!(USR_WORDS, words.as_bytes());
-    let words = "verity.root roothash root rootfstype rootflags rd.earlytimeout \
-        systemd.verity_root_data systemd.verity_root_hash rd.earlytrace rd.earlyshell rd.shell \
-        rd.emergency init systemd.verity_root_options modprobe.blacklist";
-    assert_eq!(ROOT_WORDS, words.as_bytes());
 }

@@ -2,11 +2,11 @@
 
 use super::report::{self, Reader};
 use super::retry::add_words;
-use crate::machine::log::Log;
 use crate::machine::{Machine, modules};
 use crate::sys::call::Result as Call;
-use crate::sys::files::{File, NONE, STDOUT, each_entry, open};
-use crate::sys::memory::{self, intern};
+use crate::sys::files::{File, NONE, STDOUT, each_entry, open_formatted};
+use crate::sys::log::Log;
+use crate::sys::memory::intern;
 use crate::sys::{process, terminal};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -188,8 +188,5 @@ fn cat(path: &[u8]) -> Call {
 }
 
 fn open_to_read(path: &[u8]) -> Call<File> {
-    open(
-        memory::format_path(&mut Line::new(), b"%", &[path]),
-        OFlags::RDONLY,
-    )
+    open_formatted(b"%", &[path], OFlags::RDONLY)
 }

@@ -2,11 +2,10 @@
 
 use super::console;
 use super::report::Reader;
-use crate::machine::log::Log;
 use crate::machine::{Machine, events};
 use crate::sys::files::{File, NONE, contents, open, poll};
 use crate::sys::memory::{intern, intern_format, intern_numbered};
-use crate::sys::{clock, process, trace};
+use crate::sys::{clock, process, terminal, trace};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use toehold::asked::Word;
@@ -24,7 +23,13 @@ const OURS: usize = 2;
 
 /// Whether a person may have a shell.
 pub fn may_ask(machine: &Machine) -> bool {
-    machine.request.asked.value(Word::Shell) != b"0" && machine.plan.setting(Key::NoShell).is_none()
+    machine.request.asked.boolean(Word::Shell) == Some(true)
+        && machine.plan.setting(Key::NoShell).is_none()
+}
+
+/// How long it is waited for a person.
+pub fn prompt_seconds(machine: &Machine) -> u64 {
+    machine.plan.number(Key::PromptSeconds).unwrap_or(60)
 }
 
 /// Asks at every console for the key that opens a shell there; after so many seconds, `action`
@@ -40,6 +45,8 @@ pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
         let name = names.next().unwrap_or_default();
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
         *console = open(intern_format(b"/dev/%", &[name]), flags).unwrap_or(NONE);
+        // A key that was pressed before anybody was asked is no answer.
+        terminal::flush(*console);
     }
     let (template, step): (&[u8], _) = if seconds < FOREVER {
         (
@@ -49,13 +56,14 @@ pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
     } else {
         (b"\rPress Enter for emergency shell ", FOREVER)
     };
-    let end = clock::now() + seconds * SECOND;
+    let mut end = clock::now() + seconds * SECOND;
     while let Some(remaining) = end.checked_sub(clock::now()) {
         text.clear();
         push_number(&mut text, remaining / SECOND + 1);
         line.clear();
         push_format(&mut line, template, &[&text, action]);
-        for console in files.get_mut(OURS..).unwrap_or_default() {
+        let consoles = files.get_mut(OURS..).unwrap_or_default();
+        for console in &mut *consoles {
             let _ = console.write(&line);
             match console.read(&mut text) {
                 Ok(()) if !text.is_empty() => return Some(*console),
@@ -64,7 +72,13 @@ pub fn ask(machine: &mut Machine, seconds: u64, action: &[u8]) -> Option<File> {
                 _ => *console = NONE,
             }
         }
-        poll(&files, remaining % step + 1);
+        let mut pause = remaining % step + 1;
+        if consoles.iter().all(|console| *console == NONE) {
+            // Nobody can answer: not even a prompt without a time-out waits for ever.
+            end = end.min(clock::now() + prompt_seconds(machine) * SECOND);
+            pause = SECOND;
+        }
+        poll(&files, pause);
         events::advance(machine);
     }
     None
@@ -91,7 +105,7 @@ pub fn open_shell(machine: &mut Machine, console: File, reader: Reader) -> bool 
     }
     let code = machine.shell_code ^ console::EXIT;
     match code & !console::RETRY {
-        console::TRACE_ON => trace::start(Log::sink(machine.log.file, machine.log.prefix)),
+        console::TRACE_ON => trace::start(machine.log),
         console::TRACE_OFF => trace::stop(),
         _ => {}
     }

@@ -1,10 +1,10 @@
 //! What was seen and what became of it: for the person who reads the log after a failure, and for
 //! stage 2.
 
-use crate::machine::log::Log;
 use crate::machine::{Machine, devices, identify::identify, modules::*};
 use crate::sys;
 use crate::sys::files::{contents, each_entry, make_directory, open};
+use crate::sys::log::Log;
 use rustix::fs::OFlags;
 use toehold::format::gpt::Table;
 use toehold::format::plan::Key as Setting;
@@ -12,7 +12,7 @@ use toehold::format::uevent::{Key, is, value};
 use toehold::request::ROLES;
 use toehold::schedule::State;
 use toehold::spec::{Facts, Needs};
-use toehold::text::{Line, after, decimal, push_format, push_number, split};
+use toehold::text::{Line, after, decimal, push_format, push_number, replace, split};
 
 /// Who a report is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,23 +156,17 @@ pub fn devices(log: &Log) {
         let mut facts = Facts::of(event);
         let path = [value(event, Key::DEVPATH)];
         let sectors = decimal(contents(&mut facts.read, b"/sys%/size", &path));
-        let mut size = Line::new();
-        push_number(&mut size, sectors.unwrap_or(0) << 9);
         let parts = [
             value(event, Key::DEVNAME),
             value(event, Key::MAJOR),
             value(event, Key::MINOR),
-            &size,
         ];
         facts.read.clear();
-        push_format(&mut facts.read, b"% %:% SIZE=%", &parts);
+        push_format(&mut facts.read, b"% %:% SIZE=", &parts);
+        push_number(&mut facts.read, sectors.unwrap_or(0) << 9);
         identify(&mut last, Needs::Partition { shift: 0 }, &mut facts);
         identify(&mut last, Needs::Superblock, &mut facts);
-        for byte in &mut facts.read {
-            if *byte == b'\n' {
-                *byte = b' ';
-            }
-        }
+        replace(&mut facts.read, b'\n', b' ');
         log.error(b"block device: %", &[&facts.read]);
     });
 }

@@ -17,7 +17,7 @@ use toehold::shared::{STAGE2_IMAGE, STAGE2_ROOT, STAGE2_WRITABLE};
 pub fn add_words(text: &[u8]) -> Call {
     let _ = make_directory(c"/run/toehold");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
-    let file = open(intern(SET_WORDS), flags)?;
+    let file = open(SET_WORDS, flags)?;
     file.write(text)
 }
 

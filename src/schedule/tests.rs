@@ -122,8 +122,10 @@ fn a_slow_module_holds_no_slot() {
         schedule.ask(module, State::WANTED);
     }
     assert_eq!(start(&mut schedule, &plan), [0]);
-    assert_eq!(schedule.give_up(), Some(0));
-    assert_eq!(schedule.give_up(), None);
+    let second = 1_000_000;
+    assert_eq!(schedule.give_up(PATIENCE * second - 1), None);
+    assert_eq!(schedule.give_up(PATIENCE * second), Some(0));
+    assert_eq!(schedule.give_up(PATIENCE * second), None);
     assert!(!schedule.is_busy());
     // What only profits from it goes on, what needs it waits.
     assert_eq!(start(&mut schedule, &plan), [2]);
@@ -166,6 +168,42 @@ fn drivers_for_people_come_last() {
         assert_eq!(start(&mut schedule, &plan), [module]);
         end(&mut schedule, module, State::LOADED);
     }
+}
+
+/// What waits for a module that hangs does not keep a keyboard away.
+#[test]
+fn drivers_for_people_wait_for_nothing_that_hangs() {
+    let plan = plan(&[(0, &[]), (0, &[0]), (0, &[1]), (CONSOLE, &[]), (0, &[])]);
+    let mut schedule = schedule(2);
+    for module in 0..4 {
+        schedule.ask(module, State::WANTED);
+    }
+    assert_eq!(start(&mut schedule, &plan), [0]);
+    assert_eq!(schedule.give_up(u64::MAX), Some(0));
+    schedule.ask(4, State::NEEDED);
+    assert_eq!(start(&mut schedule, &plan), [4]);
+    end(&mut schedule, 4, State::LOADED);
+    assert_eq!(start(&mut schedule, &plan), [3]);
+    assert_eq!(schedule.state(2), State::WANTED);
+}
+
+/// Each has its own time, whatever else happens meanwhile.
+#[test]
+fn the_oldest_is_given_up_first() {
+    let plan = plan(&[(0, &[]), (0, &[])]);
+    let mut schedule = schedule(2);
+    for (module, second) in [(0, 3), (1, 7)] {
+        schedule.ask(module, State::NEEDED);
+        assert_eq!(schedule.next(&plan).unwrap().number, module);
+        schedule.started(module, 100 + module, second * 1_000_000);
+    }
+    assert_eq!(schedule.give_up(8_000_000), Some(0));
+    assert_eq!(schedule.give_up(11_999_999), None);
+    assert_eq!(schedule.give_up(12_000_000), Some(1));
+    // Their numbers are given to other processes only when they have ended.
+    assert_eq!(schedule.ended(101), Some(1));
+    schedule.settle(1, State::LOADED);
+    assert_eq!(schedule.ended(101), None);
 }
 
 #[test]

@@ -26,10 +26,18 @@ fn kinds() {
         ("/dev/disk/by-label/x", Source::Superblock),
         ("/dev/disk/by-partlabel/x", Source::Table),
         ("/dev/cciss/c0d0p1", Source::Kernel),
+        ("/dev/etherd/e0.0p1", Source::Kernel),
         ("254:2", Source::Kernel),
+        (r#"PARTLABEL="USR-A""#, Source::Table),
+        (r#"LABEL='a b'"#, Source::Superblock),
+        (r#"PARTUUID="12345678-0a""#, Source::Table),
     ] {
         assert_eq!(parse(text).expect(text).source(), source, "{text}");
     }
+}
+
+#[test]
+fn what_cannot_name_a_device() {
     for bad in [
         "",
         "=",
@@ -38,6 +46,21 @@ fn kinds() {
         "/dev/disk/by-label",
         r"/dev/disk/by-label/a\xzz",
         "/dev/disk/by-path/pci-0",
+        "/dev/mapper/other",
+        "/dev/vg/lv",
+        "/dev/block/8:1",
+        "/dev/etherd/",
+        r#"PARTLABEL="USR-A"#,
+        r#"PARTLABEL=""#,
+        r#"PARTLABEL="""#,
+        r#"LABEL='USR-A""#,
+        r#"PARTUUID="7""#,
+        r"PARTLABEL=a\xz0",
+        "UUID=usr",
+        "UUID=1234-ABC",
+        "UUID=12345678-AB",
+        "UUID=7130c94a213a4e5a8e266cce9662f132",
+        "PARTUUID=1234-ABCD",
         "/dev/disk/by-partuuid/7",
         "PARTUUID=",
         "PARTLABEL=",
@@ -81,7 +104,11 @@ fn exactly() {
     assert!(!says(&format!("PARTUUID={GUID}"), &format!("UUID={GUID}")));
     assert!(!says(&format!("PARTUUID={GUID}"), "PARTUUID="));
     assert!(says("UUID=1234-abcd", "\nUUID=1234-ABCD\nTYPE=vfat"));
-    assert!(!says("UUID=1234-abc", "UUID=1234-ABCD"));
+    assert!(!says("UUID=1234-abcd", "UUID=1234-ABC"));
+    assert!(says(r#"PARTLABEL="USR-A""#, "PARTLABEL=USR-A\n"));
+    assert!(says("LABEL='a b'", "LABEL=a b\n"));
+    assert!(says(r"PARTLABEL=USR\x20A", "PARTLABEL=USR A\n"));
+    assert!(says(r#"PARTLABEL=5"disk"#, "PARTLABEL=5\"disk\n"));
     assert!(says("PARTLABEL=USR-A", "PARTLABEL=USR-A\n"));
     for other in ["USR-a", "USR-", "USR-A ", "USR-A1"] {
         assert!(
@@ -131,8 +158,14 @@ fn facts() {
         (&itself, "PARTN=3", &other, here, false),
         (&neighbour, &told, "", before, false),
         (&neighbour, &other, &told, before, true),
-        ("UUID=1-a", "UUID=1-a", "", Needs::Superblock, false),
-        ("UUID=1-a", "UUID=2-b", "UUID=1-A", Needs::Superblock, true),
+        ("UUID=1234-a00b", "UUID=1-a", "", Needs::Superblock, false),
+        (
+            "UUID=1234-a00b",
+            "UUID=1234-b00b",
+            "UUID=1234-A00B",
+            Needs::Superblock,
+            true,
+        ),
         (
             "/dev/vda",
             "DEVNAME=vda",

@@ -1,9 +1,10 @@
 //! Stage 1: the kernel's filesystems, the log, the command line and the plan.
 
 use crate::machine::outcome::{About, During, Outcome, about, refused};
-use crate::machine::{Machine, log::Log, plan};
-use crate::sys::files::{self, contents, make_directory, open};
-use crate::sys::memory::intern;
+use crate::machine::{Machine, plan};
+use crate::sys::files::{contents, make_directory, open};
+use crate::sys::log::Log;
+use crate::sys::memory::intern_file;
 use crate::sys::mounts::mount;
 use crate::sys::trace;
 use core::ffi::CStr;
@@ -17,7 +18,7 @@ use toehold::text::Line;
 
 /// Words of the command line that were set at the rescue console. The file is there when the boot
 /// is tried again.
-pub const SET_WORDS: &[u8] = b"/run/toehold/set";
+pub const SET_WORDS: &CStr = c"/run/toehold/set";
 
 const HARDENED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
@@ -53,31 +54,33 @@ const MOUNTS: [(&CStr, &CStr, MountFlags, &CStr); 6] = [
 ];
 
 pub fn run(machine: &mut Machine) -> Outcome {
-    let mut line = Line::new();
-    let is_retry = files::read(&mut line, SET_WORDS, &[]).is_ok();
-    let set_words = intern(&line).to_bytes();
+    let set_words = intern_file(SET_WORDS);
     // When the boot is tried again all of them are mounted.
-    let mounted = if is_retry { Ok(()) } else { mount_all() };
+    let mounted = if set_words.is_ok() {
+        Ok(())
+    } else {
+        mount_all()
+    };
     // After all of them: what failed should reach the log if there is one.
     machine.log.open();
     mounted?;
 
-    let path = b"/proc/cmdline";
-    files::read(&mut line, path, &[])
+    let path = c"/proc/cmdline";
+    let command_line = intern_file(path)
         .during(Step::Read)
-        .about(path)?;
-    let command_line = intern(&line).to_bytes();
+        .about(path.to_bytes())?;
 
     plan::read(machine)?;
-    check_release(machine, &mut line);
+    check_release(machine);
 
     let (plan, schedule) = (&machine.plan, &mut machine.schedule);
-    let lines = [command_line, set_words];
+    let lines = [command_line, set_words.unwrap_or_default()];
     let result = machine
         .request
         .read(lines, plan, &mut |list| schedule.bar(plan, list));
     machine.patience = machine.request.timeout;
-    start_trace(&machine.request.asked, &machine.log);
+    let asked = &machine.request.asked;
+    start_trace(asked, &machine.log);
     result.map_err(|(stage, word)| about(refused(Step::Options).in_stage(stage), word))
 }
 
@@ -100,28 +103,28 @@ fn mount_all() -> Outcome {
 
 /// Starts or stops the trace: whether system calls are traced is known from here on.
 fn start_trace(asked: &Asked, log: &Log) {
-    let value = asked.value(Word::Trace);
-    if value == b"0" {
+    let to_file = asked.value(Word::Trace) == b"file";
+    if !to_file && asked.boolean(Word::Trace) != Some(true) {
         return trace::stop();
     }
-    if value == b"file" {
+    if to_file {
         let _ = make_directory(c"/run/toehold");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         if let Ok(file) = open(c"/run/toehold/trace", flags) {
-            trace::copy_to(Log::sink(file, None));
+            trace::copy_to(Log { file, prefix: None });
         }
     }
-    trace::start(Log::sink(log.file, log.prefix));
+    trace::start(*log);
 }
 
 /// A kernel takes its own modules only.
-fn check_release(machine: &Machine, text: &mut Line) {
-    let running = contents(text, b"/proc/sys/kernel/osrelease", &[]);
+fn check_release(machine: &Machine) {
+    let mut text = Line::new();
+    let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = machine.plan.text(Key::Release);
     if running != planned {
-        machine.log.error(
-            b"this is Linux %, the modules are for %: rebuild the initrd",
-            &[running, planned],
-        );
+        machine
+            .log
+            .error(b"kernel %, plan %: rebuild the initrd", &[running, planned]);
     }
 }

@@ -1,7 +1,7 @@
 //! Stage 7: everything moved over, the initramfs emptied, and the program of stage 2 executed.
 
-use crate::machine::Machine;
 use crate::machine::outcome::{About, During, Outcome};
+use crate::machine::{Machine, modules};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{
     File, each_entry_of, make_directory, open, open_at, remove_at, rename, write_file,
@@ -16,7 +16,7 @@ use toehold::asked::Word;
 use toehold::failure::Step;
 use toehold::format::plan::Key;
 use toehold::shared::{STAGE2_ROOT, STAGE2_ROOT_FILE};
-use toehold::text::{item, split, word};
+use toehold::text::{item, split};
 
 /// Where in the initramfs the files are moved that stage 2 gets: this folder is not emptied.
 const CARRIED: &CStr = c"/carried";
@@ -35,14 +35,27 @@ pub fn run(machine: &mut Machine) -> Outcome {
         .during(Step::Exec)
         .about(program)?;
 
-    for index in 0..4 {
-        move_over(word(b"/dev /proc /sys /run", index))?;
-    }
-    if machine.plan.setting(Key::Image).is_some() {
-        move_over(machine.plan.text(Key::Mountpoint))?;
+    let template: &[u8] = match machine.plan.setting(Key::Image) {
+        Some(_) => b"/dev /proc /sys /run %",
+        None => b"/dev /proc /sys /run",
+    };
+    let places = intern_format(template, &[machine.plan.text(Key::Mountpoint)]).to_bytes();
+    modules::await_always(machine);
+    // Whatever can fail comes before the first move: a person can still be asked then.
+    for place in split(places, b' ') {
+        make_place(place)
+            .and_then(make_directory)
+            .during(Step::Move)
+            .about(place)?;
     }
     if machine.request.is_netboot() {
         carry(machine.plan.text(Key::Carry))?;
+    }
+    for place in split(places, b' ') {
+        let target = intern_format(STAGE2_ROOT_FILE, &[place]);
+        move_mount(intern(place), target)
+            .during(Step::Move)
+            .about(place)?;
     }
     let old = initramfs();
     change_root_to(STAGE2_ROOT)
@@ -65,15 +78,6 @@ pub fn program(machine: &Machine) -> &'static [u8] {
         [] => machine.plan.text(Key::Init),
         given => given,
     }
-}
-
-/// Moves a mount to the same place in the new root, whose directories are made as needed.
-fn move_over(directory: &'static [u8]) -> Outcome {
-    let moved = make_place(directory).and_then(|target| {
-        make_directory(target)?;
-        move_mount(intern(directory), target)
-    });
-    moved.during(Step::Move).about(directory)
 }
 
 /// Makes the directories in the new root that lead to this path. Returns where it will be.

@@ -7,9 +7,10 @@ use crate::machine::{Machine, devices};
 use crate::sys::memory::intern;
 use crate::sys::mounts::mount;
 use core::ffi::CStr;
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use toehold::asked::Word;
-use toehold::failure::Step;
+use toehold::failure::{Failure, Step};
 use toehold::format::mount_options;
 use toehold::format::plan::Key;
 use toehold::text::Line;
@@ -35,12 +36,16 @@ fn mount_device(machine: &mut Machine, node: &CStr, target: &CStr) -> Outcome {
     let mut data = Line::new();
     let options = machine.request.asked.value(Word::MountOptions);
     let mut flags = mount_options::split(options, &mut data);
+    if data.is_full() {
+        return Err(Failure::new(Step::Mount, Errno::TOOBIG.into()));
+    }
     if machine.request.root_hash.is_some() {
         // The kernel would refuse to write there, and mount(8) then goes on like this, too.
         flags |= MountFlags::RDONLY;
     }
-    // Without this btrfs replays the log that a crash has left, for which it would have to write.
-    if fstype.to_bytes() == b"btrfs" && flags.contains(MountFlags::RDONLY) {
+    // Without this btrfs replays the log that a crash has left, for which it would have to write to
+    // the verified device. On others it does: what is made writable later needs that.
+    if fstype.to_bytes() == b"btrfs" && machine.request.root_hash.is_some() {
         mount_options::add(&mut data, b"rescue=nologreplay");
     }
     mount(node, target, fstype, flags, intern(&data)).during(Step::Mount)

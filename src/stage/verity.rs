@@ -28,13 +28,14 @@ use toehold::text::Line;
 /// The version of the kernel's target since which it can act on I/O errors.
 const ACTS_ON_ERRORS: u64 = 1 << 32 | 10;
 
+#[inline(never)] // size: inline
 pub fn run(machine: &mut Machine) -> Outcome {
     if machine.request.is_netboot() {
         return Ok(());
     }
     let Some(root_hash) = machine.request.root_hash else {
         let device = devices::usr(machine);
-        let text = b"% is used without verification";
+        let text = b"% is used unverified";
         machine.log.error(text, &[device.to_bytes()]);
         return Ok(());
     };
@@ -170,23 +171,18 @@ fn activate(machine: &mut Machine, mapper: &mut Mapper, layout: &Layout, data: &
     if layout.has_policy() {
         set_table(machine, mapper, layout, true)?;
     }
-    machine.verified = Some(make_known(mapper.name, minor).during(Step::Node)?);
+    let rule = machine.plan.text(Key::UdevRule);
+    machine.verified = Some(make_known(mapper.name, minor, rule).during(Step::Node)?);
     Ok(())
 }
 
 /// Makes the node that udev itself would make, and leaves word for udev in stage 2: it ignores
-/// device-mapper devices that it did not see made, but with this rule it takes ours.
-fn make_known(name: &[u8], minor: usize) -> Call<&'static CStr> {
+/// device-mapper devices that it did not see made, but with the plan's rule it takes ours.
+fn make_known(name: &[u8], minor: usize, rule: &[u8]) -> Call<&'static CStr> {
     let node = intern_format(b"/dev/mapper/%", &[name]);
     symlink(intern_numbered(b"../dm-%", minor), node)?;
     make_directory(c"/run/udev")?;
     make_directory(c"/run/udev/rules.d")?;
-    let rule = intern_format(
-        b"ACTION!=\"remove\", KERNEL==\"dm-*\", ATTR{dm/name}==\"%\", \
-ATTR{dm/uuid}==\"CRYPT-VERITY-*\", ENV{DM_UDEV_PRIMARY_SOURCE_FLAG}=\"1\", \
-OPTIONS+=\"db_persist\"\n",
-        &[name],
-    );
-    write_file(c"/run/udev/rules.d/09-toehold.rules", rule.to_bytes())?;
+    write_file(c"/run/udev/rules.d/09-toehold.rules", rule)?;
     Ok(node)
 }

@@ -18,8 +18,8 @@ unsafe extern "C" fn _start() -> ! {
 
 /// The only `svc` instruction of the program: what watches it sees everything.
 ///
-/// Not a C function: number and arguments are where the kernel wants them (x8; x0 to x5), and only
-/// x0, x16 and the link register are changed, so that callers need not save anything else.
+/// Not a C function: number and arguments are where the kernel wants them (x8; x0 to x5), and they
+/// are kept, but for x0, so that callers need not save them.
 ///
 /// # Safety
 /// Reached from the functions below only.
@@ -36,74 +36,37 @@ unsafe extern "C" fn gate() {
     )
 }
 
-/// Stores or loads all vector registers, from the address in x16 on.
-macro_rules! vectors {
-    ($operation:literal) => {
-        concat!(
-            vectors!($operation, "0", "1"),
-            vectors!($operation, "2", "3"),
-            vectors!($operation, "4", "5"),
-            vectors!($operation, "6", "7"),
-            vectors!($operation, "8", "9"),
-            vectors!($operation, "10", "11"),
-            vectors!($operation, "12", "13"),
-            vectors!($operation, "14", "15"),
-            vectors!($operation, "16", "17"),
-            vectors!($operation, "18", "19"),
-            vectors!($operation, "20", "21"),
-            vectors!($operation, "22", "23"),
-            vectors!($operation, "24", "25"),
-            vectors!($operation, "26", "27"),
-            vectors!($operation, "28", "29"),
-            $operation,
-            " q30, q31, [x16]"
-        )
-    };
-    ($operation:literal, $first:literal, $second:literal) => {
-        concat!($operation, " q", $first, ", q", $second, ", [x16], #32\n")
-    };
-}
-
 /// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to
-/// [`traced`], and keeps them, those for vectors too, which the compiler counts on.
+/// [`traced`], and keeps those that the compiler counts on; of v8 to v15 a C function like that one
+/// keeps only half.
 ///
 /// # Safety
 /// Reached from the gate only.
 #[unsafe(naked)]
 unsafe extern "C" fn traced_gate() {
     naked_asm!(
-        "sub sp, sp, #688",
+        "sub sp, sp, #208",
         "stp x8, x0, [sp]",
         "stp x1, x2, [sp, #16]",
         "stp x3, x4, [sp, #32]",
-        "stp x5, x6, [sp, #48]",
-        "stp x7, x9, [sp, #64]",
-        "stp x10, x11, [sp, #80]",
-        "stp x12, x13, [sp, #96]",
-        "stp x14, x15, [sp, #112]",
-        "stp x17, x18, [sp, #128]",
-        "stp x29, x30, [sp, #144]",
-        "mrs x16, fpsr",
-        "str x16, [sp, #160]",
-        "add x16, sp, #176",
-        vectors!("stp"),
+        "stp x5, x17, [sp, #48]",
+        "str x30, [sp, #64]",
+        "stp q8, q9, [sp, #80]",
+        "stp q10, q11, [sp, #112]",
+        "stp q12, q13, [sp, #144]",
+        "stp q14, q15, [sp, #176]",
         "mov x0, sp",
         "bl {traced}",
-        "add x16, sp, #176",
-        vectors!("ldp"),
-        "ldr x16, [sp, #160]",
-        "msr fpsr, x16",
         "ldr x8, [sp]",
         "ldp x1, x2, [sp, #16]",
         "ldp x3, x4, [sp, #32]",
-        "ldp x5, x6, [sp, #48]",
-        "ldp x7, x9, [sp, #64]",
-        "ldp x10, x11, [sp, #80]",
-        "ldp x12, x13, [sp, #96]",
-        "ldp x14, x15, [sp, #112]",
-        "ldp x17, x18, [sp, #128]",
-        "ldp x29, x30, [sp, #144]",
-        "add sp, sp, #688",
+        "ldp x5, x17, [sp, #48]",
+        "ldr x30, [sp, #64]",
+        "ldp q8, q9, [sp, #80]",
+        "ldp q10, q11, [sp, #112]",
+        "ldp q12, q13, [sp, #144]",
+        "ldp q14, q15, [sp, #176]",
+        "add sp, sp, #208",
         "ret",
         traced = sym traced
     )
@@ -128,6 +91,24 @@ unsafe extern "C" fn checked_gate() {
     )
 }
 
+/// Calls a gate. What it changes besides is what callers hardly ever have anything in, and what
+/// [`traced`] may change.
+macro_rules! call {
+    ($gate:path, $($operands:tt)*) => {
+        asm!("bl {gate}", gate = sym $gate, $($operands)*
+            lateout("x6") _, lateout("x7") _, lateout("x9") _, lateout("x10") _,
+            lateout("x11") _, lateout("x12") _, lateout("x13") _, lateout("x14") _,
+            lateout("x15") _, lateout("x16") _, lateout("x17") _, lateout("x18") _,
+            lateout("x30") _,
+            lateout("v0") _, lateout("v1") _, lateout("v2") _, lateout("v3") _,
+            lateout("v4") _, lateout("v5") _, lateout("v6") _, lateout("v7") _,
+            lateout("v16") _, lateout("v17") _, lateout("v18") _, lateout("v19") _,
+            lateout("v20") _, lateout("v21") _, lateout("v22") _, lateout("v23") _,
+            lateout("v24") _, lateout("v25") _, lateout("v26") _, lateout("v27") _,
+            lateout("v28") _, lateout("v29") _, lateout("v30") _, lateout("v31") _)
+    };
+}
+
 /// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that
 /// the call takes are not even set: pass fewer.
 macro_rules! unchecked {
@@ -141,13 +122,9 @@ macro_rules! unchecked {
         #[inline(always)]
         pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
             let $result: usize;
-            // SAFETY: the gate keeps every register but x0, x16 and the link register; the caller
-            // vouches for the arguments.
-            unsafe {
-                asm!("bl {gate}", gate = sym gate, in("x8") number as usize, $($x0)*,
-                    $(in($register) $from,)*
-                    lateout("x16") _, lateout("x30") _)
-            }
+            // SAFETY: the gate keeps every register that is not named here and in `call`; the
+            // caller vouches for the arguments.
+            unsafe { call!(gate, in("x8") number as usize, $($x0)*, $(in($register) $from,)*) }
             $result
         }
     };
@@ -165,12 +142,10 @@ macro_rules! checked {
         pub unsafe fn $result(number: u32 $(, $argument: usize)*) -> Result<usize, Error> {
             let $error: usize;
             let $value: usize;
-            // SAFETY: the gate keeps every register but x0, x1, x16, x17 and the link register; the
-            // caller vouches for the arguments.
+            // SAFETY: as above.
             unsafe {
-                asm!("bl {gate}", gate = sym checked_gate, in("x8") number as usize,
-                    $($x0)*, $($x1)*, $(in($register) $from,)*
-                    lateout("x16") _, lateout("x17") _, lateout("x30") _)
+                call!(checked_gate, in("x8") number as usize, $($x0)*, $($x1)*,
+                    $(in($register) $from,)*)
             }
             Error::in_number($error).map(|()| $value)
         }

@@ -1,13 +1,13 @@
 //! Files, directories and block devices.
 
 use super::call::*;
-use super::memory::format_path;
+use super::memory::end;
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general::*;
 use rustix::fs::{AtFlags, OFlags};
 use rustix::io::Errno;
 use toehold::format::ReadAt;
-use toehold::text::Line;
+use toehold::text::{Line, push_format};
 
 /// An open file. Dropping it does not close it: what is opened once stays open until execve, and
 /// what is opened again and again is closed by [`File::close`].
@@ -48,6 +48,14 @@ pub fn open(path: &CStr, flags: OFlags) -> Result<File> {
     open_here(path.as_ptr(), flags)
 }
 
+/// Opens the file whose path is `template` with the `parts` in place of its `%`. There is none if
+/// that is too long.
+pub fn open_formatted(template: &[u8], parts: &[&[u8]], flags: OFlags) -> Result<File> {
+    let mut path = Line::new();
+    push_format(&mut path, template, parts);
+    open(end(&mut path), flags)
+}
+
 #[inline(never)] // size: inline
 fn open_here(path: *const c_char, flags: OFlags) -> Result<File> {
     open_thin(CWD, path, flags)
@@ -81,7 +89,7 @@ pub fn write_file(path: &CStr, content: &[u8]) -> Result {
 /// Reads the beginning of a file, as much as `text` holds. Its path is `path` with the `parts` in
 /// place of its `%`.
 pub fn read(text: &mut Line, path: &[u8], parts: &[&[u8]]) -> Result {
-    let file = open(format_path(text, path, parts), OFlags::RDONLY)?;
+    let file = open_formatted(path, parts, OFlags::RDONLY)?;
     let result = file.read(text);
     file.close();
     result
@@ -99,7 +107,7 @@ pub fn contents<'a>(text: &'a mut Line, path: &[u8], parts: &[&[u8]]) -> &'a [u8
 /// Calls `visit` with the name of each entry of a directory, whose path is given as for [`read`].
 /// One that cannot be read has none.
 pub fn each_entry(path: &[u8], parts: &[&[u8]], visit: &mut dyn FnMut(&[u8])) {
-    if let Ok(directory) = open(format_path(&mut Line::new(), path, parts), OFlags::RDONLY) {
+    if let Ok(directory) = open_formatted(path, parts, OFlags::RDONLY) {
         each_entry_of(directory, &mut |name| visit(name.to_bytes()));
         directory.close();
     }
@@ -112,24 +120,9 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
     /// Offset of `d_name` in `struct linux_dirent64`; before it the record's length (u16) and the
     /// type (u8).
     const NAME: usize = 19;
-    let mut buffer = [0u8; 2048];
-    loop {
-        // SAFETY: the buffer is as long as it says.
-        let len = unsafe {
-            result3(
-                __NR_getdents64,
-                directory.number(),
-                buffer.as_mut_ptr() as usize,
-                buffer.len(),
-            )
-        };
-        let mut rest = len
-            .ok()
-            .and_then(|len| buffer.get(..len))
-            .unwrap_or_default();
-        if rest.is_empty() {
-            return;
-        }
+    let mut records = Line::new();
+    while directory.fill(__NR_getdents64, &mut records).is_ok() && !records.is_empty() {
+        let mut rest = records.as_slice();
         while let Some((head, name)) = rest.split_first_chunk::<NAME>() {
             let [.., low, high, _] = *head;
             rest = rest
@@ -257,9 +250,14 @@ impl File {
 
     /// Reads once, as much as `text` holds, in place of what it had.
     pub fn read(self, text: &mut Line) -> Result {
+        self.fill(__NR_read, text)
+    }
+
+    /// The same by a call that takes what read(2) takes.
+    fn fill(self, call: u32, text: &mut Line) -> Result {
         let (to, room) = (text.as_mut_ptr() as usize, text.capacity());
         // SAFETY: a text is as long as its capacity.
-        let len = unsafe { result3(__NR_read, self.number(), to, room) }?;
+        let len = unsafe { result3(call, self.number(), to, room) }?;
         // SAFETY: so many bytes were written, not more than there is room for.
         unsafe { text.set_len(len) };
         Ok(())
@@ -284,16 +282,20 @@ impl File {
         }
     }
 
-    /// Writes once: small files and the log take all of it.
+    /// Writes once: files and the log take all of it, or there is no room.
     pub fn write(self, bytes: &[u8]) -> Result {
         // SAFETY: the slice is as long as it says.
-        unsafe {
-            done3(
+        let written = unsafe {
+            result3(
                 __NR_write,
                 self.number(),
                 bytes.as_ptr() as usize,
                 bytes.len(),
             )
+        }?;
+        match written == bytes.len() {
+            true => Ok(()),
+            false => Err(Errno::NOSPC.into()),
         }
     }
 
@@ -321,6 +323,7 @@ impl File {
 }
 
 impl ReadAt for File {
+    #[inline(always)] // size: inline
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
         self.read_exact_at(offset, buffer).ok()
     }

@@ -1,37 +1,51 @@
 //! Memory: files mapped for good, and texts that are interned: copied to where they stay.
 
 use super::call::*;
-use super::files::File;
+use super::files::{self, File, open};
 use core::cell::{Cell, UnsafeCell};
 use core::ffi::CStr;
-use linux_raw_sys::general::{__NR_mmap, MAP_PRIVATE, PROT_READ};
+use linux_raw_sys::general::{
+    __NR_mmap, __NR_read, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+};
+use rustix::fs::OFlags;
 use toehold::text::{Line, push, push_format, push_number};
 
 /// Maps the first `len` bytes of a file, read only, until execve.
 #[inline(always)] // size: inline
 pub fn map(file: File, len: usize) -> Result<&'static [u8]> {
-    // SAFETY: a new mapping, at an address of the kernel's choice.
-    let address = unsafe {
-        result6(
-            __NR_mmap,
-            0,
-            len,
-            PROT_READ as usize,
-            MAP_PRIVATE as usize,
-            file.number(),
-            0,
-        )
-    }?;
+    let address = map_thin(len, PROT_READ, MAP_PRIVATE, file)?;
     // SAFETY: mapped just now, `len` bytes, never unmapped, never written.
     Ok(unsafe { core::slice::from_raw_parts(address as *const u8, len) })
 }
 
-/// Puts a path or the like together in `text`: `template` with the `parts` in place of its `%`.
-/// Empty if it does not fit.
-pub fn format_path<'a>(text: &'a mut Line, template: &[u8], parts: &[&[u8]]) -> &'a CStr {
-    text.clear();
-    push_format(text, template, parts);
-    end(text)
+/// Maps a whole file, in the same way.
+pub fn map_file(path: &CStr) -> Result<&'static [u8]> {
+    let file = open(path, OFlags::RDONLY)?;
+    map(file, file.status()?.size)
+}
+
+/// So many bytes, zero, until the process ends.
+pub fn map_zeroed(len: usize) -> Result<&'static mut [u8]> {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    let address = map_thin(len, PROT_READ | PROT_WRITE, flags, files::NONE)?;
+    // SAFETY: mapped just now, `len` bytes, never unmapped, and nobody else has the address.
+    Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, len) })
+}
+
+#[inline(always)] // size: inline
+fn map_thin(len: usize, access: u32, flags: u32, file: File) -> Result<usize> {
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    unsafe {
+        result6(
+            __NR_mmap,
+            0,
+            len,
+            access as usize,
+            flags as usize,
+            file.number(),
+            0,
+        )
+    }
 }
 
 /// The text as a C string. Empty if there is no room for its end.
@@ -78,6 +92,20 @@ pub fn intern(text: &[u8]) -> &'static CStr {
     INTERNED.used.set((used + len + 1).min(ROOM - 1));
     // SAFETY: what follows was never written to: zero.
     unsafe { CStr::from_ptr(free.cast()) }
+}
+
+/// A whole file, however long, interned.
+pub fn intern_file(path: &CStr) -> Result<&'static [u8]> {
+    let file = open(path, OFlags::RDONLY)?;
+    let used = INTERNED.used.get();
+    // SAFETY: `used` is less than the room that there is, and nobody else has what is behind it.
+    let free = unsafe { INTERNED.text.get().cast::<u8>().add(used) };
+    // SAFETY: writes so many bytes at most, all but the last one.
+    let len = unsafe { result3(__NR_read, file.number(), free as usize, ROOM - 1 - used) }?;
+    file.close();
+    INTERNED.used.set(used + len);
+    // SAFETY: the kernel has written them, and they never change.
+    Ok(unsafe { core::slice::from_raw_parts(free, len) })
 }
 
 /// The number that an interned copy of a text can be found by.

@@ -1,8 +1,8 @@
 //! Kernel modules: finit_module(2), and init_module(2) where that is safer.
 
 use super::call::*;
-use super::files::{contents, open};
-use super::memory::{end, format_path, map};
+use super::files::{File, contents, open_formatted};
+use super::memory::{end, intern_file, map};
 use linux_raw_sys::general::{__NR_finit_module, __NR_init_module};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -12,6 +12,11 @@ use toehold::text::{Line, push};
 
 /// MODULE_INIT_COMPRESSED_FILE of linux/module.h.
 const COMPRESSED: usize = 4;
+
+/// Opens the file of a module: its name is `name` and `suffix`.
+pub fn open_file(name: &[u8], suffix: &[u8], flags: OFlags) -> Result<File> {
+    open_formatted(MODULE_FILE, &[name, suffix], flags)
+}
 
 /// Loads a module with its parameters, and unless they are locked with those that the command line
 /// has for it; its file's name is `name` and `suffix`. Returns when its init function has returned;
@@ -33,8 +38,7 @@ pub fn load(
     crashed: bool,
 ) -> Result {
     let mut text = Line::new();
-    let path = format_path(&mut text, MODULE_FILE, &[name, suffix]);
-    let file = open(path, OFlags::RDONLY)?;
+    let file = open_file(name, suffix, OFlags::RDONLY)?;
     file.lock()?;
     match contents(&mut text, b"/sys/module/%/initstate", &[name]).first() {
         // Nothing of that name; else `live`, `coming` or `going`.
@@ -47,19 +51,24 @@ pub fn load(
     text.clear();
     push(&mut text, parameters);
     if !is_locked {
-        let mut line = Line::new();
-        push_parameters(&mut text, name, contents(&mut line, b"/proc/cmdline", &[]));
+        push_parameters(&mut text, name, intern_file(c"/proc/cmdline")?);
+    }
+    if text.is_full() {
+        return Err(Errno::TOOBIG.into());
     }
     let parameters = end(&mut text).as_ptr() as usize;
-    let result = if crashed && flags == 0 {
+    let mut result = Err(Errno::PERM.into());
+    if crashed && flags == 0 {
         let image = map(file, file.status()?.size)?;
         let (start, len) = (image.as_ptr() as usize, image.len());
         // SAFETY: the image is mapped, and the parameters are NUL-terminated.
-        unsafe { done3(__NR_init_module, start, len, parameters) }
-    } else {
+        result = unsafe { done3(__NR_init_module, start, len, parameters) };
+    }
+    // LoadPin and IMA take no module without its file.
+    if result.is_err_and(|error| error.is(Errno::PERM)) {
         // SAFETY: the parameters are NUL-terminated.
-        unsafe { done3(__NR_finit_module, file.number(), parameters, flags) }
-    };
+        result = unsafe { done3(__NR_finit_module, file.number(), parameters, flags) };
+    }
     match result {
         Err(error) if error.is(Errno::EXIST) => Ok(()),
         result => result,

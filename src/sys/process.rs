@@ -117,20 +117,35 @@ impl Arguments {
         let _ = self.execute_with(path, arguments.as_ptr());
     }
 
+    #[inline(always)] // size: inline
     fn execute_with(self, path: &CStr, arguments: *const usize) -> Error {
-        // SAFETY: the path is NUL-terminated, both vectors end with null.
-        let answer = unsafe {
-            done3(
-                __NR_execve,
-                path.as_ptr() as usize,
-                arguments as usize,
-                self.at(self.count() + 2) as usize,
-            )
-        };
-        answer.err().unwrap_or(Errno::IO.into())
+        execute(path, arguments, self.at(self.count() + 2))
     }
 }
 
+/// Becomes another program, with its own name as the only argument, and without any environment.
+/// Returns only on failure.
+pub fn execute_alone(path: &CStr) -> Error {
+    let vectors = [path.as_ptr() as usize, 0];
+    let [_, end] = &vectors;
+    execute(path, vectors.as_ptr(), end)
+}
+
+#[inline(never)] // size: inline
+fn execute(path: &CStr, arguments: *const usize, environment: *const usize) -> Error {
+    // SAFETY: the path is NUL-terminated, both vectors end with null.
+    let answer = unsafe {
+        done3(
+            __NR_execve,
+            path.as_ptr() as usize,
+            arguments as usize,
+            environment as usize,
+        )
+    };
+    answer.err().unwrap_or(Errno::IO.into())
+}
+
+#[inline(never)] // size: inline
 pub fn id() -> usize {
     // SAFETY: takes nothing, cannot fail.
     unsafe { value0(__NR_getpid) }
@@ -139,19 +154,31 @@ pub fn id() -> usize {
 /// Ends the boot by the action that has this place in [`ACTIONS`](toehold::asked::ACTIONS); any
 /// other number restarts the machine.
 pub fn end(action: usize) -> ! {
-    const MAGIC1: usize = 0xFEE1_DEAD;
-    const MAGIC2: usize = 0x2812_1969;
     let [restart, ..] = &ENDS;
     let command = *ENDS.get(action).unwrap_or(restart) as usize;
     if command == 0 {
         exit(1);
     }
+    // What is still to be written may hang with a disk: it is not waited for by this process.
+    let _ = spawn(|| {
+        // SAFETY: takes nothing.
+        unsafe { value0(__NR_sync) };
+        reboot(command);
+        0
+    });
     loop {
-        // SAFETY: the fourth argument is not used by these commands.
-        let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, command) };
-        // This kernel cannot do it, and PID 1 must not end.
-        poll(&[], 60_000_000);
+        // This kernel may be unable to do it, and PID 1 must not end.
+        poll(&[], 10_000_000);
+        reboot(command);
     }
+}
+
+/// Source: reboot(2). The fourth argument is not used by these commands.
+fn reboot(command: usize) {
+    const MAGIC1: usize = 0xFEE1_DEAD;
+    const MAGIC2: usize = 0x2812_1969;
+    // SAFETY: numbers only.
+    let _ = unsafe { value3(__NR_reboot, MAGIC1, MAGIC2, command) };
 }
 
 /// Closes everything but standard input, output and error.
@@ -180,8 +207,9 @@ pub fn take_terminal(path: &CStr) -> Result {
 /// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns
 /// the child's number.
 pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
-    // SAFETY: a child with memory of its own; nothing else is shared, and no pointer is passed.
-    match unsafe { result5(__NR_clone, SIGCHLD as usize, 0, 0, 0, 0) }? {
+    // SAFETY: a child with memory of its own, on the same stack; nothing else is shared. Further
+    // arguments are not looked at, since no flag asks for that.
+    match unsafe { result2(__NR_clone, SIGCHLD as usize, 0) }? {
         0 => exit(work()),
         child => Ok(child),
     }

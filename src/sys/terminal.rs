@@ -1,10 +1,10 @@
 //! Lines that are typed, and edited by us.
 
 use super::call::*;
-use super::files::{STDIN, STDOUT};
+use super::files::{File, STDIN, STDOUT};
 use linux_raw_sys::general::{__NR_read, ECHO, ICANON, ISIG, termios};
-use linux_raw_sys::ioctl::{TCGETS, TCSETS};
-use toehold::text::{Line, push, push_format, split};
+use linux_raw_sys::ioctl::{TCFLSH, TCGETS, TCSETS};
+use toehold::text::{Line, nth, push, push_format};
 
 /// Goes to the beginning of the terminal's line, clears it, and shows the prompt.
 const PROMPT: &[u8] = b"\r\x1b[Ktoehold> ";
@@ -22,6 +22,15 @@ fn edit(ours: bool) {
     }
     // SAFETY: reads a termios.
     let _ = unsafe { STDIN.ioctl(TCSETS, &raw const modes as usize) };
+}
+
+/// Forgets what was typed so far.
+///
+/// Source: ioctl_tty(2).
+pub fn flush(terminal: File) {
+    const TCIFLUSH: usize = 0;
+    // SAFETY: takes a number.
+    let _ = unsafe { terminal.ioctl(TCFLSH, TCIFLUSH) };
 }
 
 /// One byte, `None` at the end.
@@ -63,11 +72,7 @@ pub fn read_line(line: &mut Line, history: &mut Line) -> Option<()> {
                     _ => back.saturating_sub(1),
                 };
                 // Each earlier line stands behind a newline, so that place 0 is empty.
-                let mut lines = split(history, b'\n');
-                for _ in 0..place {
-                    lines.next();
-                }
-                if let Some(earlier) = lines.next() {
+                if let Some(earlier) = nth(history, b'\n', place) {
                     back = place;
                     line.clear();
                     push(line, earlier);

@@ -5,7 +5,7 @@
 
 use super::call::*;
 use super::clock;
-use super::files::File;
+use super::log::Log;
 use core::cell::{Cell, UnsafeCell};
 use linux_raw_sys::general::{__NR_execve, __NR_exit_group, __NR_reboot};
 use toehold::format::trace::{Call, describe, push_signed, say};
@@ -20,16 +20,9 @@ pub struct Trace {
     state: UnsafeCell<State>,
 }
 
-/// Where lines go: a file, and what writes a line to it as others there look like.
-#[derive(Clone, Copy)]
-pub struct Sink {
-    pub file: File,
-    pub write: fn(File, &[u8]),
-}
-
 struct State {
     /// The log, and perhaps a file besides. Before the log is known, lines wait.
-    sinks: [Option<Sink>; 2],
+    logs: [Option<Log>; 2],
     /// When the last line was made.
     last: u64,
     /// Lines that wait to be written.
@@ -42,7 +35,7 @@ unsafe impl Sync for Trace {}
 pub static TRACE: Trace = Trace {
     off: Cell::new(false),
     state: UnsafeCell::new(State {
-        sinks: [None; 2],
+        logs: [None; 2],
         last: 0,
         lines: Line::new(),
     }),
@@ -56,28 +49,28 @@ pub fn stop() {
 }
 
 /// From now on every call becomes a line in this log. Lines that waited go there first.
-pub fn start(log: Sink) {
+pub fn start(log: Log) {
     TRACE.off.set(true);
     // SAFETY: as above.
     let state = unsafe { &mut *TRACE.state.get() };
-    state.sinks[0] = Some(log);
+    state.logs[0] = Some(log);
     state.write();
     TRACE.off.set(false);
 }
 
-/// The same lines go to this file. To be called before [`start`].
-pub fn copy_to(file: Sink) {
+/// The same lines go to this one. To be called before [`start`].
+pub fn copy_to(log: Log) {
     // SAFETY: as above: nothing is written before the start.
     let state = unsafe { &mut *TRACE.state.get() };
-    state.sinks[1] = Some(file);
+    state.logs[1] = Some(log);
 }
 
 impl State {
     fn write(&mut self) {
-        for sink in self.sinks.iter().flatten() {
+        for log in self.logs.iter().flatten() {
             for line in split(&self.lines, b'\n') {
                 if !line.is_empty() {
-                    (sink.write)(sink.file, line);
+                    log.info(b"%", &[line]);
                 }
             }
         }
@@ -118,7 +111,7 @@ fn note(call: &Call, answer: Option<usize>, before: u64) {
     say(line, b" ");
     push_signed(line, (now - before) as usize);
     say(line, b"\n");
-    if state.sinks[0].is_some() {
+    if state.logs[0].is_some() {
         state.write();
     }
 }

@@ -23,7 +23,8 @@ unsafe extern "C" fn _start() -> ! {
 /// The only `syscall` instruction of the program: what watches it sees everything.
 ///
 /// Not a C function: number and arguments are where the kernel wants them (rax; rdi, rsi, rdx, r10,
-/// r8, r9), and only rax, rcx and r11 are changed, so that callers need not save anything else.
+/// r8, r9), and only rax, rcx, r11 and the registers for vectors are changed, so that callers need
+/// not save anything else.
 ///
 /// # Safety
 /// Reached from the functions below only.
@@ -40,7 +41,7 @@ unsafe extern "C" fn gate() {
 }
 
 /// The other way: hands the registers, in the order of a [`Call`](toehold::format::trace::Call), to
-/// [`traced`], and keeps them, those for vectors too, which the compiler counts on.
+/// [`traced`], and keeps them.
 ///
 /// # Safety
 /// Reached from the gate only.
@@ -57,11 +58,8 @@ unsafe extern "C" fn traced_gate() {
         "mov rdi, rsp",
         "push rbp",
         "mov rbp, rsp",
-        "sub rsp, 512",
         "and rsp, -16",
-        "fxsave [rsp]",
         "call {traced}",
-        "fxrstor [rsp]",
         "mov rsp, rbp",
         "pop rbp",
         "pop rdi",
@@ -97,6 +95,19 @@ unsafe extern "C" fn checked_gate() {
     )
 }
 
+/// Calls a gate. Callers hardly ever have anything in the registers for vectors, and [`traced`] may
+/// change them.
+macro_rules! call {
+    ($gate:path, $($operands:tt)*) => {
+        asm!("call {gate}", gate = sym $gate, $($operands)*,
+            lateout("rcx") _, lateout("r11") _,
+            lateout("xmm0") _, lateout("xmm1") _, lateout("xmm2") _, lateout("xmm3") _,
+            lateout("xmm4") _, lateout("xmm5") _, lateout("xmm6") _, lateout("xmm7") _,
+            lateout("xmm8") _, lateout("xmm9") _, lateout("xmm10") _, lateout("xmm11") _,
+            lateout("xmm12") _, lateout("xmm13") _, lateout("xmm14") _, lateout("xmm15") _)
+    };
+}
+
 /// A system call that cannot fail, or whose failure changes nothing. Arguments beyond those that
 /// the call takes are not even set: pass fewer.
 macro_rules! unchecked {
@@ -109,13 +120,9 @@ macro_rules! unchecked {
         #[inline(always)]
         pub unsafe fn $name(number: u32 $(, $argument: usize)*) -> usize {
             let mut result = number as usize;
-            // SAFETY: the gate keeps every register but rax, rcx and r11; the caller vouches for
-            // the arguments.
-            unsafe {
-                asm!("call {gate}", gate = sym gate, inlateout("rax") result
-                    $(, in($register) $argument)*,
-                    lateout("rcx") _, lateout("r11") _)
-            }
+            // SAFETY: the gate keeps every register that is not named here and in `call`; the
+            // caller vouches for the arguments.
+            unsafe { call!(gate, inlateout("rax") result $(, in($register) $argument)*) }
             result
         }
     };
@@ -133,12 +140,9 @@ macro_rules! checked {
         pub unsafe fn $result(number: u32 $(, $argument: usize)*) -> Result<usize, Error> {
             let mut error = number as usize;
             let $value: usize;
-            // SAFETY: the gate keeps every register but rax, rcx, rdx and r11; the caller vouches
-            // for the arguments.
+            // SAFETY: as above.
             unsafe {
-                asm!("call {gate}", gate = sym checked_gate, inlateout("rax") error
-                    $(, in($register) $from)*,
-                    $($rdx)*, lateout("rcx") _, lateout("r11") _)
+                call!(checked_gate, inlateout("rax") error $(, in($register) $from)*, $($rdx)*)
             }
             Error::in_number(error).map(|()| $value)
         }

@@ -22,7 +22,7 @@ fn words(disk: &Disk, slot: &str, partuuid: &str) -> String {
     )
 }
 
-fn slot_a(disk: &Disk) -> String {
+pub fn slot_a(disk: &Disk) -> String {
     words(disk, "a", &PARTUUID.to_string())
 }
 
@@ -30,9 +30,9 @@ pub fn slot_b(disk: &Disk) -> String {
     words(disk, "b", &OTHER_PARTUUID.to_string())
 }
 
-/// Boots from the slot that `words` name, which is the partition `node`. Both hold the same: nothing but the PARTUUID tells them apart.
-pub fn boot(kernel: Series, words: fn(&Disk) -> String, node: &str) -> Booted {
-    let booted = Boot {
+/// A boot from the slot that `words` name.
+pub fn from(kernel: Series, words: fn(&Disk) -> String) -> Boot {
+    Boot {
         kernel,
         initrd: Wanted {
             profile: "flatcar.toml",
@@ -42,7 +42,11 @@ pub fn boot(kernel: Series, words: fn(&Disk) -> String, node: &str) -> Booted {
         words,
         ..Boot::default()
     }
-    .stage2();
+}
+
+/// Boots from the slot that `words` name, which is the partition `node`. Both hold the same: nothing but the PARTUUID tells them apart.
+pub fn boot(kernel: Series, words: fn(&Disk) -> String, node: &str) -> Booted {
+    let booted = from(kernel, words).stage2();
     // /sysusr/usr, /dev/mapper/usr, the writable root over the image, the moved filesystems, and nothing else.
     expect::everything(&booted, IMAGE);
     let report = &booted.report;

@@ -6,7 +6,7 @@ use xtask::lab::disk::{Disk, Recipe};
 use xtask::lab::qemu::Interface;
 use xtask::lab::tools;
 
-use crate::harness::{Boot, Booted, recipe};
+use crate::harness::{Boot, Booted, recipe, see};
 use crate::initrds::Wanted;
 use crate::misbehaving::WAITS;
 use crate::others::{Content, Other};
@@ -103,10 +103,11 @@ fn among_hostile_tables() {
     }
 }
 
-/// An initrd whose verity is not ready before four seconds are over.
+/// An initrd whose verity is not ready before the disk was there for four seconds.
 fn slow_verity() -> Wanted {
     Wanted {
         misbehaving: &[WAITS],
+        settings: "modules.options.toehold_waits = 'device=/dev/sda2'",
         ..Wanted::DEMO
     }
 }
@@ -116,11 +117,12 @@ fn plugged_in_later(boot: Boot, later: usize) -> Booted {
     let ready = Boot {
         initrd: slow_verity(),
         interface: Interface::VirtioScsi,
+        cpus: 2,
         ..boot
     }
     .ready();
     let mut running = ready.start();
-    assert!(running.wait_for("is /dev/sda2"), "no partition was found");
+    see(&mut running, "toehold: stage=device done");
     running.plug(later).expect("a disk plugged in");
     ready.stage2(running)
 }
@@ -214,11 +216,12 @@ fn disappearing(append: &'static str) -> (crate::harness::Ready, xtask::lab::qem
         initrd: slow_verity(),
         interface: Interface::VirtioScsi,
         append,
+        cpus: 2,
         ..Boot::default()
     }
     .ready();
     let mut running = ready.start();
-    assert!(running.wait_for("is /dev/sda2"), "no partition was found");
+    see(&mut running, "toehold: stage=device done");
     running.unplug(ready.number).expect("a disk pulled out");
     (ready, running)
 }
@@ -235,7 +238,7 @@ fn disk_disappears_and_comes_back() {
 
 #[test]
 fn disk_disappears_for_good() {
-    let (ready, running) = disappearing("rd.earlytimeout=8");
+    let (ready, running) = disappearing("rd.earlytimeout=40");
     ready.fails(
         running,
         "FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132",

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use builder::archive::compress::Compression;
 use builder::archive::cpio::Entry;
+use builder::profile::Pack;
 use builder::{
     archive::cpio,
-    initrd::{Contents, Request},
+    initrd::{Contents, PLAN_NAME, Request},
 };
+use toehold::format::{pack::group, plan::Plan};
 use toehold_samples::noise::noise;
 use xtask::lab::build;
 use xtask::lab::kernels::{self, Series};
-use xtask::lab::{cache, paths, spent};
+use xtask::lab::{cache, packs, paths, spent};
 
 use crate::misbehaving;
 
@@ -35,6 +37,8 @@ pub struct Wanted {
     pub misbehaving: &'static [&'static str],
     /// The file that is left out of the archive although it belongs there, by the start of its name.
     pub without: &'static str,
+    /// A module whose group in the module pack is damaged, as the kernel has its name.
+    pub damaged: &'static str,
     /// Length of an incompressible file that the initrd gets in addition.
     pub ballast: usize,
     /// Its init has no way to the trace.
@@ -63,6 +67,7 @@ impl Wanted {
         built_for: None,
         misbehaving: &[],
         without: "",
+        damaged: "",
         ballast: 0,
         untraceable: false,
     };
@@ -87,6 +92,7 @@ impl Wanted {
             profile.as_bytes(),
             misbehaving.as_bytes(),
             self.without.as_bytes(),
+            self.damaged.as_bytes(),
             &ballast,
             &untraceable,
             &code,
@@ -148,7 +154,10 @@ impl Wanted {
             fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a program");
             request.extra.push(((*inside).to_owned(), file));
         }
-        let mut contents = Contents::gather(&request).expect("an initrd");
+        if !self.without.is_empty() {
+            request.module_pack = Some(Pack::None);
+        }
+        let mut contents = Contents::gather_kept(&request, &packs::keep).expect("an initrd");
         if !self.without.is_empty() {
             let before = contents.entries.len();
             contents.entries.retain(|(entry, _)| {
@@ -158,12 +167,14 @@ impl Wanted {
             let left = contents.entries.len();
             assert_eq!(left, before - 1, "{} is not in it", self.without);
         }
-        let archive = cpio::pack(contents.entries.iter().map(|(entry, _)| entry)).expect("cpio");
-        let bytes = archive.len();
+        if !self.damaged.is_empty() {
+            damage(&mut contents, self.damaged);
+        }
         // The best compression takes seconds, and there are many of them.
-        let packed = zstd::encode_all(archive.as_slice(), 1).expect("zstd");
-        fs::write(path, packed).expect("an initrd");
-        bytes
+        let built = contents.pack(|archive| Ok(zstd::encode_all(archive.as_slice(), 1)?));
+        let built = built.expect("an initrd");
+        fs::write(path, built.archive).expect("an initrd");
+        built.manifest.totals.archive_bytes
     }
 
     /// The profile's text with what is changed in it.
@@ -207,6 +218,21 @@ impl Initrd {
         fs::write(path, both).expect("an initrd");
         self.path = path.to_owned();
     }
+}
+
+/// Changes a byte in the middle of the group that a module is in.
+fn damage(contents: &mut Contents, name: &str) {
+    let mut entries = contents.entries.iter();
+    let plan = entries.find(|(entry, _)| entry.path == PLAN_NAME);
+    let plan = Plan::parse(&plan.expect("a plan").0.data).expect("a plan");
+    let module = plan.modules().find(|module| module.name == name.as_bytes());
+    let module = module.expect("a module of the initrd");
+    let number = plan.groups_of_pack().position(|place| module.is_in(place));
+    let pack = &mut contents.pack.as_mut().expect("a pack").data;
+    let group = group(pack, number.expect("a group")).expect("a group");
+    let middle = group.packed.len() / 2;
+    let start = group.packed.as_ptr().addr() - pack.as_ptr().addr();
+    pack[start + middle] ^= 1;
 }
 
 /// Changes whenever the builder does, which is part of this program.

@@ -6,28 +6,39 @@ use xtask::lab::kernels::Series;
 use harness::{Boot, recipe};
 use initrds::Wanted;
 
-/// Makes one test of each scenario and kernel.
+/// Makes one test of each scenario and kernel. Behind the name of a kernel are scenarios that the others see with `--all` only: one of each is enough
+/// to show that it boots.
 macro_rules! on_three_kernels {
-    ($($scenario:ident)*) => {$(
+    ($($scenario:ident)*) => { on_three_kernels! { [] [] [] $($scenario)* } };
+    (linux_6_1_generic: $($scenario:ident)*) => { on_three_kernels! { [] [also] [also] $($scenario)* } };
+    (linux_6_12_cloud: $($scenario:ident)*) => { on_three_kernels! { [also] [] [also] $($scenario)* } };
+    (linux_7_2_cloud: $($scenario:ident)*) => { on_three_kernels! { [also] [also] [] $($scenario)* } };
+    ($generic_6_1:tt $cloud_6_12:tt $cloud_7_2:tt $($scenario:ident)*) => {$(
         mod $scenario {
             use xtask::lab::kernels::Series;
 
-            #[test]
-            fn linux_6_1_generic() {
-                super::$scenario(Series::Generic61);
-            }
-
-            #[test]
-            fn linux_6_12_cloud() {
-                super::$scenario(Series::Cloud612);
-            }
-
-            #[test]
-            fn linux_7_2_cloud() {
-                super::$scenario(Series::Cloud72);
-            }
+            a_test! { $generic_6_1 linux_6_1_generic super::$scenario(Series::Generic61) }
+            a_test! { $cloud_6_12 linux_6_12_cloud super::$scenario(Series::Cloud612) }
+            a_test! { $cloud_7_2 linux_7_2_cloud super::$scenario(Series::Cloud72) }
         }
     )*};
+}
+
+/// A test. One with `[also]` before it runs with `--all` only.
+macro_rules! a_test {
+    ([] $name:ident $run:expr) => {
+        #[test]
+        fn $name() {
+            $run;
+        }
+    };
+    ([also] $name:ident $run:expr) => {
+        #[test]
+        #[ignore = "slow: others much like it run"]
+        fn $name() {
+            $run;
+        }
+    };
 }
 
 mod drivers;
@@ -35,6 +46,7 @@ mod expect;
 mod failures;
 mod faults;
 mod flatcar;
+mod handover;
 mod harness;
 mod identity;
 mod initrds;
@@ -49,6 +61,7 @@ mod netboot;
 mod oracle;
 mod others;
 mod parameters;
+mod people;
 mod policies;
 mod pstore;
 mod reports;
@@ -60,6 +73,7 @@ mod slow;
 mod specs;
 mod trace;
 mod uki;
+mod words;
 
 /// Where the profile qemu.toml has the stage-2 image.
 const IMAGE: &str = "lib/toehold/stage2.img";
@@ -116,7 +130,9 @@ fn usr_on_xfs(kernel: Series) {
     usr(kernel, Filesystem::Xfs, Filesystem::Squashfs);
 }
 
-on_three_kernels! { usr_on_btrfs usr_on_ext4 usr_on_squashfs usr_on_xfs }
+on_three_kernels! { linux_6_1_generic: usr_on_xfs }
+on_three_kernels! { linux_6_12_cloud: usr_on_btrfs }
+on_three_kernels! { linux_7_2_cloud: usr_on_ext4 usr_on_squashfs }
 
 #[test]
 fn usr_without_verity() {

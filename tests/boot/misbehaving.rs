@@ -12,17 +12,20 @@ use xtask::lab::{cache, paths};
 /// Drivers of a device that every machine of the tests has.
 pub const HANGS: &str = "toehold_hangs";
 pub const CRASHES: &str = "toehold_crashes";
-/// One more module that answers to `crypto-sha256`, whose init function takes four seconds: as long as verity has to wait, and
-/// something can happen.
+/// A driver of the same device that depends on the one that hangs.
+pub const NEEDS: &str = "toehold_needs";
+/// One more module that answers to `crypto-sha256`, whose init function takes four seconds from the start, or from where the device of its option
+/// `device` is there: as long as verity has to wait, and something can happen. With a single processor everything else would wait as well.
 pub const WAITS: &str = "toehold_waits";
 
 /// Name and text of each.
-const SOURCES: [(&str, &str); 3] = [
+const SOURCES: [(&str, &str); 4] = [
     (
         CRASHES,
         include_str!("../support/modules/toehold_crashes.c"),
     ),
     (HANGS, include_str!("../support/modules/toehold_hangs.c")),
+    (NEEDS, include_str!("../support/modules/toehold_needs.c")),
     (WAITS, include_str!("../support/modules/toehold_waits.c")),
 ];
 

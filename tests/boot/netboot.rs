@@ -21,7 +21,7 @@ const NETBOOT: Wanted = Wanted {
 };
 
 /// The filesystem that is on the disk, and behind it nothing up to this length.
-fn image(disk: &Disk, bytes: usize) -> Vec<u8> {
+pub fn image(disk: &Disk, bytes: usize) -> Vec<u8> {
     let mut image = vec![0; bytes.max(disk.filesystem_bytes as usize)];
     let file = File::open(&disk.path).expect("a disk");
     let (content, _) = image.split_at_mut(disk.filesystem_bytes as usize);
@@ -30,7 +30,7 @@ fn image(disk: &Disk, bytes: usize) -> Vec<u8> {
     image
 }
 
-fn boot(kernel: Series, appended: fn(&Disk) -> Files) -> Boot {
+pub fn boot(kernel: Series, appended: fn(&Disk) -> Files) -> Boot {
     Boot {
         kernel,
         initrd: NETBOOT,
@@ -117,7 +117,7 @@ pub fn appended(kernel: Series) {
     .stage2();
     expect_netboot(&booted, bytes(&booted), "new");
 }
-on_three_kernels! { appended }
+on_three_kernels! { linux_7_2_cloud: appended }
 
 /// A disk that is named is taken, whatever the initramfs holds.
 #[test]

@@ -51,7 +51,7 @@ const FEC_PARTITION: Option<FecRecipe> = Some(FecRecipe {
 
 /// Makes of each row a function that returns it, a test on Linux 6.1, and an item of `MATRIX`.
 macro_rules! matrix {
-    ($($name:ident: $hash_type:literal $algorithm:literal $data:literal $hash:literal $salt:path, $superblock:literal $tree:path, $fec:ident $usr:ident)*) => {
+    ($($when:tt $name:ident: $hash_type:literal $algorithm:literal $data:literal $hash:literal $salt:path, $superblock:literal $tree:path, $fec:ident $usr:ident)*) => {
         mod rows {
             use super::*;
             $(pub fn $name() -> Case {
@@ -70,10 +70,9 @@ macro_rules! matrix {
         }
 
         mod linux_6_1_cloud {
-            $(#[test]
-            fn $name() {
-                super::opened_as_by_veritysetup(super::rows::$name(), super::Series::Cloud61);
-            })*
+            use super::{Series, opened_as_by_veritysetup, rows};
+
+            $(a_test! { $when $name opened_as_by_veritysetup(rows::$name(), Series::Cloud61) })*
         }
 
         const MATRIX: &[fn() -> Case] = &[$(rows::$name),*];
@@ -81,43 +80,39 @@ macro_rules! matrix {
 }
 
 matrix! {
-    // hash type, algorithm, bytes of data and hash blocks, salt, superblock, tree, error correction, filesystem
-    sha1_1024_4096_type_0: 0 "sha1" 1024 4096 Random, true Partition, NO_FEC Squashfs
-    sha1_512_512_type_1: 1 "sha1" 512 512 Byte, false Behind, FEC_BEHIND Ext4
-    sha1_1024_1024_type_1: 1 "sha1" 1024 1024 Salt::None, false Behind, FEC_PARTITION Btrfs
-    sha1_4096_512_type_1: 1 "sha1" 4096 512 Longest, true Behind, NO_FEC Erofs
-    sha256_1024_1024_type_1: 1 "sha256" 1024 1024 Byte, true Behind, FEC_PARTITION Erofs
-    sha256_4096_4096_type_0: 0 "sha256" 4096 4096 Salt::None, true Partition, FEC_BEHIND Erofs
-    sha256_512_512_type_1: 1 "sha256" 512 512 Random, false Behind, FEC_PARTITION Btrfs
-    sha256_512_1024_type_1: 1 "sha256" 512 1024 Longest, true Partition, NO_FEC Ext4
-    sha512_512_512_type_1: 1 "sha512" 512 512 Salt::None, false Behind, NO_FEC Squashfs
-    sha512_512_512_type_0: 0 "sha512" 512 512 Longest, true Partition, FEC_PARTITION Btrfs
-    sha512_1024_1024_type_1: 1 "sha512" 1024 1024 Random, false Partition, FEC_BEHIND Ext4
-    sha512_4096_4096_type_0: 0 "sha512" 4096 4096 Byte, true Partition, FEC_PARTITION Ext4
-    blake2b_4096_4096_type_1: 1 "blake2b-512" 4096 4096 Longest, false Partition, FEC_BEHIND Btrfs
-    blake2b_4096_1024_type_0: 0 "blake2b-512" 4096 1024 Random, false Behind, NO_FEC Squashfs
-    blake2b_1024_512_type_1: 1 "blake2b-512" 1024 512 Longest, true Behind, NO_FEC Erofs
-    blake2b_512_4096_type_1: 1 "blake2b-512" 512 4096 Byte, true Behind, NO_FEC Btrfs
-    blake2b_1024_1024_type_0: 0 "blake2b-512" 1024 1024 Salt::None, false Behind, FEC_PARTITION Ext4
+    // when it runs (see `a_test`), hash type, algorithm, bytes of data and hash blocks, salt, superblock, tree, error correction, filesystem
+    []     sha1_1024_4096_type_0: 0 "sha1" 1024 4096 Random, true Partition, NO_FEC Squashfs
+    [also] sha1_512_512_type_1: 1 "sha1" 512 512 Byte, false Behind, FEC_BEHIND Ext4
+    [also] sha1_1024_1024_type_1: 1 "sha1" 1024 1024 Salt::None, false Behind, FEC_PARTITION Btrfs
+    [also] sha1_4096_512_type_1: 1 "sha1" 4096 512 Longest, true Behind, NO_FEC Erofs
+    [also] sha256_1024_1024_type_1: 1 "sha256" 1024 1024 Byte, true Behind, FEC_PARTITION Erofs
+    [also] sha256_4096_4096_type_0: 0 "sha256" 4096 4096 Salt::None, true Partition, FEC_BEHIND Erofs
+    []     sha256_512_512_type_1: 1 "sha256" 512 512 Random, false Behind, FEC_PARTITION Btrfs
+    [also] sha256_512_1024_type_1: 1 "sha256" 512 1024 Longest, true Partition, NO_FEC Ext4
+    [also] sha512_512_512_type_1: 1 "sha512" 512 512 Salt::None, false Behind, NO_FEC Squashfs
+    [also] sha512_512_512_type_0: 0 "sha512" 512 512 Longest, true Partition, FEC_PARTITION Btrfs
+    []     sha512_1024_1024_type_1: 1 "sha512" 1024 1024 Random, false Partition, FEC_BEHIND Ext4
+    [also] sha512_4096_4096_type_0: 0 "sha512" 4096 4096 Byte, true Partition, FEC_PARTITION Ext4
+    [also] blake2b_4096_4096_type_1: 1 "blake2b-512" 4096 4096 Longest, false Partition, FEC_BEHIND Btrfs
+    [also] blake2b_4096_1024_type_0: 0 "blake2b-512" 4096 1024 Random, false Behind, NO_FEC Squashfs
+    []     blake2b_1024_512_type_1: 1 "blake2b-512" 1024 512 Longest, true Behind, NO_FEC Erofs
+    [also] blake2b_512_4096_type_1: 1 "blake2b-512" 512 4096 Byte, true Behind, NO_FEC Btrfs
+    [also] blake2b_1024_1024_type_0: 0 "blake2b-512" 1024 1024 Salt::None, false Behind, FEC_PARTITION Ext4
 }
 
 /// Kernels from 7 on have no blake2b for dm-verity.
 mod linux_7_2_cloud {
     use super::{Series, opened_as_by_veritysetup, rows};
 
-    #[test]
-    fn sha1_1024_4096_type_0() {
-        opened_as_by_veritysetup(rows::sha1_1024_4096_type_0(), Series::Cloud72);
+    macro_rules! on_it {
+        ($($when:tt $name:ident)*) => {
+            $(a_test! { $when $name opened_as_by_veritysetup(rows::$name(), Series::Cloud72) })*
+        };
     }
-
-    #[test]
-    fn sha256_512_512_type_1() {
-        opened_as_by_veritysetup(rows::sha256_512_512_type_1(), Series::Cloud72);
-    }
-
-    #[test]
-    fn sha512_512_512_type_0() {
-        opened_as_by_veritysetup(rows::sha512_512_512_type_0(), Series::Cloud72);
+    on_it! {
+        [also] sha1_1024_4096_type_0
+        [] sha256_512_512_type_1
+        [also] sha512_512_512_type_0
     }
 }
 

@@ -6,7 +6,7 @@ use xtask::lab::disk::{self, Disk};
 use xtask::lab::qemu::Outcome;
 use xtask::lab::tools;
 
-use crate::harness::{Boot, recipe};
+use crate::harness::{Boot, locked_to, recipe};
 use crate::initrds::{Files, Wanted};
 use crate::{IMAGE, expect};
 
@@ -95,7 +95,11 @@ fn module_parameters_of_the_command_line() {
 fn module_parameters_of_a_locked_profile_stay() {
     Boot {
         initrd: Wanted {
-            settings: "modules.options.dm-verity = 'require_signatures=1'\ncmdline.locked = true",
+            settings: format!(
+                "modules.options.dm-verity = 'require_signatures=1'\n{}",
+                locked_to(&recipe())
+            )
+            .leak(),
             ..Wanted::DEMO
         },
         append: "dm-verity.require_signatures=0",
@@ -107,7 +111,7 @@ fn module_parameters_of_a_locked_profile_stay() {
 #[test]
 fn barred_module_is_not_loaded_for_its_hardware() {
     let outcome = Boot {
-        append: "modprobe.blacklist=virtio_gpu,virtio-blk modprobe.blacklist=virtio_net rd.earlytimeout=2",
+        append: "modprobe.blacklist=virtio_gpu,virtio-blk modprobe.blacklist=virtio_net rd.earlytimeout=8",
         ..Boot::default()
     }
     .fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=PARTUUID=7130c94a-213a-4e5a-8e26-6cce9662f132");

@@ -26,7 +26,7 @@ fn a_report_outlives_the_machine() {
     let (_, running) = start(Boot {
         initrd: initrd.clone(),
         words: elsewhere,
-        append: "rd.earlytimeout=1",
+        append: "rd.earlytimeout=8",
         ..Boot::default()
     });
     let outcome = running.finish().expect("QEMU");
@@ -50,7 +50,7 @@ fn a_report_outlives_the_machine() {
     let found: String = records.map(|(_, text)| text.as_str()).collect();
     for begin in [
         "FAILED ",
-        "compare with",
+        "compare devices below",
         "kernel 6.1",
         "wanted: ",
         "block device: ",

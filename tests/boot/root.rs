@@ -4,7 +4,7 @@ use xtask::lab::disk::{Filesystem, Place, Recipe, Tree};
 use xtask::lab::kernels::Series;
 
 use crate::expect;
-use crate::harness::Boot;
+use crate::harness::{Boot, locked_to};
 use crate::initrds::Wanted;
 
 const ROOT: Wanted = Wanted {
@@ -46,7 +46,7 @@ pub fn writable(kernel: Series) {
     let booted = Boot {
         initrd: Wanted {
             names: &["overlay", "erofs"],
-            settings: "root.overlay_size = \"8M\"\ncmdline.locked = false",
+            settings: "root.overlay_size = \"8M\"",
             ..ROOT
         },
         recipe: Recipe {
@@ -65,7 +65,7 @@ pub fn writable(kernel: Series) {
     expect::everything(&booted, "");
     assert_eq!(booted.report.argv, ["/init"]);
 }
-on_three_kernels! { writable }
+on_three_kernels! { linux_6_12_cloud: writable }
 
 /// A root without a layer above it.
 pub fn as_it_is(kernel: Series) {
@@ -87,7 +87,7 @@ fn other_filesystems(kernel: Series) {
         expect::everything(&booted, "");
     }
 }
-on_three_kernels! { other_filesystems }
+on_three_kernels! { linux_7_2_cloud: other_filesystems }
 
 /// Without verity, where a profile does not ask for it.
 #[test]
@@ -95,7 +95,7 @@ fn unverified() {
     let booted = Boot {
         initrd: Wanted {
             names: &["ext4"],
-            settings: "verity.required = false\ncmdline.locked = false",
+            settings: "verity.required = false",
             ..ROOT
         },
         recipe: Recipe {
@@ -112,11 +112,7 @@ fn unverified() {
         ("ext4", "/dev/vda2")
     );
     assert!(booted.report.root_is_writable);
-    assert!(
-        booted
-            .log
-            .contains("toehold: /dev/vda2 is used without verification")
-    );
+    assert!(booted.log.contains("toehold: /dev/vda2 is used unverified"));
 }
 
 /// A locked profile takes no other program, no other filesystem, and nothing unverified.
@@ -141,9 +137,14 @@ fn locked() {
         ),
     ] {
         let failed = format!("FAILED {line}");
+        let boot = boot(Series::Cloud61, Filesystem::Squashfs);
         Boot {
             append,
-            ..boot(Series::Cloud61, Filesystem::Squashfs)
+            initrd: Wanted {
+                settings: locked_to(&boot.recipe),
+                ..ROOT
+            },
+            ..boot
         }
         .fails(&failed);
     }
@@ -154,10 +155,6 @@ fn locked() {
 fn no_init() {
     let failed = "FAILED stage=switch-root step=exec errno=ENOENT subject=/sbin/missing";
     Boot {
-        initrd: Wanted {
-            settings: "cmdline.locked = false",
-            ..ROOT
-        },
         append: "init=/sbin/missing",
         ..boot(Series::Cloud61, Filesystem::Squashfs)
     }

@@ -15,7 +15,7 @@ pub fn generations(kernel: Series) {
             stage2: Filesystem::Erofs,
             ..Recipe::default()
         },
-        append: "rd.earlytrace=file",
+        append: "rd.earlytrace=file log_buf_len=1M",
         ..Boot::default()
     }
     .stage2();

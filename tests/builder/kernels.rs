@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use object::{Object, ObjectSymbol};
-use toehold::format::plan::{Key, Plan};
+use toehold::format::plan::{GROUP, Key, Module, Plan};
 
 use super::lookups::check_lookups;
 use builder::{
@@ -13,7 +13,7 @@ use builder::{
         catalogue::{Catalogue, Found, folded},
         modinfo,
     },
-    profile::{Modules, Profile},
+    profile::{Modules, Pack, Profile},
     select::{Chosen, Rank, Selection, requests, resolve},
 };
 use xtask::lab::{
@@ -55,14 +55,19 @@ fn flatcar_profile_on_the_generic_kernel() {
     assert!(packed <= 20_480, "the plan takes {packed} bytes as zstd");
 
     let read = Plan::parse(&plan).unwrap();
-    let count = selection.modules.len() + selection.known.len();
+    let groups: Vec<usize> = read.groups_of_pack().collect();
+    let count = groups.len() + selection.modules.len() + selection.known.len();
     assert_eq!(read.modules().count(), count);
-    for (module, chosen) in read.modules().zip(&selection.modules) {
+    let modules: Vec<_> = files(&read).collect();
+    for (module, chosen) in modules.iter().zip(&selection.modules) {
         assert_eq!(module.name, chosen.module.kernel_name().as_bytes());
         assert_eq!(module.flags, chosen.flags());
+        let group = chosen.group.map(|group| (groups[group], false));
+        let others = chosen.dependencies.iter();
+        let others = others.map(|(number, is_soft)| (modules[*number].number, *is_soft));
         assert_eq!(
             module.dependencies().collect::<Vec<_>>(),
-            chosen.dependencies
+            group.into_iter().chain(others).collect::<Vec<_>>()
         );
     }
     for (key, value) in profile.settings(catalogue.release().unwrap()) {
@@ -121,6 +126,11 @@ fn console_drivers_come_last_and_nothing_that_leads_to_a_disk_is_among_them() {
     }
 }
 
+/// What is a module, and no group of them.
+pub fn files<'a>(plan: &Plan<'a>) -> impl Iterator<Item = Module<'a>> {
+    plan.modules().filter(|module| module.flags & GROUP == 0)
+}
+
 /// One test for all kernels, so that each is read once.
 #[test]
 fn ready_profiles_on_every_kernel() {
@@ -128,15 +138,37 @@ fn ready_profiles_on_every_kernel() {
         let catalogue = catalogue(*series);
         let config = kernel_config(None, &catalogue.directory).unwrap();
         for name in ["flatcar.toml", "qemu.toml"] {
-            let decision =
-                Decision::make(&catalogue, &profile(name), config.as_ref(), None).unwrap();
-            assert!(Plan::parse(&decision.plan).is_ok());
-            let file = &decision.selection.modules[0].module.path;
+            let mut profile = profile(name);
+            profile.modules.pack = Pack::Always;
+            let decide = |profile: &Profile| {
+                Decision::make(&catalogue, profile, config.as_ref(), None).unwrap()
+            };
+            let decision = decide(&profile);
+            let modules = &decision.selection.modules;
+            let plan = Plan::parse(&decision.plan).unwrap();
+            let groups: Vec<usize> = plan.groups_of_pack().collect();
+            for (module, chosen) in files(&plan).zip(modules) {
+                assert!(
+                    chosen
+                        .group
+                        .is_some_and(|group| module.is_in(groups[group]))
+                );
+            }
+            let file = &modules[0].module.path;
+            let packed = compress::Compression::None;
+            assert_eq!(decision.packing.compression, packed, "{}", file.display());
+            assert!(decision.packing.in_groups);
+            // Without the module pack they are as the kernel decompresses them.
+            profile.modules.pack = Pack::None;
+            let in_files = decide(&profile);
+            let plan = Plan::parse(&in_files.plan).unwrap();
+            assert_eq!(plan.groups_of_pack().count(), 0);
             let able = config.as_ref().and_then(|config| config.decompresses());
             let want = able.unwrap_or(compress::Compression::None);
-            assert_eq!(decision.packing.compression, want, "{}", file.display());
+            assert_eq!(in_files.packing.compression, want, "{}", file.display());
+            assert!(!in_files.packing.in_groups);
             // Flatcar's has much that goes over a network; what every boot needs is of interest here.
-            let modules = decision.selection.modules.iter();
+            let modules = modules.iter();
             assert_requests_are_known(
                 &catalogue,
                 modules.filter(|chosen| name == "qemu.toml" || chosen.rank == Rank::Always),

@@ -9,7 +9,7 @@ use builder::{
 };
 use toehold::format::plan::{Key, Plan};
 
-use super::kernels::profile;
+use super::kernels::{files, profile};
 
 /// A module that has these aliases.
 fn module(name: &str, aliases: &[&str]) -> Module {
@@ -33,6 +33,7 @@ fn chosen(module: &Module) -> Chosen<'_> {
         attends: false,
         options: String::new(),
         dependencies: Vec::new(),
+        group: None,
     }
 }
 
@@ -88,7 +89,8 @@ pub fn check_lookups(file: &[u8], modules: &[Chosen]) {
         false => text.replace('-', "_"),
     };
     let mut patterns = Vec::new();
-    for (number, chosen) in modules.iter().enumerate() {
+    for (module, chosen) in files(&plan).zip(modules) {
+        let number = module.number;
         for alias in &chosen.module.info.aliases {
             let pattern = fold(alias);
             let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());

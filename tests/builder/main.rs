@@ -4,4 +4,5 @@ mod kernels;
 mod list;
 mod lookups;
 mod microcode;
+mod packs;
 mod uki;

@@ -12,7 +12,7 @@ use object::{Object, ObjectSection};
 use builder::arch::Arch;
 use builder::uki::kernel::{self, Facts};
 use builder::uki::pe_image::{Section, append, checksum};
-use builder::uki::{Request, Uki, build};
+use builder::uki::{Request, Uki, build, initrd};
 use xtask::lab::kernels::{self, Series};
 use xtask::lab::tools;
 use xtask::lab::uki::{sign, stub};
@@ -124,6 +124,26 @@ fn sections_are_read_back() {
         let stub = fs::read(stub(arch).unwrap()).unwrap();
         let made = append(&stub, &SECTIONS).unwrap();
         has(&made, &stub, &SECTIONS.map(|one| (one.name, one.data)));
+    }
+}
+
+#[test]
+fn the_initrd_is_found() {
+    let stub = image(pe::IMAGE_FILE_MACHINE_AMD64, 4096);
+    let [name, data] = [".initrd", "its bytes"];
+    let data = data.as_bytes();
+    let made = append(&stub, &[Section { name, data }]).unwrap();
+    let (offset, found) = initrd(&made).unwrap();
+    assert_eq!(found, data);
+    assert_eq!(&made[offset..][..data.len()], data);
+    assert_eq!(initrd(b"070701").unwrap(), (0, &b"070701"[..]));
+    for (image, reason) in [
+        (&stub[..], "without a section .initrd"),
+        (&made[..offset], "ends within its section .initrd"),
+        (b"MZ", "a damaged PE image"),
+    ] {
+        let error = initrd(image).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
     }
 }
 

@@ -102,6 +102,7 @@ fn listing_and_modes() {
         "fish/vendor_completions.d/toehold-mkinitrd.fish",
         "man/man1/toehold-mkinitrd.1",
         "man/man5/toehold.profile.5",
+        "man/man7/toehold.lock.7",
         "man/man8/toehold.8",
         "toehold/profiles/KEYS.md",
         "toehold/profiles/README.md",

@@ -5,13 +5,15 @@
 use std::io::Write;
 
 use toehold_samples::target::Target;
-use toehold_samples::{filesystem, plan, tables, verity, words};
+use toehold_samples::{filesystem, pack, plan, tables, verity, words};
 
 /// Structured mutations of each.
 const MUTATIONS: usize = 100_000;
+/// Of one that takes minutes with all of them, without `--all`.
+const FEW: usize = 2_000;
 
-fn sweep(target: &Target) {
-    let tried = target.sweep(MUTATIONS);
+fn sweep(target: &Target, mutations: usize) {
+    let tried = target.sweep(mutations);
     // Not through `println!`, which the test runner keeps to itself when all is well.
     writeln!(std::io::stderr(), "{}: {tried} inputs", target.name).expect("standard error");
 }
@@ -21,7 +23,7 @@ macro_rules! sweep {
     ($($name:ident $target:expr;)*) => {$(
         #[test]
         fn $name() {
-            sweep(&$target);
+            sweep(&$target, MUTATIONS);
         }
     )*};
 }
@@ -37,4 +39,16 @@ sweep! {
     sweep_facts words::FACTS_OF_A_DEVICE;
     sweep_cmdline words::CMDLINE;
     sweep_plan plan::PLAN;
+    sweep_pack pack::PACK;
+}
+
+#[test]
+#[ignore = "slow: whole groups of modules are unpacked"]
+fn sweep_streams() {
+    sweep(&pack::STREAMS_OF_A_GROUP, MUTATIONS);
+}
+
+#[test]
+fn sweep_streams_in_places() {
+    sweep(&pack::STREAMS_OF_A_GROUP, FEW);
 }

@@ -21,7 +21,7 @@ fn refuses_to_be_a_command() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "toehold: this is the /init of an initramfs: it runs as PID 1 only\n"
+        "toehold: this /init runs as PID 1 only\n"
     );
     assert!(output.stdout.is_empty());
 }

@@ -76,6 +76,7 @@ fn chosen(module: &Module) -> Chosen<'_> {
         rank: Rank::Hardware,
         options: String::new(),
         dependencies: Vec::new(),
+        group: None,
     }
 }
 

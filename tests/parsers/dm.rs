@@ -10,7 +10,7 @@ const UUID: &[u8] = b"CRYPT-VERITY-00112233445566778899aabbccddeeff-usr";
 fn expected(parts: &[(usize, &[u8])]) -> Vec<u8> {
     let mut bytes = vec![0; 3072];
     // version[3] = 4.0.0, data_size, data_start: in every request.
-    let always: &[(usize, &[u8])] = &[(0, &[4]), (12, &[0, 8, 0, 0]), (16, &[0x38, 1, 0, 0])];
+    let always: &[(usize, &[u8])] = &[(0, &[4]), (12, &[0, 12, 0, 0]), (16, &[0x38, 1, 0, 0])];
     for (offset, part) in always.iter().chain(parts) {
         bytes[*offset..*offset + part.len()].copy_from_slice(part);
     }

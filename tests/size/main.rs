@@ -112,16 +112,17 @@ fn a_symbol_that_grew_is_named() {
         text.starts_with(&want),
         "{text}\ndoes not start with\n{want}"
     );
+    // Of each view that has one of the ten largest changes; which crate has, if any, differs from day to day.
     for piece in [
-        "stage sys/arch ",
-        "crate (no symbol) ",
-        "symbol init::sys::arch::traced_gate ",
+        "stage machine/events ",
+        "symbol init::machine::events::proceed ",
     ] {
         assert!(text.contains(piece), "{text}\nlacks {piece}");
     }
 }
 
 #[test]
+#[ignore = "slow: an initrd is taken apart three times"]
 fn a_folder_of_modules_that_was_added_is_named() {
     let gate = Gate::new();
     let modules = kernels::fetch(kernels::Series::Cloud61)
@@ -129,7 +130,7 @@ fn a_folder_of_modules_that_was_added_is_named() {
         .modules_dir;
     let budget = |limit: u64| {
         format!(
-            "[initrd.it]\nprofile = \"profile.toml\"\nmodules_dir = {modules:?}\ncompress = \"gzip\"\n\
+            "[initrd.it]\nprofile = \"profile.toml\"\nmodules_dir = {modules:?}\ncompress = \"gzip\"\nmodule_compress = \"none\"\n\
             packed = {{ limit = {limit}, reason = \"the reason\" }}\n"
         )
     };
@@ -271,7 +272,10 @@ fn a_broken_budget_is_no_verdict() {
             "[file.it]\npath = \"none\"\n",
             "budget budget.toml: line 2: there is no none",
         ),
-        ("[file.it]\npath = \"text\"\n", "text: not an initrd"),
+        (
+            "[file.it]\npath = \"text\"\n",
+            "text: no initrd at offset 0",
+        ),
         (
             "[initrd.it]\nprofile = \"none.toml\"\nkernel = \"6.1\"\n",
             "line 2: there is no none.toml",

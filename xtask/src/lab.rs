@@ -13,6 +13,7 @@ pub mod floor;
 pub mod guest;
 pub mod kernels;
 pub mod microcode;
+pub mod packs;
 pub mod paths;
 pub mod qemu;
 pub mod runner;

@@ -26,6 +26,15 @@ enum Command {
     Uki(commands::uki::Args),
     /// Show the module plan of an initrd, or what a modalias would load
     Plan(commands::plan::Args),
+    /// List what any initrd holds, piece by piece
+    List(commands::list::Args),
+    /// Take the files out of any initrd; exit 1 if some are refused
+    ///
+    /// Later pieces overwrite earlier ones, as the kernel does it, and modules come out of the
+    /// module pack, too. The initrd's root is DIR: links are made as they are, but nothing is
+    /// written through them to another place. What would lie outside of DIR is refused. Devices
+    /// and owners need root.
+    Extract(commands::extract::Args),
     /// Show which drivers and hardware an initrd lost and gained; exit 1 on a loss
     Coverage(commands::coverage::Args),
     /// Boot a real kernel in QEMU into stage 2, building whatever is missing
@@ -57,6 +66,8 @@ impl Command {
             Self::Initrd(args) => commands::initrd::run(args, &Checkout),
             Self::Uki(args) => commands::uki::run(args),
             Self::Plan(args) => commands::plan::run(args),
+            Self::List(args) => commands::list::run(args),
+            Self::Extract(args) => commands::extract::run(args),
             Self::Coverage(args) => commands::coverage::run(args),
             Self::Boot(args) => commands::boot::run(args),
             Self::Chart(args) => commands::chart::run(args),

@@ -15,10 +15,8 @@ impl<'a> Group<'a> {
     pub fn sets(&self) -> impl Iterator<Item = Set<'a>> + use<'a> {
         let (mut module, mut rest) = (0usize, self.sets);
         core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            let (keys, after) = string(after)?;
-            module = module.wrapping_add(step as usize);
-            rest = after;
+            module = module.wrapping_add(number(&mut rest)? as usize);
+            let keys = string(&mut rest)?;
             Some(Set { module, keys })
         })
     }
@@ -37,9 +35,7 @@ impl<'a> Set<'a> {
     pub fn keys(&self) -> impl Iterator<Item = u64> + use<'a> {
         let (mut key, mut rest) = (0u64, self.keys);
         core::iter::from_fn(move || {
-            let (step, after) = number(rest)?;
-            key = key.wrapping_add(step);
-            rest = after;
+            key = key.wrapping_add(number(&mut rest)?);
             Some(key)
         })
     }

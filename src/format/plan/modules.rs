@@ -21,23 +21,24 @@ impl Module<'_> {
             (usize::from(raw) % MAX_MODULES, raw & SOFT != 0)
         })
     }
+
+    /// Whether it is in this group of the module pack.
+    pub fn is_in(&self, group: usize) -> bool {
+        self.dependencies().next() == Some((group, false))
+    }
 }
 
-/// Splits a module off the front of some bytes. Returns it and the rest.
-pub(super) fn module(bytes: &[u8]) -> Option<(Module<'_>, &[u8])> {
-    let (flags, rest) = bytes.split_first()?;
-    let (name, rest) = string(rest)?;
-    let (options, rest) = string(rest)?;
-    let (count, rest) = rest.split_first()?;
-    let (dependencies, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
-    Some((
-        Module {
-            number: 0,
-            flags: *flags,
-            name,
-            options,
-            dependencies: dependencies.as_chunks().0,
-        },
-        rest,
-    ))
+/// Splits the module with this number off the front of some bytes.
+pub(super) fn module<'a>(bytes: &mut &'a [u8], number: usize) -> Option<Module<'a>> {
+    let flags = *bytes.split_off_first()?;
+    let (name, options) = (string(bytes)?, string(bytes)?);
+    let count = usize::from(*bytes.split_off_first()?);
+    let dependencies = bytes.split_off(..count * 2)?.as_chunks().0;
+    Some(Module {
+        number,
+        flags,
+        name,
+        options,
+        dependencies,
+    })
 }

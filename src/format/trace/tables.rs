@@ -1,14 +1,20 @@
 //! What is traced, by name: calls with their arguments, requests of ioctl, flags.
 
 use crate::format::dm::Command;
+use crate::places;
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCGETS, TCSETS, TIOCSCTTY};
+use linux_raw_sys::ioctl::{BLKGETSIZE64, BLKPG, BLKSSZGET, TCFLSH, TCGETS, TCSETS, TIOCSCTTY};
 use linux_raw_sys::loop_device::*;
 
-/// The byte that a call's item of the list begins with: no two calls have the same, whatever the
-/// architecture's numbers are.
-pub const fn code(number: usize) -> usize {
-    (number * 21 / 2) & 0xFF
+/// The place of a call in [`CALLS`]: no two of them have the same, whatever the architecture's
+/// numbers are.
+pub const fn call_place(number: usize) -> usize {
+    (number * 9 / 4) % 202
+}
+
+/// The place of a request in [`REQUESTS`].
+pub const fn request_place(number: usize) -> usize {
+    number % 50
 }
 
 /// The calls that the init makes: the name, and a mark for each argument:
@@ -27,8 +33,8 @@ pub const fn code(number: usize) -> usize {
 ///
 /// A field of a structure is a mark and its place in units of four bytes, counted from `!` on. A
 /// name may hold none of the marks.
-pub const CALLS: &[u8] = &join::<{ joined(&ALL_CALLS) }>(&ALL_CALLS);
-const ALL_CALLS: [(u32, &str); 41] = [
+pub const CALLS: &[u8] = places!(ALL_CALLS);
+const ALL_CALLS: [(u32, &str); 42] = [
     call(__NR_read, "read!-!"),
     call(__NR_write, "write!+!"),
     call(__NR_close, "close!"),
@@ -42,7 +48,7 @@ const ALL_CALLS: [(u32, &str); 41] = [
     call(__NR_recvfrom, "recvfrom!-!!&&"),
     call(__NR_bind, "bind!&!"),
     call(__NR_setsockopt, "setsockopt!!!$!"),
-    call(__NR_clone, "clone!&&&&"),
+    call(__NR_clone, "clone!&"),
     call(__NR_execve, "execve'&&"),
     call(__NR_wait4, "wait4!$>&"),
     call(__NR_flock, "flock!@"),
@@ -67,14 +73,15 @@ const ALL_CALLS: [(u32, &str); 41] = [
     call(__NR_signalfd4, "signalfd4!(!)"),
     call(__NR_finit_module, "finit_module!'?"),
     call(__NR_setsid, "setsid."),
+    call(__NR_sync, "sync."),
     call(__NR_dup3, "dup3!!!"),
     call(__NR_close_range, "close_range!!!"),
     call(__NR_syslog, "syslog!&!"),
 ];
 
-/// The requests of ioctl, by the last byte of their number, and their argument in the same way.
-pub const REQUESTS: &[u8] = &join::<{ joined(&ALL_REQUESTS) }>(&ALL_REQUESTS);
-const ALL_REQUESTS: [(u32, &str); 14] = [
+/// The requests of ioctl, and their argument in the same way.
+pub const REQUESTS: &[u8] = places!(ALL_REQUESTS);
+const ALL_REQUESTS: [(u32, &str); 15] = [
     request(Command::Create as u32, "DM_DEV_CREATE*'-}"),
     request(Command::Remove as u32, "DM_DEV_REMOVE*'-}"),
     request(Command::Suspend as u32, "DM_DEV_SUSPEND*'-}"),
@@ -87,13 +94,14 @@ const ALL_REQUESTS: [(u32, &str); 14] = [
     request(BLKGETSIZE64, "BLKGETSIZE64("),
     request(BLKPG, "BLKPG*$!*%(!(#$%}}"),
     request(TIOCSCTTY, "TIOCSCTTY!"),
+    request(TCFLSH, "TCFLSH!"),
     request(TCGETS, "TCGETS&"),
     request(TCSETS, "TCSETS&"),
 ];
 
 /// The flags, by their mark and their bit. The access mode of open counts as one bit of three.
 /// Arguments that have no bit in common share a mark.
-pub const FLAGS: &[u8] = &join::<{ joined(&ALL_FLAGS) }>(&ALL_FLAGS);
+pub const FLAGS: &[u8] = places!(ALL_FLAGS);
 const ALL_FLAGS: [(u32, &str); 35] = [
     flag(OPEN, 1 << O_RDONLY, "O_RDONLY"),
     flag(OPEN, 1 << O_WRONLY, "O_WRONLY"),
@@ -135,11 +143,11 @@ const ALL_FLAGS: [(u32, &str); 35] = [
 pub const OPEN: u8 = b':';
 
 const fn call(number: u32, text: &str) -> (u32, &str) {
-    (code(number as usize) as u32, text)
+    (call_place(number as usize) as u32, text)
 }
 
 const fn request(number: u32, text: &str) -> (u32, &str) {
-    (number % 256, text)
+    (request_place(number as usize) as u32, text)
 }
 
 const fn flag(mark: u8, flag: u32, text: &str) -> (u32, &str) {
@@ -149,40 +157,4 @@ const fn flag(mark: u8, flag: u32, text: &str) -> (u32, &str) {
 /// What the bits of one mark's flags are counted from: there is room for 32.
 pub const fn base(mark: u8) -> u8 {
     mark << 5
-}
-
-/// Bytes of a list.
-const fn joined(items: &[(u32, &str)]) -> usize {
-    // Each has its byte, and all but one the space before the next.
-    let (mut len, mut place) = (items.len() * 2 - 1, 0);
-    while place < items.len() {
-        len += items[place].1.len();
-        place += 1;
-    }
-    len
-}
-
-/// Makes a list as [`named`](crate::text::named) reads it. Two items with the same byte, or with
-/// that of the separator, do not compile.
-const fn join<const LEN: usize>(items: &[(u32, &str)]) -> [u8; LEN] {
-    let mut list = [b' '; LEN];
-    let mut used = [false; 256];
-    used[b' ' as usize] = true;
-    let (mut at, mut place) = (0, 0);
-    while place < items.len() {
-        let (code, text) = (items[place].0, items[place].1.as_bytes());
-        assert!(!used[code as usize]);
-        used[code as usize] = true;
-        list[at] = code as u8;
-        at += 1;
-        let mut byte = 0;
-        while byte < text.len() {
-            list[at] = text[byte];
-            at += 1;
-            byte += 1;
-        }
-        at += 1;
-        place += 1;
-    }
-    list
 }

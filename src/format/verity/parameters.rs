@@ -1,7 +1,7 @@
 //! What people say of a verity device, in the words of veritytab(5).
 
 use crate::table::{owners, place};
-use crate::text::{after, decimal, split, word};
+use crate::text::{after, boolean, decimal, split, word};
 use crate::{list, table};
 
 table! {
@@ -51,6 +51,14 @@ pub(super) const OPTIONS: &[u8] = list!(Parameter::ROWS, 0, b' ');
 const SETS: [u8; place(Parameter::ROWS, 0, COUNT)] = owners(Parameter::ROWS, 0);
 pub(super) const DEFAULTS: &[u8] = list!(Parameter::ROWS, 1, b' ');
 
+/// Which of them are sizes in bytes, multiples of 512.
+const SIZES: u32 = 1 << DataBlockSize as u8
+    | 1 << HashBlockSize as u8
+    | 1 << HashOffset as u8
+    | 1 << FecOffset as u8;
+/// Which of them are numbers: those and counts.
+const NUMBERS: u32 = SIZES | 1 << Format as u8 | 1 << DataBlocks as u8 | 1 << FecRoots as u8;
+
 /// What is said of a verity device, whatever its superblock says.
 #[derive(Clone, Copy)]
 pub struct Parameters<'a>(pub(super) [Option<&'a [u8]>; COUNT]);
@@ -60,8 +68,8 @@ impl<'a> Parameters<'a> {
     pub const NONE: Self = Self([None; COUNT]);
 
     /// Takes over a comma-separated list of options; later ones replace earlier ones. The error is
-    /// the first that is unknown, or has no value where there must be one. What the values mean
-    /// shows where they are used.
+    /// the first that is unknown, or has no value where there must be one, or none that is a number
+    /// or a boolean where that is meant. What the others mean shows where they are used.
     pub fn read(&mut self, list: &'a [u8]) -> Result<(), &'a [u8]> {
         for option in split(list, b',') {
             if !option.is_empty() {
@@ -78,6 +86,15 @@ impl<'a> Parameters<'a> {
                 Some([b'=', value @ ..]) if *parameter < OnCorruption as u8 => value,
                 _ => continue,
             };
+            if NUMBERS >> *parameter & 1 != 0 {
+                let unit = if SIZES >> *parameter & 1 != 0 { 512 } else { 1 };
+                if !decimal(value)?.is_multiple_of(unit) {
+                    return None;
+                }
+            }
+            if *parameter == HasSuperblock as u8 {
+                boolean(value)?;
+            }
             let is_extra = *parameter == OnError as u8
                 || (FecOffset as u8..=Signature as u8).contains(parameter);
             // Paths and the like are not part of the table. Everything else becomes one word of it.
@@ -101,12 +118,9 @@ impl<'a> Parameters<'a> {
         decimal(self.get(parameter)?)
     }
 
-    /// Whether there is a superblock: yes, unless a boolean as systemd takes it says no.
+    /// Whether there is a superblock: yes, unless it is said that there is none.
     pub fn has_superblock(&self) -> bool {
-        !matches!(
-            self.get(HasSuperblock),
-            Some([b'0' | b'n' | b'f', ..] | b"off")
-        )
+        self.get(HasSuperblock).and_then(boolean) != Some(false)
     }
 
     /// Leaves a parameter out.

@@ -20,6 +20,7 @@ const VARIABLES: &CStr = c"/sys/firmware/efi/efivars";
 /// disks, then as their disks number them. `false` if there is none.
 ///
 /// The others are not written down anywhere: a disk that is made to confuse could fill any list up.
+#[inline(always)] // size: inline
 pub fn next(machine: &mut Machine, role: Role, disk: u64, last: &mut u64) -> bool {
     let spec = machine.request.spec(role);
     let Some(device) = machine.found.devices.get_mut(role as usize) else {

@@ -1,11 +1,11 @@
 //! Finding out how data and hash tree lie on their devices.
 
 use crate::machine::Machine;
-use crate::machine::log::Log;
 use crate::machine::outcome::{During, Outcome, refused};
 use crate::sys::call::Result as Call;
 use crate::sys::files::{self, File, open};
 use crate::sys::keys;
+use crate::sys::log::Log;
 use core::ffi::CStr;
 use rustix::fs::OFlags;
 use toehold::failure::Step;

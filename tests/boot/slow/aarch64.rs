@@ -3,10 +3,9 @@
 use xtask::lab::disk::{Filesystem, Recipe};
 use xtask::lab::kernels::Series;
 
-use crate::harness::Boot;
+use crate::harness::{Boot, see};
 use crate::initrds::Wanted;
-use crate::rescue::{self, see};
-use crate::{netboot, root, series, usr};
+use crate::{netboot, rescue, root, series, usr};
 
 /// Makes one test of each scenario and kernel.
 macro_rules! on_aarch64 {

@@ -1,7 +1,7 @@
 //! The targets of the suite `hostile`, for libFuzzer.
 
 pub use libfuzzer_sys;
-pub use toehold_samples::{filesystem, plan, tables, verity, words};
+pub use toehold_samples::{filesystem, pack, plan, tables, verity, words};
 
 use toehold_samples::target::{Random, Target};
 

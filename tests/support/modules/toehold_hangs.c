@@ -2,6 +2,10 @@
 #include <linux/delay.h>
 #include <linux/module.h>
 
+// For the one that needs it.
+int toehold_hangs;
+EXPORT_SYMBOL_GPL(toehold_hangs);
+
 static int __init hang(void)
 {
 	ssleep(600);

@@ -8,7 +8,9 @@ pub mod compress;
 pub mod cpio;
 pub mod list;
 pub mod microcode;
+pub mod pieces;
 pub mod similar;
+pub mod stream;
 
 /// Reads a file, or says which could not be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {

@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::{Context, Result};
 
 pub mod coverage;
+pub mod extract;
 pub mod initrd;
+pub mod list;
 pub mod mkinitrd;
 pub mod plan;
 

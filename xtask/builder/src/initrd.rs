@@ -22,10 +22,11 @@ use crate::{
         list, microcode, read,
     },
     kernel::{catalogue::Catalogue, config::Config, modinfo},
+    pack::Keep,
     plan,
-    profile::Profile,
+    profile::{Pack, Profile},
     progress,
-    select::{self, Selection},
+    select::{self, Selection, groups},
 };
 use manifest::{Builtin, Item, Kind, Manifest, Totals};
 use payload::Packing;
@@ -37,6 +38,8 @@ use tree::Tree;
 
 /// The plan's name in the archive.
 pub const PLAN_NAME: &str = inside(shared::PLAN);
+/// The module pack's.
+pub const PACK_NAME: &str = inside(shared::PACK);
 
 /// What to build an initrd from.
 #[derive(Debug, Clone)]
@@ -50,6 +53,10 @@ pub struct Request {
     pub compress: Compression,
     /// Compression of each module; by default as the kernel's package has them, if that kernel can decompress them.
     pub module_compress: Option<Compression>,
+    /// Whether they go into the module pack, instead of what the profile says.
+    pub module_pack: Option<Pack>,
+    /// Bytes of modules in a group of it, instead of [`groups::BYTES`]: for comparisons.
+    pub group_bytes: Option<u64>,
     /// The kernel's build configuration, instead of the one beside its modules.
     pub kernel_config: Option<PathBuf>,
     /// Searched for firmware before the `firmware` directory beside `modules_dir`'s parent.
@@ -70,6 +77,8 @@ impl Request {
             init,
             compress: Compression::Zstd,
             module_compress: None,
+            module_pack: None,
+            group_bytes: None,
             kernel_config: None,
             firmware_dir: None,
             microcode: Vec::new(),
@@ -113,7 +122,10 @@ pub fn build_list(request: &Request, out: &Path) -> Result<Manifest> {
         "microcode lies in front of an archive that the boot loader brings; a list is for one that the kernel's build makes"
     );
     let contents = Contents::gather(request)?;
-    let entries: Vec<&Entry> = contents.entries.iter().map(|(entry, _)| entry).collect();
+    let entries = contents.pack.iter();
+    let entries: Vec<&Entry> = entries
+        .chain(contents.entries.iter().map(|(entry, _)| entry))
+        .collect();
     list::write(out, &entries)?;
     let archive_bytes = cpio::pack(entries)?.len();
     let manifest = contents.manifest(archive_bytes);
@@ -137,14 +149,19 @@ impl<'a> Decision<'a> {
         config: Option<&Config>,
         module_compress: Option<Compression>,
     ) -> Result<Self> {
-        let selection = select::resolve(catalogue, &profile.modules)?;
+        let mut selection = select::resolve(catalogue, &profile.modules)?;
         let packing = Packing::decide(
             module_compress,
-            profile.modules.strip,
+            &profile.modules,
             config,
             &catalogue.directory,
             &selection.modules,
         )?;
+        if packing.in_groups {
+            let limit = profile.modules.group_bytes.unwrap_or(groups::BYTES);
+            let all = profile.modules.pack == Pack::Always;
+            groups::form(&mut selection.modules, limit, all);
+        }
         let mut settings = profile.settings(catalogue.release()?);
         let suffix = packing.compression.module_suffix();
         settings.push((Key::Suffix, suffix.as_bytes().to_vec()));
@@ -187,14 +204,25 @@ fn check_arch(request: &Request, init: &[u8], selection: &Selection) -> Result<(
 pub struct Contents {
     pub entries: Vec<(Entry, Item)>,
     /// The archive with microcode that lies in front.
-    pub front: Vec<u8>,
+    microcode: Vec<u8>,
+    /// What lies in an archive of its own behind that, so that it is not compressed.
+    pub pack: Option<Entry>,
+    /// The pack, and the modules in it.
+    packed: Vec<Item>,
     manifest: Manifest,
 }
 
 impl Contents {
     /// Reads the modules, makes the plan, and puts everything into order: init and plan first, then parents before children.
     pub fn gather(request: &Request) -> Result<Self> {
-        let profile = Profile::read(&request.profile)?;
+        Self::gather_kept(request, &|_, make| make())
+    }
+
+    /// The same; `keep` may know what a group of modules is packed to.
+    pub fn gather_kept(request: &Request, keep: Keep) -> Result<Self> {
+        let mut profile = Profile::read(&request.profile)?;
+        profile.modules.pack = request.module_pack.unwrap_or(profile.modules.pack);
+        profile.modules.group_bytes = request.group_bytes;
         let catalogue = Catalogue::read(&request.modules_dir)?;
         let config = kernel_config(request.kernel_config.as_deref(), &request.modules_dir)?;
         let config = config.as_ref();
@@ -219,16 +247,21 @@ impl Contents {
             tree.directory(path.trim_matches('/'), "netboot.carry");
         }
         tree.modprobe(config);
-        let mut unsigned = Vec::new();
+        let (mut unsigned, mut in_groups) = (Vec::new(), Vec::new());
         for chosen in &selection.modules {
             let file = catalogue.directory.join(&chosen.module.path);
             let (data, signed) = packing.pack(&file)?;
             if !signed {
                 unsigned.push(chosen.module.name.as_str());
             }
-            tree.module(chosen, data, packing.compression);
+            if chosen.group.is_some() {
+                in_groups.push((chosen, data));
+            } else {
+                tree.module(chosen, data, packing.compression);
+            }
         }
         payload::check_signatures(&unsigned, config)?;
+        let (pack, packed) = payload::pack(&in_groups, keep)?;
         let mut missing_firmware = Vec::new();
         if profile.modules.firmware {
             missing_firmware = tree.firmware(request, &selection)?;
@@ -266,13 +299,20 @@ impl Contents {
                 ..Totals::default()
             },
             missing_firmware,
-            warnings: [selection.warnings, unpacks(config, request.compress)].concat(),
+            warnings: selection
+                .warnings
+                .into_iter()
+                .chain(unpacks(config, request.compress))
+                .chain(loads(config, selection.modules.len()))
+                .collect(),
             builtin: Builtin::of(&catalogue),
             entries: Vec::new(),
         };
         Ok(Self {
             entries: tree.ordered()?,
-            front: microcode::archive(&request.microcode)?,
+            microcode: microcode::archive(&request.microcode)?,
+            pack,
+            packed,
             manifest,
         })
     }
@@ -284,12 +324,19 @@ impl Contents {
 
     /// The initrd, as it ships: its archive compressed by `pack`.
     pub fn pack(self, pack: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>) -> Result<Built> {
+        let mut front = self.microcode.clone();
+        if let Some(entry) = &self.pack {
+            front.extend(cpio::pack([entry])?);
+        }
         let archive = cpio::pack(self.entries.iter().map(|(entry, _)| entry))?;
-        let archive_bytes = archive.len();
-        let archive = [self.front.as_slice(), &pack(archive)?].concat();
+        let archive_bytes = front.len() - self.microcode.len() + archive.len();
+        front.extend(pack(archive)?);
         let mut manifest = self.manifest(archive_bytes);
-        manifest.totals.compressed_bytes = archive.len();
-        Ok(Built { archive, manifest })
+        manifest.totals.compressed_bytes = front.len();
+        Ok(Built {
+            archive: front,
+            manifest,
+        })
     }
 
     /// What is in it.
@@ -297,8 +344,13 @@ impl Contents {
         let mut manifest = self.manifest;
         let totals = &mut manifest.totals;
         totals.archive_bytes = archive_bytes;
-        totals.microcode_bytes = self.front.len();
-        for (_, item) in &self.entries {
+        totals.microcode_bytes = self.microcode.len();
+        for item in self
+            .entries
+            .iter()
+            .map(|(_, item)| item)
+            .chain(&self.packed)
+        {
             match item.kind {
                 Kind::Module => {
                     totals.modules += 1;
@@ -311,9 +363,20 @@ impl Contents {
                 _ => {}
             }
         }
-        manifest.entries = self.entries.into_iter().map(|(_, item)| item).collect();
+        let entries = self.entries.into_iter().map(|(_, item)| item);
+        manifest.entries = self.packed.into_iter().chain(entries).collect();
         manifest
     }
+}
+
+/// What people should know about a kernel that gets so many modules.
+fn loads(config: Option<&Config>, modules: usize) -> Option<String> {
+    let config = config.filter(|config| modules != 0 && config.appraises_modules())?;
+    Some(format!(
+        "this kernel loads no module of an initrd: IMA wants a signature in an extended attribute, which no archive for the initramfs \
+         has, with or without the module pack (CONFIG_IMA_APPRAISE_REQUIRE_MODULE_SIGS=y in {})",
+        config.file.display()
+    ))
 }
 
 /// What people should know about a kernel that gets an initrd of this compression.

@@ -8,12 +8,12 @@
 //! - `look`: what is in an initrd, and what one has that another has not
 //! - `uki`: kernel, command line and initrd as one image for UEFI
 //! - `initrd`: everything gathered into one archive, with its manifest
-//! - `plan`: what the init reads
+//! - `plan`, `pack`: what the init reads
 //! - `select`: which modules, why, and in which order
 //! - `profile`: what is asked for
 //! - `kernel`: what there is: modules and what they say, the kernel's configuration
 //! - `archive`: formats of files: cpio, compressors, microcode
-//! - `arch` and `progress`: what all of them use
+//! - `arch`, `numbers` and `progress`: what all of them use
 
 pub mod arch;
 pub mod archive;
@@ -21,6 +21,8 @@ pub mod commands;
 pub mod initrd;
 pub mod kernel;
 pub mod look;
+pub mod numbers;
+pub mod pack;
 pub mod plan;
 pub mod profile;
 pub mod progress;

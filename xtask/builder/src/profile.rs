@@ -43,6 +43,10 @@ pub struct Modules {
     /// Glob patterns that `paths` must not take; a dependency is taken all the same.
     pub exclude: Vec<String>,
     pub strip: Strip,
+    pub pack: Pack,
+    /// Bytes of modules in a group of the pack, instead of what they are made for; for comparisons, no key of a profile.
+    #[serde(skip)]
+    pub group_bytes: Option<u64>,
     /// Take the firmware files that the modules name.
     pub firmware: bool,
     /// Glob patterns of modules that a report names where hardware waits for one of them and the initrd does not have it. They need not match
@@ -64,6 +68,18 @@ fn known() -> Vec<String> {
         format!("kernel/drivers/{{{FOLDERS}}}/**"),
         format!("kernel/drivers/{{{DRIVERS}}}.ko"),
     ]
+}
+
+/// Whether modules go into the module pack.
+#[derive(Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Pack {
+    /// Those that not every boot loads, unless each is to be compressed by itself.
+    #[default]
+    Auto,
+    /// All of them.
+    Always,
+    None,
 }
 
 /// Whether debug information and BTF are removed from modules.
@@ -95,7 +111,8 @@ pub struct Emergency {
 #[derive(Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cmdline {
-    /// Refuse to boot when it would weaken verification, or when there is no root hash.
+    /// Refuse to boot when it would weaken verification or the policy after a failure. It takes a root hash, or its signature, in the
+    /// profile, and no shell.
     pub locked: bool,
 }
 
@@ -160,6 +177,23 @@ impl Profile {
             "emergency.action = \"shell\" and emergency.shell = false contradict each other"
         );
         self.verity.check()?;
+        if self.cmdline.locked {
+            self.check_lock()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a lock beside which the command line or the keyboard decides after all.
+    fn check_lock(&self) -> Result<()> {
+        ensure!(
+            !self.emergency.shell,
+            "cmdline.locked = true and emergency.shell = true: a word that is refused would lead to a shell; set emergency.shell = false"
+        );
+        ensure!(
+            self.verity.root_hash.is_some() || self.verity.root_hash_signature.is_some(),
+            "cmdline.locked = true without verity.root_hash or verity.root_hash_signature: the command line would decide what is verified; \
+             set one of them"
+        );
         Ok(())
     }
 
@@ -169,7 +203,6 @@ impl Profile {
         let mut settings = vec![(Key::Release, text(release))];
         settings.extend(self.verity.settings(self.mode));
         if self.cmdline.locked {
-            settings.push((Key::VerityRequired, Vec::new()));
             settings.push((Key::Locked, Vec::new()));
         }
         settings.extend(self.mode_settings());

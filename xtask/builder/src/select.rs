@@ -1,5 +1,6 @@
 //! Which modules go into the initrd, why, and in which order they load.
 
+pub mod groups;
 mod order;
 mod paths;
 pub mod requests;
@@ -35,12 +36,15 @@ pub struct Chosen<'a> {
     pub options: String,
     /// Number of an earlier module, and whether it is a soft dependency; ascending.
     pub dependencies: Vec<(usize, bool)>,
+    /// Its group in the module pack; none where its file is in the initrd.
+    pub group: Option<usize>,
 }
 
 impl Chosen<'_> {
     /// The module's flags in the plan.
     pub fn flags(&self) -> u8 {
-        self.rank.flags() | if self.attends { ATTEND } else { 0 }
+        let attends = if self.attends { ATTEND } else { 0 };
+        self.rank.flags() | attends
     }
 }
 
@@ -114,6 +118,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
                 attends: attend.contains(number),
                 options: options.remove(number).unwrap_or_default(),
                 dependencies,
+                group: None,
             }
         })
         .collect();

@@ -116,6 +116,24 @@ pub fn build(request: &Request) -> Result<Uki> {
     })
 }
 
+/// The initrd in a file, and where it begins there: a unified kernel image has it in a section, any
+/// other file is one.
+pub fn initrd(file: &[u8]) -> Result<(usize, &[u8])> {
+    if !file.starts_with(b"MZ") {
+        return Ok((0, file));
+    }
+    let image = PeFile64::parse(file).context("it is a damaged PE image, or one of 32 bits")?;
+    let mut sections = image.section_table().iter();
+    let section = sections.find(|section| section.raw_name() == b".initrd");
+    let section = section.context("it is a PE image without a section .initrd")?;
+    let (start, padded) = section.pe_file_range();
+    // What pads the section in the file is not loaded.
+    let len = section.virtual_size.get(LE).min(padded) as usize;
+    let bytes = file.get(start as usize..).and_then(|rest| rest.get(..len));
+    let bytes = bytes.context("the image is damaged: it ends within its section .initrd")?;
+    Ok((start as usize, bytes))
+}
+
 /// The command line as one line, if the kernel takes all of it.
 fn command_line(text: &str, max: usize) -> Result<String> {
     let line = text.lines().collect::<Vec<_>>().join(" ");

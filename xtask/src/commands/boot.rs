@@ -15,7 +15,7 @@ use crate::lab::qemu::{self, Machine, Outcome};
 use crate::lab::{paths, tools, uki};
 use crate::measure::summary;
 use builder::arch::Arch;
-use builder::initrd::{self, Request};
+use builder::initrd::{self, Request, manifest::Manifest};
 use builder::progress;
 use toehold::shared::LOG_PREFIX;
 
@@ -81,6 +81,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     let log = args.log.clone();
     let log = log.unwrap_or_else(|| paths::output().join("boot.log"));
     let room = paths::room()?;
+    let (machine, initrd) = machine(&args, room.path())?;
     let machine = Machine {
         arch: args.arch,
         cpus: args.cpus,
@@ -88,7 +89,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         timeout: Duration::from_secs(args.timeout),
         log: Some(log.clone()),
         echo: args.repeat == 1,
-        ..machine(&args, room.path())?
+        ..machine
     };
     if args.interactive {
         machine.interactive()?;
@@ -99,7 +100,8 @@ pub fn run(args: Args) -> Result<Verdict> {
     }
     let verdict = judge(&machine.run()?, &log, args.timeout);
     if let Some(chart) = args.chart {
-        super::chart::draw(&log, Some(&chart), None)?;
+        let manifest = initrd.as_deref().map(Manifest::beside).transpose()?;
+        super::chart::draw(&log, manifest.flatten().as_ref(), Some(&chart), None)?;
         println!("chart: {}", chart.display());
     }
     Ok(verdict)
@@ -126,8 +128,8 @@ fn repeat(machine: &Machine, log: &Path, args: &Args) -> Result<Verdict> {
     Ok(Verdict::Pass)
 }
 
-/// What is to be started; files for this boot only lie in `room`.
-fn machine(args: &Args, room: &Path) -> Result<Machine> {
+/// What is to be started, and the initrd where that is a file of its own; files for this boot only lie in `room`.
+fn machine(args: &Args, room: &Path) -> Result<(Machine, Option<PathBuf>)> {
     let series = args.kernel.on(args.arch)?;
     if args.uefi {
         tools::require(tools::UEFI)?;
@@ -141,10 +143,8 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
                 && args.chart.is_none(),
             "with --uefi a --disk brings everything: kernel, initrd and command line are those of its unified kernel image"
         );
-        return Ok(Machine::from_disk(
-            Variables::create(args.arch, &variables)?,
-            disk.clone(),
-        ));
+        let variables = Variables::create(args.arch, &variables)?;
+        return Ok((Machine::from_disk(variables, disk.clone()), None));
     }
     let kernel = match (&args.vmlinuz, &args.modules_dir) {
         (Some(vmlinuz), Some(modules_dir)) => Kernel::local(vmlinuz, modules_dir)?,
@@ -173,7 +173,7 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
         let uki = uki::build(&uki::Request {
             stub: uki::stub(args.arch)?,
             vmlinuz: kernel.vmlinuz,
-            initrd,
+            initrd: initrd.clone(),
             cmdline: qemu::command_line(args.arch, &append(disk.words())),
             os_release: None,
             uname: None,
@@ -181,10 +181,8 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
         let file = room.join("uki.efi");
         fs::write(&file, uki.image).context("cannot write the unified kernel image")?;
         disk.put_on_esp(&file, uki::fallback_path(args.arch))?;
-        return Ok(Machine::from_disk(
-            Variables::create(args.arch, &variables)?,
-            disk.path,
-        ));
+        let variables = Variables::create(args.arch, &variables)?;
+        return Ok((Machine::from_disk(variables, disk.path), Some(initrd)));
     }
     let (disk, words) = match &args.disk {
         Some(path) => (path.clone(), described(path)?),
@@ -197,7 +195,8 @@ fn machine(args: &Args, room: &Path) -> Result<Machine> {
             (disk.path, words)
         }
     };
-    Ok(Machine::new(kernel.vmlinuz, initrd, disk, append(words)))
+    let machine = Machine::new(kernel.vmlinuz, initrd.clone(), disk, append(words));
+    Ok((machine, Some(initrd)))
 }
 
 /// The demo's initrd for this kernel, built now.

@@ -15,7 +15,7 @@ use crate::lab::kernels::{self, Series};
 use crate::lab::runner::record::Record;
 use crate::lab::runner::suites::{self, Test};
 use crate::lab::runner::times::Times;
-use crate::lab::runner::{self, Done, Job};
+use crate::lab::runner::{self, Done, Job, excerpt};
 use crate::lab::{build, paths, spent, systemd, tools};
 use crate::measure::results;
 use builder::arch::Arch;
@@ -131,7 +131,14 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
     } else {
         Verdict::Pass
     };
-    for name in &outcome.failed {
+    // Logs of CI are long, and not every one keeps all of it: what matters stands at the end once more.
+    for (name, output) in &outcome.failed {
+        println!("\n{name} said:\n{}", excerpt::of(output));
+    }
+    if !outcome.failed.is_empty() {
+        println!();
+    }
+    for (name, _) in &outcome.failed {
         println!("failed: {name}");
     }
     let failed = outcome.failed.len();
@@ -187,8 +194,8 @@ struct Outcome {
     /// The tests.
     ran: Vec<Done>,
     checks: Vec<Done>,
-    /// Names of those that failed, tests and checks.
-    failed: Vec<String>,
+    /// Names of those that failed, tests and checks, and what they said.
+    failed: Vec<(String, String)>,
 }
 
 /// Runs tests and checks, and shows what those say that fail.
@@ -240,7 +247,9 @@ fn perform(
         println!("{word} {seconds:7.1} s  {}", done.name);
         if !passed {
             println!("{}\n", done.output.trim_end());
-            outcome.failed.push(done.name.clone());
+            outcome
+                .failed
+                .push((done.name.clone(), done.output.clone()));
         }
         if is_check {
             outcome.checks.push(done);

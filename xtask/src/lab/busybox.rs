@@ -13,10 +13,11 @@ use crate::lab::guest;
 use crate::lab::kernels::Kernel;
 use crate::lab::{cache, paths, tools};
 use builder::arch::Arch;
-use builder::archive::compress;
+use builder::archive::compress::Compression;
 use builder::archive::cpio::{self, Entry};
 use builder::initrd::Built;
 use builder::initrd::manifest::Kind;
+use builder::look::contents;
 use builder::progress;
 
 const SCRIPT: &str = include_str!("busybox/init.sh");
@@ -159,7 +160,7 @@ fn modules(kernel: &Kernel, toehold: &Built) -> Result<Vec<Entry>> {
     let room = tempfile::tempdir()?;
     let inside = PathBuf::from("lib/modules").join(&kernel.release);
     let folder = room.path().join(&inside);
-    let archive = cpio::unpack(&compress::unpack(toehold.archive.clone())?)?;
+    let archives = contents::archives(&toehold.archive)?;
     let mut files = Vec::new();
     for item in toehold
         .manifest
@@ -168,18 +169,21 @@ fn modules(kernel: &Kernel, toehold: &Built) -> Result<Vec<Entry>> {
         .filter(|item| item.kind == Kind::Module)
     {
         let source = item.source.as_deref().context("a module from nowhere")?;
-        let entry = archive.iter().find(|entry| entry.path == item.path);
-        let data = &entry
-            .with_context(|| format!("{} is not in the initrd", item.path))?
-            .data;
-        files.push((source, data.clone()));
+        let mut members = archives.iter().flatten();
+        let member = members.find(|member| member.entry.path == item.path);
+        let member = member.with_context(|| format!("{} is not in the initrd", item.path))?;
+        // The builder may have packed it in another way than the kernel's package.
+        let [there, here] = [source, item.path.as_str()]
+            .map(|path| Compression::of_module(path.as_ref()).module_suffix());
+        let name = source.strip_suffix(there).unwrap_or(source);
+        files.push((format!("{name}{here}"), member.entry.data.clone()));
     }
     for list in [
         "modules.builtin",
         "modules.builtin.modinfo",
         "modules.order",
     ] {
-        files.push((list, read(&kernel.modules_dir.join(list))?));
+        files.push((list.to_owned(), read(&kernel.modules_dir.join(list))?));
     }
     for (path, data) in files {
         let to = folder.join(path);

@@ -93,8 +93,13 @@ impl Log {
 
     /// From the kernel's `Run /init` to the line that stage 2 begins with.
     pub fn boot_time(&self) -> Option<Duration> {
-        let end = self.time(toehold_stage2::HELLO)?;
+        let end = self.time_of_stage2()?;
         end.checked_sub(self.time("Run /init as init process")?)
+    }
+
+    /// From the kernel's entry to the line that stage 2 begins with.
+    pub fn time_of_stage2(&self) -> Option<Duration> {
+        self.time(toehold_stage2::HELLO)
     }
 
     /// How long the kernel took to unpack the initrd.
@@ -140,6 +145,7 @@ SeaBIOS
         assert_eq!(stages[0].at, Duration::from_micros(412));
         assert_eq!(log.stage2(), Some(Duration::from_micros(900_100)));
         assert_eq!(log.boot_time(), Some(Duration::from_micros(999_900)));
+        assert_eq!(log.time_of_stage2(), Some(Duration::from_secs(3)));
         assert_eq!(log.unpacking(), Some(Duration::from_millis(250)));
         assert_eq!(log.failed(), None);
         assert_eq!(log.tail(1), "[    3.000000] toehold-stage2: hello");

@@ -1,5 +1,6 @@
 //! The initrd of the floor program: Toehold's, with the program in place of init and plan, and with the verity table.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
@@ -10,16 +11,16 @@ use toehold::text::Line;
 use crate::lab::disk::Disk;
 use crate::lab::guest;
 use builder::arch::Arch;
-use builder::archive::compress::{self, Compression};
 use builder::archive::cpio::{self, Entry};
 use builder::initrd::Built;
 use builder::initrd::manifest::Kind;
+use builder::look::contents;
 
 /// The /usr partition in the guest, where the disk is its only one and on virtio.
 const DEVICE: &str = "/dev/vda2";
 
-/// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk. The result is compressed.
-pub fn build(toehold: &Built, disk: &Disk, compress: Compression) -> Result<Vec<u8>> {
+/// Builds the initrd with the same modules as Toehold's, byte for byte, for this disk. The result is not compressed.
+pub fn build(toehold: &Built, disk: &Disk) -> Result<Vec<u8>> {
     let program = guest::program(Arch::X86_64, "toehold-floor")?;
     let program =
         fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -27,13 +28,22 @@ pub fn build(toehold: &Built, disk: &Disk, compress: Compression) -> Result<Vec<
         Entry::file("init", 0o755, program),
         Entry::file("verity", 0o644, verity(disk)?),
     ];
-    let archive = cpio::unpack(&compress::unpack(toehold.archive.clone())?)?;
-    for (entry, item) in archive.into_iter().zip(&toehold.manifest.entries) {
-        if matches!(item.kind, Kind::Module | Kind::Directory | Kind::Device) {
-            entries.push(entry);
+    let archives = contents::archives(&toehold.archive)?;
+    let files: HashMap<&str, &Entry> = archives
+        .iter()
+        .flatten()
+        .map(|member| (member.entry.path.as_str(), &member.entry))
+        .collect();
+    // Folders before what is in them: modules in the pack stand first in the manifest.
+    for kind in [Kind::Directory, Kind::Device, Kind::Module] {
+        let items = toehold.manifest.entries.iter();
+        for item in items.filter(|item| item.kind == kind) {
+            let entry = files.get(item.path.as_str()).copied();
+            let entry = entry.with_context(|| format!("{} is not in the initrd", item.path))?;
+            entries.push(entry.clone());
         }
     }
-    compress.pack(cpio::pack(&entries)?)
+    cpio::pack(&entries)
 }
 
 /// What the program would otherwise have to find out: the device's UUID, its sectors and the target's parameters.

@@ -42,6 +42,10 @@ pub enum Source {
 /// which takes an emulator a twentieth of a boot.
 const PROCESSOR: &str = "max,-cx16,-erms,-fsrm";
 
+/// How long a machine may run. It only keeps one that hangs from doing so for ever: a boot takes seconds, and many times as long where others keep
+/// the processors busy.
+const TIMEOUT: Duration = Duration::from_secs(400);
+
 /// A machine to start. Disks are never written: what the guest writes is thrown away.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -71,10 +75,11 @@ pub struct Machine {
 
 /// A kernel command line with what a machine needs before it. `panic=-1`: a panic ends the machine at once. `tsc=reliable`: where this machine is
 /// busy, the kernel would find that its clocks disagree and patch itself for another one while it runs, which QEMU's emulation of several
-/// processors does not always survive (`Oops: int3` in `sched_clock_cpu`).
+/// processors does not always survive (`Oops: int3` in `sched_clock_cpu`). `no_timer_check`: there, the kernel would find that its timer does not tick
+/// within ten ticks' time, and panic (`IO-APIC + timer doesn't work`).
 pub fn command_line(arch: Arch, words: &str) -> String {
     let machine = match arch {
-        Arch::X86_64 => "console=ttyS0 tsc=reliable",
+        Arch::X86_64 => "console=ttyS0 tsc=reliable no_timer_check",
         Arch::Aarch64 => "console=ttyAMA0",
     };
     format!("{machine} printk.time=1 panic=-1 {words}")
@@ -108,7 +113,7 @@ impl Machine {
             cpus: 2,
             counts_instructions: false,
             memory: 1024,
-            timeout: Duration::from_secs(180),
+            timeout: TIMEOUT,
             log: None,
             echo: false,
         }
@@ -120,8 +125,7 @@ impl Machine {
             Arch::X86_64 => tools::QEMU,
             Arch::Aarch64 => tools::QEMU_ARM,
         };
-        let mut qemu = tools::SETPRIV.command()?;
-        qemu.args(["--pdeathsig", "KILL"]);
+        let mut qemu = tools::ends_with_this_process()?;
         qemu.arg(tool.command()?.get_program());
         qemu.args([
             "-nodefaults",

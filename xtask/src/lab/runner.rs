@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use crate::lab::tools;
+
+pub mod excerpt;
 pub mod record;
 pub mod suites;
 pub mod times;
@@ -88,11 +91,10 @@ fn one(ended: &Receiver<Result<Done>>, running: &mut Vec<(String, f64)>) -> Resu
     Ok(done)
 }
 
-fn start(mut job: Job, ended: Sender<Result<Done>>) -> Result<()> {
+fn start(job: Job, ended: Sender<Result<Done>>) -> Result<()> {
     let mut output = tempfile::tempfile()?;
     let started = Instant::now();
-    let child = job
-        .command
+    let child = ends_with_this_one(&job.command)?
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
@@ -117,6 +119,22 @@ fn start(mut job: Job, ended: Sender<Result<Done>>) -> Result<()> {
         let _ = ended.send(finish());
     });
     Ok(())
+}
+
+/// The same program, ended by the kernel when this process ends, however that comes.
+fn ends_with_this_one(command: &Command) -> Result<Command> {
+    let mut wrapped = tools::ends_with_this_process()?;
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        wrapped.current_dir(directory);
+    }
+    Ok(wrapped)
 }
 
 /// Waits for the end of a process, and ends it where it takes too long. Returns whether it was content, and the processor time that it took.

@@ -32,6 +32,7 @@ pub const GCC_ARM: Tool = tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
 pub const LIBC_ARM: Tool = tool("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross");
 pub const MKFS_BTRFS: Tool = tool("mkfs.btrfs", "btrfs-progs");
 pub const MKFS_EXT4: Tool = tool("mkfs.ext4", "e2fsprogs");
+pub const DEBUGFS: Tool = tool("debugfs", "e2fsprogs");
 pub const MKFS_EROFS: Tool = tool("mkfs.erofs", "erofs-utils");
 pub const MKFS_VFAT: Tool = tool("mkfs.vfat", "dosfstools");
 pub const MKFS_XFS: Tool = tool("mkfs.xfs", "xfsprogs");
@@ -121,6 +122,13 @@ pub fn machine(arch: Arch) -> Vec<Tool> {
 /// Everything.
 pub fn all() -> Vec<Tool> {
     [DISK, UEFI, OTHERS].concat()
+}
+
+/// Starts the program that is named next, and ends it when this process ends, however that comes.
+pub fn ends_with_this_process() -> Result<Command> {
+    let mut command = SETPRIV.command()?;
+    command.args(["--pdeathsig", "KILL"]);
+    Ok(command)
 }
 
 impl Tool {

@@ -1,7 +1,7 @@
 //! The picture of a boot, from its log: stages, modules, what PID 1 did, and what it waited for.
 //!
-//! `record` reads the log and puts every call on one time axis, `boot` finds out what happened, `path` what that took the time, `picture` draws
-//! it, `perfetto` writes it down for other tools.
+//! `record` reads the log and puts every call on one time axis, `boot` and `unpacking` find out what happened, `path` what that took the
+//! time, `picture` draws it, `perfetto` writes it down for other tools.
 
 mod boot;
 mod path;
@@ -9,6 +9,7 @@ mod perfetto;
 mod picture;
 mod record;
 mod svg;
+mod unpacking;
 
 pub use boot::Boot;
 pub use perfetto::json;
@@ -24,6 +25,15 @@ fn milliseconds(micros: u64) -> String {
         0..10_000 => format!("{milliseconds:.2} ms"),
         10_000..100_000 => format!("{milliseconds:.1} ms"),
         _ => format!("{} ms", grouped(micros.saturating_add(500) / 1000)),
+    }
+}
+
+/// `412 KB`, `2.9 MB`
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} KB", bytes.saturating_add(500) / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }
 

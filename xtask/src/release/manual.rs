@@ -11,8 +11,12 @@ use crate::lab::paths;
 use builder::commands::mkinitrd;
 
 /// Pages in Markdown.
-pub const PAGES: [(&str, &str); 2] = [
+pub const PAGES: [(&str, &str); 3] = [
     ("toehold.8", "xtask/src/release/pages/toehold.8.md"),
+    (
+        "toehold.lock.7",
+        "xtask/src/release/pages/toehold.lock.7.md",
+    ),
     ("toehold.profile.5", "xtask/profiles/KEYS.md"),
 ];
 
@@ -48,10 +52,22 @@ const SYNOPSIS: &str = "\
 ## Synopsis
 
 **toehold-mkinitrd** **--modules-dir** *DIR* **--profile** *PROFILE* **--out** *OUT* [*option*…]
+
+**toehold-mkinitrd** **list** *INITRD* [**--json**]
+
+**toehold-mkinitrd** **extract** *INITRD* **--out** *DIR* [**--force**]
 ";
 
 /// What the command line does not tell.
 const BUILDER: &str = "\
+## Looking into an initrd
+
+Whoever made it, or a unified kernel image. Modules in Toehold's module pack are files like others there.
+
+- `list INITRD` lists what it holds, archive by archive, with the modules in the pack by their groups; `--json` is for tools.
+- `extract INITRD --out DIR` takes the files out. Later ones replace earlier ones, as the kernel does it, and what would lie outside of DIR
+  is refused: exit code 1. DIR has to be empty, or `--force` replaces what is there.
+
 ## Files
 
 - `../share/toehold/profiles/NAME.toml`, from the program: ready profiles, which `--profile NAME` takes.
@@ -61,6 +77,7 @@ const BUILDER: &str = "\
 
 ```
 toehold-mkinitrd --modules-dir /usr/lib/modules/6.1.0-56-amd64 --profile flatcar -o initrd.img
+toehold-mkinitrd list initrd.img
 ```
 
 ## See also

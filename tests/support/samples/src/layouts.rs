@@ -153,7 +153,7 @@ pub fn plan(modules: &[u8], aliases: &[u8], extra: &[u8]) -> Vec<u8> {
         rest.extend(value);
     }
     rest.extend(extra);
-    let mut file = b"toehold\0\x02\0\0\0".to_vec();
+    let mut file = b"toehold\0\x04\0\0\0".to_vec();
     file.extend((20 + rest.len() as u32).to_le_bytes());
     file.extend(crc32fast::hash(&rest).to_le_bytes());
     file.extend(rest);

@@ -3,7 +3,9 @@
 
 pub mod filesystem;
 pub mod layouts;
+pub mod lzma;
 pub mod noise;
+pub mod pack;
 pub mod plan;
 pub mod tables;
 pub mod target;

@@ -1,6 +1,6 @@
 //! The plan: damaged, it is refused; and where its checksum was made to fit, what it holds lies within it.
 
-use toehold::format::plan::{Key, Plan};
+use toehold::format::plan::{GROUP, Key, Plan};
 
 use crate::layouts;
 use crate::target::Target;
@@ -16,44 +16,58 @@ pub const PLAN: Target = Target {
         (24, 4),
         (28, 1),
         (29, 1),
-        (33, 1),
-        (34, 2),
-        (42, 2),
-        (54, 1),
-        (70, 1),
+        (38, 1),
+        (39, 2),
+        (44, 1),
+        (53, 2),
+        (64, 1),
+        (71, 1),
         (72, 2),
+        (74, 2),
+        (77, 1),
+        (93, 1),
+        (95, 2),
     ],
     words: &[],
     seal,
     check,
 };
 
-/// Two modules, the second needing the first; `pci:` aliases of both, of which one ends in a star.
+/// A group of the module pack and three modules, the second and the third needing the first, the third in the group; `pci:`
+/// aliases of the first two, of which one ends in a star.
 pub fn plan() -> Vec<u8> {
     let string = |parts: &[&[u8]]| {
         let bytes = parts.concat();
         [&[bytes.len() as u8], &bytes[..]].concat()
     };
     let modules = [
-        &[1][..],
+        &[GROUP][..],
+        &string(&[b"group_0"]),
+        &string(&[]),
+        &[0],
+        &[1],
         &string(&[b"dm"]),
         &string(&[]),
         &[0],
         &[0],
         &string(&[b"virtio"]),
         &string(&[b"num=1"]),
-        &[2, 0, 0, 0, 0x80],
+        &[2, 1, 0, 1, 0x80],
+        &[0],
+        &string(&[b"ahci"]),
+        &string(&[]),
+        &[2, 0, 0, 1, 0],
     ];
     let aliases = [
         string(&[b"pci:v\x01\x01d\x01\x01sv*b"]),
         string(&[
-            &[0],
+            &[1],
             &string(&[&[0x81, 0x04, 5, 6]]),
             &[1],
             &string(&[&[0x82, 0x04, 7]]),
         ]),
         string(&[b"virtio-d_"]),
-        string(&[&[1], &string(&[&[0, 0]])]),
+        string(&[&[2], &string(&[&[0, 0]])]),
     ];
     let offset = [
         Key::HashOffsetFallback as u8,
@@ -74,6 +88,7 @@ pub fn plan() -> Vec<u8> {
 pub fn walk(plan: &Plan) {
     for module in plan.modules() {
         module.dependencies().for_each(drop);
+        assert!(!module.is_in(usize::MAX));
     }
     for group in plan.groups() {
         group.sets().for_each(|set| set.keys().for_each(drop));
@@ -115,13 +130,23 @@ fn check(file: &[u8]) {
 fn what_a_plan_says() {
     let good = plan();
     let opened = Plan::parse(&good).ok().unwrap();
-    assert_eq!(opened.modules().count(), 2);
+    let modules = opened.modules();
+    let modules: Vec<_> = modules
+        .map(|module| (module.name, module.flags & GROUP, module.is_in(0)))
+        .collect();
+    let want = [
+        (&b"group_0"[..], GROUP, false),
+        (b"dm", 0, false),
+        (b"virtio", 0, false),
+        (b"ahci", 0, true),
+    ];
+    assert_eq!(modules, want);
     assert_eq!(opened.groups().count(), 2);
     for (modalias, want) in [
         (&b"pci:v20d1Bsv1b"[..], None),
-        (b"pci:v02d01sv1b", Some(0)),
-        (b"pci:v02d02sv1b", Some(1)),
-        (b"virtio-d_", Some(1)),
+        (b"pci:v02d01sv1b", Some(1)),
+        (b"pci:v02d02sv1b", Some(2)),
+        (b"virtio-d_", Some(2)),
     ] {
         let mut found = None;
         opened.lookup(modalias, &mut |module| found = Some(module));

@@ -170,7 +170,7 @@ pub fn mount_kernel_filesystems() -> rustix::io::Result<()> {
 /// modules. They are children of this one, as of any other that goes on as PID 1. Those that sleep uninterruptibly and do not
 /// move are not waited for.
 pub fn settle() {
-    const LIMIT: Duration = Duration::from_secs(10);
+    const LIMIT: Duration = Duration::from_secs(60);
     const STILL: Duration = Duration::from_secs(3);
     let began = Instant::now();
     let (mut left, mut since) = (processes(), began);

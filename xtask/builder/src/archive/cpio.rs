@@ -9,16 +9,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use cpio::{NewcBuilder, NewcReader};
 
-use super::compress::{self, Compression};
-
-/// What an archive in newc format begins with.
-const MAGIC: &[u8] = b"070701";
+use super::pieces;
 
 /// Bits of an entry's mode that tell what it is, as in stat(2).
 pub const KIND: u32 = 0o170000;
 pub const FILE: u32 = 0o100000;
 pub const DIRECTORY: u32 = 0o040000;
 pub const CHARACTER_DEVICE: u32 = 0o020000;
+pub const BLOCK_DEVICE: u32 = 0o060000;
 pub const SYMLINK: u32 = 0o120000;
 
 /// One file, directory, device or symbolic link.
@@ -70,6 +68,21 @@ impl Entry {
             data: target.as_bytes().to_vec(),
         }
     }
+
+    /// Its path from the initrd's root, which archives of others write as `./a` or `/a`, too.
+    pub fn inside(&self) -> &str {
+        let mut path = self.path.as_str();
+        while let Some(rest) = path.strip_prefix("./").or(path.strip_prefix('/')) {
+            path = rest;
+        }
+        path
+    }
+
+    /// Target of a symbolic link; some programs end it with a zero.
+    pub fn target(&self) -> &[u8] {
+        let mut parts = self.data.split(|byte| *byte == 0);
+        parts.next().unwrap_or_default()
+    }
 }
 
 /// For each entry, the first of the files that are equal to it: those become hard links of one.
@@ -120,98 +133,114 @@ pub fn pack<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Vec<u8>>
     Ok(archive)
 }
 
-/// Reads an archive back; hard links come back as files of their own.
-pub fn unpack(archive: &[u8]) -> Result<Vec<Entry>> {
-    let mut rest = archive;
-    let mut entries: Vec<Entry> = Vec::new();
-    // By inode number: the names of one file.
-    let mut links: HashMap<u32, Vec<usize>> = HashMap::new();
-    loop {
-        let mut reader = NewcReader::new(rest).context("not a cpio archive in newc format")?;
-        let header = reader.entry();
-        if header.is_trailer() {
-            return Ok(entries);
-        }
-        let mut entry = Entry {
-            path: header.name().trim_end_matches('\0').to_owned(),
-            mode: header.mode(),
-            device: (header.rdev_major(), header.rdev_minor()),
-            data: Vec::new(),
-        };
-        let (size, inode) = (header.file_size(), header.ino());
-        let is_linked = entry.mode & KIND == FILE && header.nlink() > 1;
-        reader.read_to_end(&mut entry.data)?;
-        ensure!(
-            entry.data.len() == size as usize,
-            "{}: the archive ends within it",
-            entry.path
-        );
-        rest = reader.finish().context("the archive ends early")?;
-        if is_linked {
-            let names = links.entry(inode).or_default();
-            names.push(entries.len());
-            for name in names.iter().filter(|_| size > 0) {
-                if let Some(other) = entries.get_mut(*name) {
-                    other.data.clone_from(&entry.data);
-                }
-            }
-        }
-        entries.push(entry);
-    }
+/// An archive, read back.
+#[derive(Debug)]
+pub struct Archive<'a> {
+    /// Up to the padding behind its trailer.
+    pub bytes: &'a [u8],
+    pub members: Vec<Member>,
 }
 
-/// Reads every archive of an initrd, as the kernel unpacks them one after the other.
-pub fn unpack_all(initrd: &[u8]) -> Result<Vec<Vec<Entry>>> {
-    let (archives, _) = archives(initrd)?;
-    archives.iter().map(|archive| unpack(archive)).collect()
+/// An entry as it is in an archive.
+#[derive(Debug)]
+pub struct Member {
+    pub entry: Entry,
+    /// Where it lies in the archive, with its header and its padding.
+    pub place: Range<usize>,
+    /// Numbers of user and group.
+    pub owner: (u32, u32),
+    /// The first entry that is a name of the same file, counted from the archive's first.
+    pub link: Option<usize>,
 }
 
-/// The archives of an initrd: those in front, which are not compressed, and what the rest unpacks to; and how that is compressed.
-pub fn archives(initrd: &[u8]) -> Result<(Vec<Vec<u8>>, Compression)> {
-    let mut archives = Vec::new();
-    let mut rest = initrd;
-    loop {
-        let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-        rest = &rest[zeros..];
-        if rest.is_empty() {
-            return Ok((archives, Compression::None));
-        }
-        if !rest.starts_with(MAGIC) {
-            let compression = compress::of(rest);
-            let unpacked = compress::unpack(rest.to_vec())?;
-            ensure!(
-                unpacked.starts_with(MAGIC),
-                "not an initrd: neither a cpio archive nor one that is packed with gzip, xz or zstd"
-            );
-            archives.extend(self::archives(&unpacked)?.0);
-            return Ok((archives, compression));
-        }
-        let (archive, behind) = rest.split_at(walk(rest)?.1);
-        archives.push(archive.to_vec());
-        rest = behind;
-    }
-}
-
-/// An entry's path, and where it lies in the archive.
-type Placed = (String, Range<usize>);
-
-/// The entries of the archive that these bytes begin with, each with its path and where it lies, and the archive's length.
-pub fn walk(bytes: &[u8]) -> Result<(Vec<Placed>, usize)> {
-    let mut entries = Vec::new();
+/// Reads the archive that these bytes begin with. Each name of a file has its data, whichever of
+/// them has it in the archive.
+pub fn read(bytes: &[u8]) -> Result<Archive<'_>> {
+    let mut members: Vec<Member> = Vec::new();
+    // By device and inode number: the names of one file.
+    let mut links: HashMap<(u32, u32, u32), Vec<usize>> = HashMap::new();
     let mut start = 0;
     loop {
-        let reader =
-            NewcReader::new(&bytes[start..]).context("not a cpio archive in newc format")?;
-        let is_trailer = reader.entry().is_trailer();
-        let path = reader.entry().name().trim_end_matches('\0').to_owned();
-        let rest = reader.finish().context("the archive ends early")?;
-        let end = bytes.len() - rest.len();
+        let mut reader = NewcReader::new(&bytes[start..])
+            .with_context(|| format!("its entry at byte {start} is damaged or cut off"))?;
+        let header = reader.entry();
+        let is_trailer = header.is_trailer();
+        // The kernel reads a name up to its first zero.
+        let path = header.name().split('\0').next().unwrap_or_default();
+        let mut member = Member {
+            entry: Entry {
+                path: path.to_owned(),
+                mode: header.mode(),
+                device: (header.rdev_major(), header.rdev_minor()),
+                data: Vec::new(),
+            },
+            place: start..start,
+            owner: (header.uid(), header.gid()),
+            link: None,
+        };
+        let (size, checksum) = (header.file_size() as usize, header.checksum());
+        let file = (header.dev_major(), header.dev_minor(), header.ino());
+        let is_file = member.entry.mode & KIND == FILE;
+        let is_linked = is_file && header.nlink() > 1;
+        let damaged = |how: &str| format!("{}, at byte {start} of it, {how}", member.entry.path);
+        let mut data = Vec::new();
+        reader.read_to_end(&mut data)?;
+        ensure!(data.len() == size, damaged("is cut off"));
+        let sum = data
+            .iter()
+            .fold(0u32, |sum, byte| sum.wrapping_add(u32::from(*byte)));
+        ensure!(
+            !is_file || size == 0 || checksum.is_none_or(|wanted| wanted == sum),
+            damaged("is damaged: its checksum is wrong")
+        );
+        let rest = reader
+            .finish()
+            .with_context(|| damaged("is cut off within its padding"))?;
+        start = bytes.len() - rest.len();
         if is_trailer {
-            return Ok((entries, end));
+            let bytes = &bytes[..start];
+            return Ok(Archive { bytes, members });
         }
-        entries.push((path, start..end));
-        start = end;
+        member.entry.data = data;
+        member.place.end = start;
+        if is_linked {
+            let names = links.entry(file).or_default();
+            member.link = names.first().copied();
+            if let Some(first) = member.link
+                && size == 0
+            {
+                member.entry.data.clone_from(&members[first].entry.data);
+            }
+            for name in names.iter().filter(|_| size > 0) {
+                members[*name].entry.data.clone_from(&member.entry.data);
+            }
+            names.push(members.len());
+        }
+        members.push(member);
     }
+}
+
+/// The entries of an archive; hard links come back as files of their own.
+pub fn unpack(archive: &[u8]) -> Result<Vec<Entry>> {
+    let members = read(archive)?.members;
+    Ok(members.into_iter().map(|member| member.entry).collect())
+}
+
+/// The entries of every archive of an initrd, as the kernel unpacks them one after the other.
+pub fn unpack_all(initrd: &[u8]) -> Result<Vec<Vec<Entry>>> {
+    let mut all = Vec::new();
+    for piece in pieces::read(initrd) {
+        for archive in piece?.archives()? {
+            all.push(
+                archive
+                    .members
+                    .into_iter()
+                    .map(|member| member.entry)
+                    .collect(),
+            );
+        }
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -223,7 +252,7 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    use super::{Compression, Entry, pack, unpack, unpack_all};
+    use super::{Entry, pack, read, unpack};
 
     fn sample() -> Vec<Entry> {
         vec![
@@ -312,18 +341,45 @@ mod tests {
         assert_eq!(stat("a").ino(), stat("f").ino());
     }
 
+    /// Other programs have the data in whichever name of a file they like, and a checksum.
     #[test]
-    fn archives_behind_each_other() {
-        let [first, second] = ["a", "b"].map(|name| vec![Entry::file(name, 0o644, vec![7; 9])]);
-        let mut both = pack(&first).unwrap();
-        both.resize(both.len().next_multiple_of(512), 0);
-        let plain = pack(&second).unwrap();
-        for compression in [Compression::None, Compression::Zstd] {
-            let all = [both.clone(), compression.pack(plain.clone()).unwrap()].concat();
-            assert_eq!(unpack_all(&all).unwrap(), [first.clone(), second.clone()]);
+    fn archives_of_others() {
+        let entry = |path: &str, links: u32, data: &[u8], checksum: &str| {
+            let mut archive = Vec::new();
+            let mut file = cpio::NewcBuilder::new(path)
+                .ino(7)
+                .mode(0o100600)
+                .uid(5)
+                .gid(6)
+                .nlink(links)
+                .write(&mut archive, data.len() as u32);
+            file.write_all(data).unwrap();
+            file.finish().unwrap();
+            if !checksum.is_empty() {
+                archive[5] = b'2';
+                archive[102..110].copy_from_slice(checksum.as_bytes());
+            }
+            archive
+        };
+        let trailer = pack([]).unwrap();
+        for (first, second) in [(&b"data"[..], &b""[..]), (b"", b"data")] {
+            let archive = [entry("a", 2, first, ""), entry("b", 2, second, "")].concat();
+            let members = read(&[archive, trailer.clone()].concat()).unwrap().members;
+            for (member, link) in members.iter().zip([None, Some(0)]) {
+                assert_eq!(member.entry.data, b"data");
+                assert_eq!((member.owner, member.link), ((5, 6), link));
+            }
+            assert_eq!(members[1].place.start, members[0].place.end);
         }
-        assert!(unpack_all(&[&both[..], b"text"].concat()).is_err());
-        assert!(unpack_all(&both[..40]).is_err());
-        assert!(unpack_all(&[]).unwrap().is_empty());
+        let sum: u32 = b"data".iter().map(|byte| u32::from(*byte)).sum();
+        let good = entry("a", 1, b"data", &format!("{sum:08x}"));
+        let bad = entry("long/name\0\0with\0more", 1, b"data", "00000001");
+        let archive = [&good[..], &trailer].concat();
+        assert_eq!(unpack(&archive).unwrap()[0].path, "a");
+        let error = unpack(&[&good[..], &bad].concat()).unwrap_err().to_string();
+        let want = "long/name, at byte 116 of it, is damaged: its checksum is wrong";
+        assert_eq!(error, want);
+        let error = unpack(&good).unwrap_err().to_string();
+        assert_eq!(error, "its entry at byte 116 is damaged or cut off");
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     arch::Arch,
     archive::{compress::Compression, list},
     initrd::{self, Request, manifest},
+    profile::Pack,
     shipped::Source,
 };
 
@@ -35,6 +36,10 @@ pub struct Args {
     /// Compression of each module [default: as the kernel's package has it where that kernel decompresses it, else none]
     #[arg(long, value_enum)]
     module_compress: Option<Compression>,
+    /// Which modules go into the module pack, which the init unpacks as it needs them: auto for those that not every boot loads, but none
+    /// where --module-compress is given [default: as the profile says: auto]
+    #[arg(long, value_enum)]
+    module_pack: Option<Pack>,
     /// The kernel's build configuration, which tells what it can decompress [default: as found in DIR and in boot/]
     #[arg(long, value_name = "FILE")]
     kernel_config: Option<PathBuf>,
@@ -73,6 +78,8 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
         init,
         compress: args.compress.unwrap_or(Compression::Zstd),
         module_compress: args.module_compress,
+        module_pack: args.module_pack,
+        group_bytes: None,
         kernel_config: args.kernel_config,
         firmware_dir: args.firmware_dir,
         microcode: args.microcode,

@@ -36,6 +36,18 @@ pub fn path(initrd: &Path) -> PathBuf {
 }
 
 impl Manifest {
+    /// The one that lies beside an initrd, if one does.
+    pub fn beside(initrd: &Path) -> Result<Option<Self>> {
+        let path = path(initrd);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let read = || -> Result<Self> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
+        let manifest =
+            read().with_context(|| format!("{} is no manifest of an initrd", path.display()))?;
+        Ok(Some(manifest))
+    }
+
     /// Writes it beside the initrd.
     pub fn write(&self, initrd: &Path) -> Result<()> {
         let path = path(initrd);
@@ -104,6 +116,11 @@ pub struct Item {
     /// Of a module that no rule asks for: the one that needs it, the one that needs that, up to one that a rule asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<String>,
+    /// Of a module in the module pack: the number of its group, and what it takes of the packed bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed_bytes: Option<usize>,
     /// Of a module: patterns over the modaliases of the hardware that it drives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
@@ -127,6 +144,8 @@ pub fn is_hardware(alias: &str) -> bool {
 pub enum Kind {
     Init,
     Plan,
+    /// The module pack.
+    Pack,
     Module,
     Firmware,
     File,

@@ -1,37 +1,57 @@
 //! A module's file as the initrd gets it: stripped where no signature is lost, and compressed as the kernel can undo it.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    archive::compress::Compression,
-    initrd::strip::{self, is_signed},
+    archive::{compress::Compression, cpio::Entry},
+    initrd::{
+        manifest::{Item, Kind},
+        strip::{self, is_signed},
+        tree::module,
+    },
     kernel::config::Config,
-    profile::Strip,
+    pack::{self, Keep},
+    profile::{Modules, Pack, Strip},
+    progress,
     select::Chosen,
 };
+use toehold::shared::{PACK, inside};
 
 /// How module files go into one initrd.
 #[derive(Debug)]
 pub struct Packing {
     /// One for all modules, because the init knows one suffix.
     pub compression: Compression,
+    /// They go into the module pack.
+    pub in_groups: bool,
     strip: Strip,
 }
 
 impl Packing {
-    /// Decides for a kernel. `wanted` is what was asked for on the command line; without it modules stay as the kernel's package
+    /// Decides for a kernel. `wanted` is what was asked for on the command line; without it modules go into the module pack, or stay as the kernel's package
     /// has most of them if the kernel is known to decompress that, else they go in decompressed, which any kernel loads.
     pub fn decide(
         wanted: Option<Compression>,
-        strip: Strip,
+        rules: &Modules,
         config: Option<&Config>,
         modules_dir: &Path,
         modules: &[Chosen],
     ) -> Result<Self> {
         let able = config.and_then(Config::decompresses);
+        ensure!(
+            rules.pack != Pack::Always || wanted.is_none(),
+            "the module pack compresses all modules, --module-compress each: leave one of them out"
+        );
+        let in_groups = match rules.pack {
+            Pack::Auto => wanted.is_none(),
+            Pack::Always => true,
+            Pack::None => false,
+        };
+        let strip = rules.strip;
         let compression = match wanted {
+            _ if in_groups => Compression::None,
             Some(wanted) => {
                 check(wanted, config, modules_dir)?;
                 wanted
@@ -52,7 +72,11 @@ impl Packing {
                 config.file.display()
             );
         }
-        Ok(Self { compression, strip })
+        Ok(Self {
+            compression,
+            in_groups,
+            strip,
+        })
     }
 
     /// Reads a module's file and makes it what the initrd gets. A file that needs no change goes in byte for byte. (A signature
@@ -72,6 +96,47 @@ impl Packing {
         };
         pack().with_context(|| format!("module {}", file.display()))
     }
+}
+
+/// Packs modules, each of a group, given in the plan's order: the module pack, and a line for it and for each of them.
+pub fn pack(modules: &[(&Chosen, Vec<u8>)], keep: Keep) -> Result<(Option<Entry>, Vec<Item>)> {
+    let mut groups: BTreeMap<usize, Vec<&(&Chosen, Vec<u8>)>> = BTreeMap::new();
+    for module in modules {
+        let group = module.0.group.unwrap_or_default();
+        groups.entry(group).or_default().push(module);
+    }
+    if groups.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let files: Vec<Vec<&[u8]>> = groups
+        .values()
+        .map(|group| group.iter().map(|(_, data)| data.as_slice()).collect())
+        .collect();
+    let bytes: usize = files.iter().flatten().map(|file| file.len()).sum();
+    let step = progress::step(format!("packing {bytes} bytes of modules"));
+    let packed = pack::encode(&files, pack::SHIPPED, keep)?;
+    step.done();
+    let entry = Entry::file(inside(PACK), 0o644, pack::write(&packed)?);
+    let mut items = vec![Item {
+        path: entry.path.clone(),
+        kind: Kind::Pack,
+        bytes: entry.data.len(),
+        source: None,
+        why: "modules in groups, unpacked by the init".to_owned(),
+        needed_by: Vec::new(),
+        group: None,
+        packed_bytes: None,
+        aliases: Vec::new(),
+    }];
+    for (group, packed) in groups.values().zip(&packed) {
+        for ((chosen, data), share) in group.iter().zip(&packed.shares) {
+            items.push(Item {
+                packed_bytes: Some(*share),
+                ..module(chosen, data.len(), Compression::None.module_suffix())
+            });
+        }
+    }
+    Ok((Some(entry), items))
 }
 
 /// Refuses what the kernel cannot load, or may not be able to.

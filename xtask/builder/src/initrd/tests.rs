@@ -3,17 +3,23 @@
 mod packing;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use object::{Architecture, BinaryFormat, Endianness, SectionKind, write::Object};
-use toehold::format::plan::{ALWAYS, Key, Plan};
+use toehold::format::{
+    pack::{ENTRY, MAGIC, STREAMS},
+    plan::{ALWAYS, GROUP, Key, Plan},
+};
 
 use crate::{
     archive::{compress::Compression, cpio},
     initrd::{Built, Request, build, manifest::Kind},
     kernel::catalogue::{Catalogue, Found},
+    pack,
+    profile::Pack,
 };
 
 /// An ELF file with these tags.
@@ -131,24 +137,37 @@ fn signature_of_the_root_hash_that_the_init_cannot_read() {
 #[test]
 fn archive_and_manifest() {
     let (room, modules) = kernel();
-    let request = request(room.path(), &modules, RULES);
+    let request = Request {
+        module_pack: Some(Pack::Always),
+        ..request(room.path(), &modules, RULES)
+    };
     let Built { archive, manifest } = build(&request).unwrap();
     let again = build(&request).unwrap();
     assert_eq!(archive, again.archive);
     assert_eq!(manifest, again.manifest);
 
-    let entries = cpio::unpack(&archive).unwrap();
+    let [front, entries] = &cpio::unpack_all(&archive).unwrap()[..] else {
+        panic!("not two archives");
+    };
+    let [packed] = &front[..] else {
+        panic!("{front:?}");
+    };
+    assert_eq!(
+        (packed.path.as_str(), packed.mode),
+        ("toehold.pack", 0o100_644)
+    );
     let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     let want = "init toehold.plan dev dev/console dev/null etc etc/note lib lib/firmware lib/firmware/ahci.bin lib/modules \
-        proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr sysusr/usr \
-        lib/modules/sha256_fast.ko lib/modules/sha256_slow.ko lib/modules/dm_verity.ko lib/modules/ahci.ko lib/modules/libata.ko \
-        lib/modules/dm_mod.ko lib/modules/reed_solomon.ko";
+        proc run sbin sbin/modprobe stage2 stage2/image stage2/root stage2/rw sys sysusr sysusr/usr";
     assert_eq!(paths, want.split_whitespace().collect::<Vec<_>>());
-    for entry in entries.iter().filter(|entry| entry.path.ends_with(".ko")) {
+    let plan = Plan::parse(&entries[1].data).unwrap();
+    let unpacked = pack::decode(&packed.data, &plan).unwrap();
+    assert_eq!(unpacked.len(), 7);
+    for module in &unpacked {
         assert!(
-            entry.data.starts_with(b"\x7fELF"),
+            module.file.starts_with(b"\x7fELF"),
             "{} is still compressed",
-            entry.path
+            module.name
         );
     }
 
@@ -212,20 +231,49 @@ fn archive_and_manifest() {
         );
     }
 
-    let plan = Plan::parse(&entries[1].data).unwrap();
+    // The pack stands first, and what is in it; then everything else as in its archive.
+    let (first, rest) = manifest.entries.split_first().unwrap();
+    assert_eq!(
+        (first.path.as_str(), first.kind, first.bytes),
+        ("toehold.pack", Kind::Pack, packed.data.len())
+    );
+    let (items, rest) = rest.split_at(unpacked.len());
+    for (item, module) in items.iter().zip(&unpacked) {
+        assert_eq!(item.module(), Some(module.name.as_str()));
+        assert_eq!(item.group, Some(module.group), "{}", item.path);
+        assert_eq!(item.bytes, module.file.len(), "{}", item.path);
+    }
+    let others: Vec<&str> = rest.iter().map(|item| item.path.as_str()).collect();
+    assert_eq!(others, paths);
+    assert!(
+        rest.iter()
+            .all(|item| item.group.is_none() && item.packed_bytes.is_none())
+    );
+    // Beside the modules there is what is known of each group and of its streams; a module's share of each is rounded down.
+    let groups: BTreeSet<usize> = unpacked.iter().map(|module| module.group).collect();
+    let known = MAGIC.len() + groups.len() * (ENTRY + 8 * STREAMS);
+    let shares: usize = items.iter().map(|item| item.packed_bytes.unwrap()).sum();
+    let rounded = packed.data.len() - known - shares;
+    assert!(
+        rounded < STREAMS * items.len(),
+        "{rounded} of {shares} bytes"
+    );
+
     let want = [
+        ("group_0", GROUP, &[][..]),
         // dm_verity waits for all of them: those with more to say are larger.
-        ("sha256_fast", ALWAYS, &[][..]),
-        ("reed_solomon", ALWAYS, &[]),
-        ("sha256_slow", ALWAYS, &[]),
-        ("dm_mod", ALWAYS, &[]),
+        ("sha256_fast", ALWAYS, &[(0, false)]),
+        ("reed_solomon", ALWAYS, &[(0, false)]),
+        ("sha256_slow", ALWAYS, &[(0, false)]),
+        ("dm_mod", ALWAYS, &[(0, false)]),
         (
             "dm_verity",
             ALWAYS,
-            &[(0, true), (1, false), (2, true), (3, false)],
+            &[(0, false), (1, true), (2, false), (3, true), (4, false)],
         ),
-        ("libata", 0, &[]),
-        ("ahci", 0, &[(5, false)]),
+        ("group_1", GROUP, &[]),
+        ("libata", 0, &[(6, false)]),
+        ("ahci", 0, &[(6, false), (7, false)]),
     ];
     assert_eq!(plan.modules().count(), want.len());
     for (module, (name, flags, dependencies)) in plan.modules().zip(want) {
@@ -237,7 +285,7 @@ fn archive_and_manifest() {
             "{name}"
         );
     }
-    assert_eq!(plan.modules().nth(5).unwrap().options, b"force=1");
+    assert_eq!(plan.modules().nth(7).unwrap().options, b"force=1");
     assert_eq!(plan.setting(Key::Release), Some(&b"1.2.3"[..]));
 }
 

@@ -60,6 +60,8 @@ impl Tree {
             why: why.to_owned(),
             needed_by: Vec::new(),
             aliases: Vec::new(),
+            group: None,
+            packed_bytes: None,
         };
         self.entries.push((entry, item));
     }
@@ -112,22 +114,11 @@ impl Tree {
 
     /// A module's file, and what it is for.
     pub fn module(&mut self, chosen: &Chosen, data: Vec<u8>, compression: Compression) {
-        let module = chosen.module;
-        let (name, suffix) = (module.kernel_name(), compression.module_suffix());
-        let path = format!("{}/{name}{suffix}", inside(MODULES));
-        let source = Some(module.path.display().to_string());
-        self.file(&path, 0o644, data, Kind::Module, source, &chosen.why);
-        if let Some((_, item)) = self.entries.last_mut() {
-            item.needed_by = chosen
-                .needed_by
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect();
-            let aliases = module.info.aliases.iter();
-            item.aliases = aliases
-                .filter(|alias| is_hardware(alias))
-                .cloned()
-                .collect();
+        let item = module(chosen, data.len(), compression.module_suffix());
+        let entry = Entry::file(&item.path, 0o644, data);
+        self.add(entry, Kind::Module, None, &chosen.why);
+        if let Some((_, added)) = self.entries.last_mut() {
+            *added = item;
         }
     }
 
@@ -230,5 +221,26 @@ impl Tree {
             );
         }
         Ok(self.entries)
+    }
+}
+
+/// A module, of so many bytes, and what it is for.
+pub fn module(chosen: &Chosen, bytes: usize, suffix: &str) -> Item {
+    let module = chosen.module;
+    let needed_by = chosen.needed_by.iter();
+    let aliases = module.info.aliases.iter();
+    Item {
+        path: format!("{}/{}{suffix}", inside(MODULES), module.kernel_name()),
+        kind: Kind::Module,
+        bytes,
+        source: Some(module.path.display().to_string()),
+        why: chosen.why.clone(),
+        needed_by: needed_by.map(|name| (*name).to_owned()).collect(),
+        group: chosen.group,
+        packed_bytes: None,
+        aliases: aliases
+            .filter(|alias| is_hardware(alias))
+            .cloned()
+            .collect(),
     }
 }

@@ -90,6 +90,12 @@ impl Config {
         self.is_set("MODULE_SIG_FORCE")
     }
 
+    /// Whether the kernel loads only modules whose signature is an extended attribute of the file, which no file of an initramfs has.
+    /// (Source: security/integrity/ima/ima_policy.c: this rule takes no appended signature, and stays when another policy is loaded.)
+    pub fn appraises_modules(&self) -> bool {
+        self.is_set("IMA_APPRAISE_REQUIRE_MODULE_SIGS")
+    }
+
     /// The program that the kernel runs when it misses a module: an absolute path, empty for none.
     pub fn modprobe(&self) -> Option<&str> {
         self.options.get("MODPROBE_PATH").map(String::as_str)

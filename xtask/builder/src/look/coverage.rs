@@ -154,6 +154,8 @@ pub mod tests {
                     why: String::new(),
                     needed_by: owned(needed_by),
                     aliases: owned(aliases),
+                    group: None,
+                    packed_bytes: None,
                 })
                 .collect(),
         }

@@ -1,25 +1,29 @@
 //! The module plan as people read it, and what a modalias would load.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
 use toehold::format::{
     glob::DIGIT,
-    plan::{ABSENT, ALWAYS, ATTEND, CONSOLE, Key, Module, Plan},
+    plan::{ABSENT, ALWAYS, ATTEND, CONSOLE, GROUP, Key, Module, Plan},
 };
 
 use crate::{
     Verdict,
-    archive::{compress, cpio},
+    archive::cpio,
     initrd::PLAN_NAME,
     kernel::catalogue::{Catalogue, Found, folded},
+    uki,
 };
 
-/// The bytes of the plan in an initrd, compressed or not.
+/// The bytes of the plan in an initrd, or in a unified kernel image: in whichever piece it lies,
+/// and the last where there are several.
 pub fn of_initrd(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
-        let entries = cpio::unpack(&compress::unpack(std::fs::read(path)?)?)?;
-        let plan = entries.into_iter().find(|entry| entry.path == PLAN_NAME);
+        let file = fs::read(path)?;
+        let archives = cpio::unpack_all(uki::initrd(&file)?.1)?;
+        let mut entries = archives.into_iter().flatten().rev();
+        let plan = entries.find(|entry| entry.inside() == PLAN_NAME);
         Ok(plan
             .with_context(|| format!("it has no /{PLAN_NAME}"))?
             .data)
@@ -31,13 +35,14 @@ pub fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const KEYS: [Key; 20] = [
+const KEYS: [Key; 21] = [
     Key::Release,
     Key::VerityName,
     Key::VerityRequired,
     Key::VerityOptions,
     Key::HashOffsetFallback,
     Key::RootHash,
+    Key::UdevRule,
     Key::Locked,
     Key::Words,
     Key::Mountpoint,
@@ -65,11 +70,27 @@ pub fn whole(plan: &Plan, bytes: usize) -> String {
             }
         }
     }
-    let absent = modules.iter().filter(|module| is_absent(module)).count();
+    let count = |flag| {
+        modules
+            .iter()
+            .filter(|module| module.flags & flag != 0)
+            .count()
+    };
+    let absent = count(ABSENT);
+    let places: Vec<usize> = plan.groups_of_pack().collect();
+    let groups = places.len();
+    let in_groups = match groups {
+        0 => String::new(),
+        _ => {
+            let is_in = |module: &Module| places.iter().any(|group| module.is_in(*group));
+            let count = modules.iter().filter(|module| is_in(module)).count();
+            let plural = if groups == 1 { "" } else { "s" };
+            format!(", {count} of them in {groups} group{plural}")
+        }
+    };
     let mut text = format!(
-        "{} modules, {} more only known, {} aliases of {} shapes, {bytes} bytes\n",
-        modules.len() - absent,
-        absent,
+        "{} modules{in_groups}, {absent} more only known, {} aliases of {} shapes, {bytes} bytes\n",
+        modules.len() - absent - groups,
         aliases.iter().map(Vec::len).sum::<usize>(),
         plan.groups().count()
     );
@@ -80,7 +101,7 @@ pub fn whole(plan: &Plan, bytes: usize) -> String {
                     plan.number(key).unwrap_or_default().to_string()
                 }
                 (Key::VerityRequired | Key::Locked, _) => "yes".to_owned(),
-                (_, value) => lossy(value),
+                (_, value) => lossy(value.trim_ascii_end()),
             };
             let _ = writeln!(text, "{:<20}{value}", format!("{key:?}"));
         }
@@ -102,6 +123,7 @@ fn line(module: &Module, modules: &[Module]) -> String {
         (CONSOLE, "  console"),
         (ATTEND, "  attend"),
         (ABSENT, "  not in this initrd"),
+        (GROUP, "  of the module pack"),
     ] {
         if module.flags & flag != 0 {
             text += title;
@@ -219,11 +241,13 @@ fn verdict(found: bool) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{loads, whole};
+    use super::{loads, of_initrd, whole};
     use crate::Verdict;
     use crate::{
+        archive::{compress::Compression, cpio},
         initrd::Decision,
         kernel::catalogue::Catalogue,
+        look::contents::tests::sample,
         plan::tests::module,
         profile::{Profile, tests::profile},
     };
@@ -252,7 +276,7 @@ mod tests {
         let decision = Decision::make(&catalogue, &profile, None, None).unwrap();
         let plan = Plan::parse(&decision.plan).unwrap();
         let none = "no module of the initrd matches\n";
-        let ahci = "    1  libata\n*   2  ahci  options \"a=1\"  needs libata\n(* matches; the others are needed by it)\n";
+        let ahci = "    1  group_0  attend  of the module pack\n    2  libata  needs group_0\n*   3  ahci  options \"a=1\"  needs group_0, libata\n(* matches; the others are needed by it)\n";
         let mptspi = "not in the initrd, but matches: kernel/mptspi.ko\n";
         for (modalias, alone, beside, verdict) in [
             ("pci:v1d1sv", ahci, mptspi, Verdict::Pass),
@@ -285,14 +309,36 @@ mod tests {
         let decision = Decision::make(&catalogue, &profile, None, None).unwrap();
         let text = whole(&Plan::parse(&decision.plan).unwrap(), decision.plan.len());
         for want in [
-            "4 modules, 0 more only known, 2 aliases of 2 shapes, ",
+            "4 modules, 3 of them in 1 group, 0 more only known, 2 aliases of 2 shapes, ",
             "\nRelease             1.2.3\n",
             "\nJobs                2\n",
             "\n   0  dm_mod  always\n",
-            "\n   2  ahci  options \"a=1\"  needs libata\n        pci:v1d1*\n",
-            "\n   3  usbhid  console  attend\n",
+            "\n   1  group_0  attend  of the module pack\n",
+            "\n   3  ahci  options \"a=1\"  needs group_0, libata\n        pci:v1d1*\n",
+            "\n   4  usbhid  console  attend  needs group_0\n",
         ] {
             assert!(text.contains(want), "{text}lacks {want}");
         }
+    }
+
+    #[test]
+    fn the_plan_lies_in_any_piece() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("initrd");
+        let [pack, plan] = sample();
+        let [plain, packed] = [&pack, &plan].map(|entry| cpio::pack([entry]).unwrap());
+        let packed = Compression::Zstd.pack(packed).unwrap();
+        let mut padded = packed.clone();
+        padded.resize(packed.len().next_multiple_of(4), 0);
+        for initrd in [
+            [plain.clone(), packed].concat(),
+            [padded, plain.clone()].concat(),
+        ] {
+            std::fs::write(&path, initrd).unwrap();
+            assert_eq!(of_initrd(&path).unwrap(), plan.data);
+        }
+        std::fs::write(&path, plain).unwrap();
+        let error = format!("{:#}", of_initrd(&path).unwrap_err());
+        assert!(error.ends_with("it has no /toehold.plan"), "{error}");
     }
 }

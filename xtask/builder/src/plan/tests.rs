@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toehold::format::plan::{ABSENT, Key, Plan, Refused};
+use toehold::format::plan::{ABSENT, ALWAYS, ATTEND, CONSOLE, Key, Plan, Refused};
 use toehold::schedule::{Schedule, State};
 
 use super::encode;
@@ -24,7 +24,7 @@ pub fn module(name: &str, aliases: &[&str]) -> Module {
     }
 }
 
-fn chosen<'a>(
+pub fn chosen<'a>(
     module: &'a Module,
     rank: Rank,
     options: &str,
@@ -38,11 +38,12 @@ fn chosen<'a>(
         attends: false,
         options: options.to_owned(),
         dependencies,
+        group: None,
     }
 }
 
 /// What every plan has, and one setting that is empty.
-fn settings() -> Vec<(Key, Vec<u8>)> {
+pub fn settings() -> Vec<(Key, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
         (Key::Release, text("6.1")),
@@ -95,7 +96,7 @@ fn exact_bytes() {
     let settings = b"\x01\x036.1\x02\x03usr\x03\0\x06\x04/usr\x07\x05image\x08\x08size=50%\
         \x09\x05/init\x0B\x03.ko\x0D\x06salt=-\x0E\x08\0\x02\0\0\0\0\0\0\x0F\0\x10\x0400ff\x14\x12verity.usr usrhash";
     let len = 28 + modules.len() + aliases.len() + settings.len();
-    want.extend(b"toehold\0\x02\0\0\0");
+    want.extend(b"toehold\0\x04\0\0\0");
     want.extend([len as u8, 0, 0, 0]);
     want.extend([0; 4]);
     want.extend([modules.len() as u8, 0, 0, 0, aliases.len() as u8, 0, 0, 0]);
@@ -152,6 +153,72 @@ fn reads_back() {
     }
 }
 
+/// The same modules in groups.
+fn in_groups(groups: [Option<usize>; 2]) -> anyhow::Result<Vec<u8>> {
+    let modules = [module("dm-mod", &[]), module("ab", &["fs-ab"])];
+    let mut chosen = [
+        chosen(&modules[0], Rank::Always, "", Vec::new()),
+        chosen(&modules[1], Rank::Console, "x=1", vec![(0, true)]),
+    ];
+    for (chosen, group) in chosen.iter_mut().zip(groups) {
+        chosen.group = group;
+    }
+    chosen[0].attends = true;
+    encode(&chosen, &[&module("a-c", &["usb:v0001"])], &settings())
+}
+
+#[test]
+fn modules_in_the_pack() {
+    for (groups, section, members) in [
+        (
+            [Some(0), Some(1)],
+            &b"\x18\x07group_0\0\0\x09\x06dm_mod\0\x01\0\0\x10\x07group_1\0\0\
+                \x02\x02ab\x03x=1\x02\x02\0\x01\x80\x04\x03a_c\0\0"[..],
+            [(1, Some(0)), (3, Some(2))],
+        ),
+        (
+            [Some(0), Some(0)],
+            b"\x18\x07group_0\0\0\x09\x06dm_mod\0\x01\0\0\
+                \x02\x02ab\x03x=1\x02\0\0\x01\x80\x04\x03a_c\0\0",
+            [(1, Some(0)), (2, Some(0))],
+        ),
+        (
+            [None, Some(0)],
+            b"\x09\x06dm_mod\0\0\x10\x07group_0\0\0\
+                \x02\x02ab\x03x=1\x02\x01\0\0\x80\x04\x03a_c\0\0",
+            [(0, None), (2, Some(1))],
+        ),
+    ] {
+        let file = in_groups(groups).unwrap();
+        let got = &file[28..][..section.len()];
+        assert_eq!(
+            got.escape_ascii().to_string(),
+            section.escape_ascii().to_string()
+        );
+        assert_eq!(usize::from(file[20]), section.len());
+        let plan = Plan::parse(&file).unwrap();
+        let modules: Vec<_> = plan.modules().collect();
+        let [first, second] = members;
+        for ((place, group), flags) in [(first, ALWAYS | ATTEND), (second, CONSOLE)] {
+            assert_eq!(modules[place].flags, flags);
+            let in_plan = plan
+                .groups_of_pack()
+                .filter(|number| modules[place].is_in(*number));
+            assert_eq!(in_plan.collect::<Vec<_>>(), Vec::from_iter(group));
+        }
+        assert_eq!(modules.last().unwrap().flags, ABSENT);
+        for (number, place) in plan.groups_of_pack().enumerate() {
+            assert_eq!(plan.groups_before(place), number);
+        }
+        // Aliases and dependencies are of the modules' places.
+        let mut found = None;
+        plan.lookup(b"fs-ab", &mut |number| found = Some(number));
+        assert_eq!(found, Some(second.0));
+        let mut needed = modules[second.0].dependencies();
+        assert!(needed.any(|needed| needed == (first.0, true)));
+    }
+}
+
 #[test]
 fn damage_is_refused() {
     let file = small();
@@ -183,10 +250,10 @@ fn what_depends_on_later_ones_is_refused() {
 /// on what.
 #[test]
 fn forged_checksums_do_no_harm() {
-    let file = small();
-    for (offset, value) in
-        (20..file.len()).flat_map(|offset| (0..=255).map(move |value| (offset, value)))
-    {
+    let files = [small(), in_groups([Some(0), Some(1)]).unwrap()];
+    for (file, offset, value) in files.iter().flat_map(|file| {
+        (20..file.len()).flat_map(move |offset| (0..=255).map(move |value| (file, offset, value)))
+    }) {
         let mut forged = file.clone();
         forged[offset] = value;
         let crc = toehold::format::crc32::crc32(&forged[20..]);

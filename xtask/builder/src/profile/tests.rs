@@ -90,6 +90,8 @@ fn every_parameter_of_verity() {
         ignore_zero_blocks = true
         check_at_most_once = true
         try_verify_in_tasklet = true
+        [emergency]
+        shell = false
         [cmdline]
         locked = true
         "#,
@@ -362,6 +364,14 @@ fn refusals_name_the_key() {
         (
             format!("{SMALL}[netboot]\n[cmdline]\nlocked = true"),
             "contradicts verity.required",
+        ),
+        (
+            format!("{SMALL}[verity]\nroot_hash = \"00ff\"\n[cmdline]\nlocked = true\n"),
+            "set emergency.shell = false",
+        ),
+        (
+            format!("{SMALL}[emergency]\nshell = false\n[cmdline]\nlocked = true\n"),
+            "without verity.root_hash or verity.root_hash_signature",
         ),
         (
             format!("{SMALL}[emergency]\nshell = false\naction = \"shell\"\n"),

@@ -198,7 +198,14 @@ impl Verity {
             Mode::Usr => "usr",
             Mode::Root => "root",
         });
-        let mut settings = vec![(Key::VerityName, name.as_bytes().to_vec())];
+        let rule = format!(
+            "ACTION!=\"remove\", KERNEL==\"dm-*\", ATTR{{dm/name}}==\"{name}\", ATTR{{dm/uuid}}==\"CRYPT-VERITY-*\", \
+             ENV{{DM_UDEV_PRIMARY_SOURCE_FLAG}}=\"1\", OPTIONS+=\"db_persist\"\n"
+        );
+        let mut settings = vec![
+            (Key::VerityName, name.as_bytes().to_vec()),
+            (Key::UdevRule, rule.into_bytes()),
+        ];
         if self.is_required() {
             settings.push((Key::VerityRequired, Vec::new()));
         }

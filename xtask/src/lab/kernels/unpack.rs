@@ -1,13 +1,10 @@
 //! Takes the kernel itself, an ELF file, out of a compressed x86 image.
 
 use anyhow::{Context, Result, bail, ensure};
-use builder::archive::compress::{self, Compression};
+use builder::archive::stream::Method;
 
 /// Bytes of a sector, in which the setup code's length is counted.
 const SECTOR: usize = 512;
-
-/// What each block of LZ4's legacy format unpacks to at most, in bytes.
-const LZ4_BLOCK: usize = 8 << 20;
 
 /// The ELF file in a bzImage.
 ///
@@ -36,9 +33,8 @@ pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
         .split_last_chunk()
         .context("there is no kernel in it")?;
     let length = u32::from_le_bytes(*length) as usize;
-    let unpacked = match (packed, compress::of(packed)) {
-        ([0x02, 0x21, 0x4C, 0x18, blocks @ ..], _) => lz4(blocks)?,
-        (_, compression @ (Compression::Xz | Compression::Zstd)) => compression.unpack(packed)?,
+    let (unpacked, _) = match Method::of(packed) {
+        Some(method @ (Method::Xz | Method::Zstd | Method::Lz4)) => method.unpack(packed)?,
         _ => bail!("its compression is not known: xz, zstd and lz4 are"),
     };
     ensure!(
@@ -48,23 +44,10 @@ pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// Unpacks blocks of the legacy format, each behind its length.
-fn lz4(mut blocks: &[u8]) -> Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    while let Some((length, rest)) = blocks.split_first_chunk() {
-        let length = u32::from_le_bytes(*length) as usize;
-        let (block, rest) = rest
-            .split_at_checked(length)
-            .context("a block is cut off")?;
-        unpacked.extend(lz4_flex::block::decompress(block, LZ4_BLOCK)?);
-        blocks = rest;
-    }
-    Ok(unpacked)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use builder::archive::compress::Compression;
 
     /// A bzImage with one sector of setup code, and with this in it.
     fn image(packed: &[u8], length: usize) -> Vec<u8> {

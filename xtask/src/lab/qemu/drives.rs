@@ -22,7 +22,7 @@ pub enum Interface {
     SdCard,
 }
 
-/// A disk of a machine. It is never written: what the guest writes is thrown away.
+/// A disk of a machine. Unless it is [`kept`](Self::kept) it is never written: what the guest writes is thrown away.
 #[derive(Clone, Debug)]
 pub struct Drive {
     /// A raw image; several drives can show the same one.
@@ -37,6 +37,8 @@ pub struct Drive {
     /// Bytes of the disk that cannot be read, in steps of 512: every request that touches them fails. Each step makes QEMU slower:
     /// where it is about [`ALL`] of them, say so.
     pub unreadable: Option<Range<u64>>,
+    /// What the guest writes stays in the file.
+    pub kept: bool,
 }
 
 impl Drive {
@@ -49,6 +51,7 @@ impl Drive {
             boot_index: None,
             sector: 512,
             unreadable: None,
+            kept: false,
         }
     }
 
@@ -58,7 +61,8 @@ impl Drive {
         let file = file
             .context("the disk's path is not UTF-8")?
             .replace(',', ",,");
-        let mut text = format!("if=none,id=disk{number},format=raw,snapshot=on,");
+        let snapshot = if self.kept { "off" } else { "on" };
+        let mut text = format!("if=none,id=disk{number},format=raw,snapshot={snapshot},");
         let Some(unreadable) = &self.unreadable else {
             text += &format!("file={file}");
             return Ok(text);

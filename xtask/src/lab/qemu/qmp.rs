@@ -8,6 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+/// How long QEMU may take to answer; a busy machine takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
 /// A connection that has been greeted.
 pub struct Qmp {
     stream: BufReader<UnixStream>,
@@ -16,7 +19,7 @@ pub struct Qmp {
 impl Qmp {
     pub fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket).context("cannot reach QEMU's control socket")?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let mut qmp = Self {
             stream: BufReader::new(stream),
         };

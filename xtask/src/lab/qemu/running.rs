@@ -16,6 +16,9 @@ use super::qmp::Qmp;
 use crate::lab::console::{self, Log};
 use crate::lab::spent;
 
+/// Lines of the console in a message about what it has not shown.
+const TAIL: usize = 60;
+
 /// A machine that was started; dropping it ends it.
 pub struct Running {
     pub(super) child: Child,
@@ -47,16 +50,34 @@ pub struct Outcome {
 }
 
 impl Running {
-    /// Follows the console up to a line that contains `text`; false if the machine ends before, or its time does.
-    pub fn wait_for(&mut self, text: &str) -> bool {
-        while let Ok(line) = self.next() {
-            let found = line.contains(text);
-            self.log.lines.push(line);
-            if found {
-                return true;
+    /// Follows the console up to a line that contains `text`.
+    ///
+    /// # Errors
+    ///
+    /// If the machine ends before, or its time does: that, and what the console has shown last.
+    pub fn wait_for(&mut self, text: &str) -> Result<()> {
+        let why = loop {
+            match self.next() {
+                Ok(line) => {
+                    let found = line.contains(text);
+                    self.log.lines.push(line);
+                    if found {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break "the machine ended",
+                Err(RecvTimeoutError::Timeout) => break "the machine's time was over",
             }
-        }
-        false
+        };
+        bail!(
+            "no \"{text}\" before {why}; the console ended with\n{}",
+            self.tail(TAIL)
+        )
+    }
+
+    /// Takes in what the console has shown meanwhile.
+    pub fn catch_up(&mut self) {
+        self.log.lines.extend(self.lines.try_iter());
     }
 
     /// What the console has shown so far.

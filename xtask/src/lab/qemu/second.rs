@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 
 use super::running::Running;
 
+/// How long a text may take to be shown.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// The person's end of a virtio console.
 pub struct Second {
     stream: UnixStream,
@@ -33,10 +36,10 @@ impl Second {
         Ok(self.stream.write_all(text.as_bytes())?)
     }
 
-    /// Reads until `text` was shown, at the end of a line or not. Gives all that was shown since the last time, up to the end of `text`; nothing if it
-    /// did not come within a minute.
+    /// Reads until `text` was shown, at the end of a line or not. Gives all that was shown since the last time, up to the end of `text`; nothing if
+    /// the machine ended before, or did not show it for minutes.
     pub fn wait_for(&mut self, text: &str) -> Result<Option<String>> {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let mut windows = self.shown.windows(text.len());
             if let Some(place) = windows.position(|window| window == text.as_bytes()) {

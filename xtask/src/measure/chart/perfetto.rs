@@ -91,10 +91,8 @@ pub fn json(boot: &Boot) -> String {
     let mut traced: Vec<Event> = Vec::new();
     for process in &boot.processes {
         let thread = (process.pid, process.pid);
-        let args = match &process.load {
-            Some((_, Some(error))) => json!({ "error": error }),
-            _ => json!({}),
-        };
+        let args = process.error();
+        let args = args.map_or_else(|| json!({}), |error| json!({ "error": error }));
         traced.push(complete(
             &process.name,
             "process",
@@ -103,8 +101,21 @@ pub fn json(boot: &Boot) -> String {
             args,
         ));
     }
+    for process in &boot.processes {
+        if let Some(unpacking) = &process.unpacking {
+            let (bytes, packed) = (unpacking.bytes, unpacking.packed);
+            let args = json!({ "bytes": bytes, "packed": packed, "error": unpacking.error });
+            let thread = (process.pid, process.pid);
+            let name = format!("unpack {}", process.name);
+            traced.push(complete(&name, "unpack", &unpacking.span, thread, args));
+        }
+    }
     for call in &boot.calls {
-        let (pid, span) = (call.call.pid, call.from..call.to);
+        // Where lines are lost, a call may seem to end after the boot; its process does not.
+        let (pid, span) = (
+            call.call.pid,
+            call.from.min(boot.end)..call.to.min(boot.end),
+        );
         let args = json!({ "call": call.call.text(), "result": call.call.result.to_string() });
         traced.push(complete(call.call.name, "call", &span, (pid, pid), args));
     }

@@ -32,7 +32,7 @@ const STYLE: &str = r##"<style>
   .paper { fill: #fff } .grid { stroke: #d8d8d8; stroke-width: 1 } .edge { stroke: #888; stroke-width: 1; stroke-dasharray: 2 3 }
   .lead { stroke: #666; stroke-width: 1 } .end { stroke: #b00020; stroke-width: 1.5 }
   .stage0 { fill: #e4e8ec } .stage1 { fill: #cdd4db } .broken { fill: #f2b8b5 }
-  .process { fill: #d5d9dd } .init { fill: #8ba6c1 } .awaited { fill: url(#hatch) }
+  .process { fill: #d5d9dd } .init { fill: #8ba6c1 } .unpack { fill: #97801f } .awaited { fill: url(#hatch) }
   .mount { fill: #2f6f4f } .mapper { fill: #7a3e9d } .disk { fill: #1666b0 } .other { fill: #3c4650 } .wait { fill: #c9ced3 }
 </style>
 <defs>
@@ -117,10 +117,9 @@ impl Drawing<'_> {
         };
         self.svg.text("big", 16.0, self.y, &title);
         self.y += 18.0;
-        let loads = boot
-            .processes
-            .iter()
-            .filter(|process| process.load.is_some());
+        let processes = || boot.processes.iter();
+        let loads = processes().filter(|process| process.load.is_some());
+        let groups = processes().filter(|process| process.unpacking.is_some());
         let mut facts: Vec<String> = Vec::new();
         facts.extend(boot.release.map(|release| format!("Linux {release}")));
         if boot.calls.is_empty() {
@@ -129,6 +128,10 @@ impl Drawing<'_> {
             );
         } else {
             facts.push(counted(loads.count(), "module load", "module loads"));
+            match groups.count() {
+                0 => {}
+                groups => facts.push(counted(groups, "group unpacked", "groups unpacked")),
+            }
             facts.push(counted(boot.calls.len(), "system call", "system calls"));
         }
         if let Some((line, error)) = boot.unread.first() {

@@ -2,7 +2,7 @@
 
 use roxmltree::Document;
 
-use super::boot::{Boot, State};
+use super::boot::{Boot, Process, State};
 use super::path::What;
 use super::{draw, json};
 
@@ -33,6 +33,39 @@ toehold: [1] +100 openat(AT_FDCWD, "/dev/vda", O_CLOEXEC, 420) = 7 100
 toehold: [1] +2000 ppoll(..., 10, {1, 0}, NULL, 0) = 0 2000
 toehold: [1] +10 clock_gettime(1, {0, 10}) = 0 10
 toehold: stage=modules done us=9110
+"#;
+
+/// A group of the module pack that is unpacked, one that is damaged, and one that another process had unpacked; then a module of the first.
+const GROUPS: &str = r#"
+toehold: [1] +1000010 clock_gettime(1, {0, 10}) = 0 10
+toehold: [1] +90 clone(17, NULL, NULL, NULL, NULL) = 60 90
+toehold: [60] +100 clone(17, NULL, NULL, NULL, NULL) = 0 100
+toehold: [60] +20 openat(AT_FDCWD, "/lib/modules/group_3", O_WRONLY|O_CREAT|O_CLOEXEC, 420) = 7 20
+toehold: [60] +30 flock(7, LOCK_EX) = 0 30
+toehold: [60] +10 fstat(7, ...) = 0 10
+toehold: [60] +20 openat(AT_FDCWD, "/toehold.pack", O_RDONLY|O_CLOEXEC, 420) = 8 20
+toehold: [60] +30000 openat(AT_FDCWD, "/lib/modules/loop.ko", O_WRONLY|O_CREAT|O_CLOEXEC, 420) = 9 10
+toehold: [60] +2000 write(9, "\x7fELF", 900000) = 900000 50
+toehold: [60] +10 openat(AT_FDCWD, "/lib/modules/btrfs.ko", O_WRONLY|O_CREAT|O_CLOEXEC, 420) = 10 10
+toehold: [60] +5900 write(10, "\x7fELF", 2000000) = 2000000 60
+toehold: [60] +10 write(7, "1", 1) = 1 10
+toehold: [60] +10 exit_group(0) = ? 0
+toehold: [1] +38000 clone(17, NULL, NULL, NULL, NULL) = 61 90
+toehold: [61] +38100 clone(17, NULL, NULL, NULL, NULL) = 0 100
+toehold: [61] +20 openat(AT_FDCWD, "/lib/modules/group_12", O_WRONLY|O_CREAT|O_CLOEXEC, 420) = 7 20
+toehold: [61] +2400 exit_group(74) = ? 0
+toehold: [1] +3000 clone(17, NULL, NULL, NULL, NULL) = 62 90
+toehold: [62] +3010 clone(17, NULL, NULL, NULL, NULL) = 0 100
+toehold: [62] +90 openat(AT_FDCWD, "/lib/modules/group_0", O_WRONLY|O_CREAT|O_CLOEXEC, 420) = 7 20
+toehold: [62] +10 flock(7, LOCK_EX) = 0 10
+toehold: [62] +10 exit_group(0) = ? 0
+toehold: [1] +3000 clone(17, NULL, NULL, NULL, NULL) = 63 90
+toehold: [63] +3010 clone(17, NULL, NULL, NULL, NULL) = 0 100
+toehold: [63] +90 openat(AT_FDCWD, "/lib/modules/loop.ko", O_RDONLY|O_CLOEXEC, 420) = 7 20
+toehold: [63] +800 finit_module(7, "", 0) = 0 800
+toehold: [63] +10 exit_group(0) = ? 0
+toehold: [1] +2000 ppoll(..., 10, {1, 0}, NULL, 0) = 1 2000
+toehold: stage=modules done us=50000
 "#;
 
 /// Draws it in both ways, and checks that what comes out is well formed.
@@ -132,8 +165,18 @@ fn a_recorded_boot() {
         .iter()
         .filter(|process| process.load.is_some());
     assert_eq!(loads.count(), 22);
-    let (most, _) = boot.totals()[0];
-    assert_eq!(boot.name(most), "btrfs");
+    let groups = boot
+        .processes
+        .iter()
+        .filter_map(|process| process.unpacking.as_ref());
+    let groups: Vec<usize> = groups.map(|unpacking| unpacking.group).collect();
+    assert_eq!(groups, [0, 1, 3, 5, 6, 7, 4]);
+    // What is waited for; where the host is busy, the trace itself takes longer than any.
+    let totals = boot.totals();
+    let mut waits = totals
+        .iter()
+        .filter(|(what, _)| !matches!(what, What::Call(_)));
+    assert_eq!(boot.name(waits.next().unwrap().0), "btrfs");
 }
 
 #[test]
@@ -170,6 +213,56 @@ fn the_critical_path() {
     assert_eq!(slow.load.as_ref().unwrap().1.as_deref(), Some("ENODEV"));
     let picture = check(MADE_UP).unwrap();
     assert!(picture.contains("slow&lt;&amp;&quot;driver&quot; "));
+}
+
+#[test]
+fn groups_of_the_module_pack() {
+    let labels =
+        |boot: &Boot| -> Vec<String> { boot.processes.iter().map(Process::label).collect() };
+    let mut boot = Boot::read(GROUPS).unwrap();
+    assert!(boot.unread.is_empty(), "{:?}", boot.unread);
+    let others = [
+        "group 12, 2.52 ms, EBADMSG",
+        "group 0, 0.21 ms",
+        "loop 1.00 ms",
+    ];
+    let found = labels(&boot);
+    assert_eq!(found[0], "group 3, 2.9 MB, 38.1 ms");
+    assert_eq!(found[1..], others);
+
+    let item = |path: &str, group: Option<usize>, packed_bytes: Option<usize>| serde_json::json!({ "path": path, "kind": "module", "bytes": 1, "why": "x", "group": group, "packed_bytes": packed_bytes });
+    let manifest = serde_json::json!({
+        "release": "6.1", "arch": "x86_64", "profile": "p", "missing_firmware": [], "warnings": [],
+        "totals": { "modules": 3, "module_bytes": 1, "aliases": 0, "firmware": 0, "firmware_bytes": 0, "archive_bytes": 1, "compressed_bytes": 1 },
+        "builtin": { "names": [], "aliases": [] },
+        "entries": [item("loop.ko", Some(3), Some(12_400)), item("btrfs.ko", Some(3), Some(400_000)), item("init", None, None)],
+    });
+    boot.tell_packed(&serde_json::from_value(manifest).unwrap());
+    let found = labels(&boot);
+    assert_eq!(found[0], "group 3: 412 KB to 2.9 MB, 38.1 ms");
+    assert_eq!(found[1..], others);
+
+    let picture = check(GROUPS).unwrap();
+    assert!(picture.contains("1 module load  ·  3 groups unpacked"));
+    assert!(picture.contains(">group 3, 2.9 MB, 38.1 ms<"));
+    let drawn = draw(&boot);
+    let document = Document::parse(&drawn).unwrap();
+    labels_are_inside(&document);
+    let bars = document
+        .descendants()
+        .filter(|node| node.attribute("class") == Some("unpack"));
+    assert_eq!(bars.count(), 4, "one is in the legend");
+
+    let trace: serde_json::Value = serde_json::from_str(&json(&boot)).unwrap();
+    nested(&trace);
+    let events = trace["traceEvents"].as_array().unwrap().iter();
+    let unpacked: Vec<_> = events.filter(|event| event["cat"] == "unpack").collect();
+    assert_eq!(unpacked.len(), 3);
+    assert_eq!(unpacked[0]["name"], "unpack group 3");
+    assert_eq!(unpacked[0]["dur"], 37_940);
+    let args = serde_json::json!({ "bytes": 2_900_000, "packed": 412_400, "error": null });
+    assert_eq!(unpacked[0]["args"], args);
+    assert_eq!(unpacked[1]["args"]["error"], "EBADMSG");
 }
 
 #[test]
@@ -210,7 +303,7 @@ toehold: [1] +9 execve(\"/init\", ..., ...) = ? 2
 
 #[test]
 fn broken_logs_never_panic() {
-    for log in [SAMPLE, MADE_UP] {
+    for log in [SAMPLE, MADE_UP, GROUPS] {
         let lines: Vec<&str> = log.lines().collect();
         let step = lines.len().div_ceil(60);
         for index in (0..lines.len()).step_by(step) {

@@ -7,8 +7,16 @@ use anyhow::Result;
 use super::{Artifact, View, marginal::Measure};
 use crate::lab::cache;
 use builder::{
-    archive::{compress::Compression, cpio},
-    initrd::manifest::{Item, Kind, Manifest},
+    archive::{
+        compress::Compression,
+        cpio::{Archive, Member},
+        pieces::{self, Piece},
+        stream::Method,
+    },
+    initrd::{
+        PACK_NAME,
+        manifest::{Item, Kind, Manifest},
+    },
 };
 
 /// Components of a folder's path by which files are counted: `modules/kernel/drivers/scsi`.
@@ -32,21 +40,35 @@ pub struct Initrd<'a> {
     bytes: Vec<u8>,
     files: Vec<File>,
     has_manifest: bool,
-    /// Of the last archive.
+    /// Of the last piece; none where it is one that the builder cannot make.
     pub compression: Compression,
 }
 
 impl<'a> Initrd<'a> {
     /// Takes it apart; without its manifest nothing is known of rules, and modules are taken by their paths.
     pub fn read(initrd: &'a [u8], manifest: Option<&Manifest>) -> Result<Self> {
-        let (archives, compression) = cpio::archives(initrd)?;
+        let pieces: Vec<Piece> = pieces::read(initrd).collect::<Result<_>>()?;
         let mut files = Vec::new();
         let mut bytes = Vec::new();
-        for (number, archive) in archives.iter().enumerate() {
-            let in_front = number + 1 < archives.len();
-            list(archive, bytes.len(), in_front, manifest, &mut files)?;
-            bytes.extend(archive);
+        for piece in &pieces {
+            for archive in piece.archives()? {
+                let in_front = piece.method.is_none() && has_microcode(&archive);
+                list(
+                    &archive.members,
+                    bytes.len(),
+                    in_front,
+                    manifest,
+                    &mut files,
+                );
+                bytes.extend(archive.bytes);
+            }
         }
+        let compression = match pieces.last().and_then(|piece| piece.method) {
+            Some(Method::Gzip) => Compression::Gzip,
+            Some(Method::Xz) => Compression::Xz,
+            Some(Method::Zstd) => Compression::Zstd,
+            _ => Compression::None,
+        };
         Ok(Self {
             packed: initrd,
             bytes,
@@ -112,14 +134,20 @@ fn folder(name: &str) -> String {
     folder.split('/').take(DEPTH).collect::<Vec<_>>().join("/")
 }
 
+/// Whether the kernel looks there for microcode before it unpacks anything.
+fn has_microcode(archive: &Archive) -> bool {
+    let mut members = archive.members.iter();
+    members.any(|member| member.entry.path.starts_with("kernel/x86/microcode/"))
+}
+
 /// Adds the files of an archive whose bytes begin at `start` of all.
 fn list(
-    archive: &[u8],
+    members: &[Member],
     start: usize,
     in_front: bool,
     manifest: Option<&Manifest>,
     files: &mut Vec<File>,
-) -> Result<()> {
+) {
     let items: HashMap<&str, &Item> = manifest
         .iter()
         .flat_map(|manifest| &manifest.entries)
@@ -129,35 +157,52 @@ fn list(
         .values()
         .filter_map(|item| Some((kernel_name(item.module()?), *item)))
         .collect();
-    for (path, range) in cpio::walk(archive)?.0 {
+    for Member { entry, place, .. } in members {
+        let path = &entry.path;
         let item = items.get(path.as_str()).copied().filter(|_| !in_front);
+        let mut place = start + place.start..start + place.end;
+        let rule = |item: &Item| {
+            let chosen = item
+                .needed_by
+                .last()
+                .and_then(|name| modules.get(&kernel_name(name)));
+            chosen.copied().unwrap_or(item).why.clone()
+        };
+        if path == PACK_NAME {
+            // Its modules, each with its share of what they are packed to, and at the end what is known of all of them.
+            for item in manifest.iter().flat_map(|manifest| &manifest.entries) {
+                if let (Some(bytes), Some(source)) = (item.packed_bytes, &item.source) {
+                    let end = place.start + bytes;
+                    files.push(File {
+                        name: format!("modules/{source}"),
+                        part: "modules",
+                        rule: rule(item),
+                        range: place.start..end,
+                    });
+                    place.start = end;
+                }
+            }
+        }
         let (part, below) = match item.map(|item| (item.kind, item.source.as_deref())) {
             _ if in_front => ("microcode", path.as_str()),
             Some((Kind::Module, Some(source))) => ("modules", source),
+            Some((Kind::Pack, _)) => ("modules", path.as_str()),
             Some((Kind::Firmware, _)) => ("firmware", path.trim_start_matches("lib/firmware/")),
             Some(_) => ("userland", path.as_str()),
             // As most initrds have it.
-            None => by_path(&path),
+            None => by_path(path),
         };
         let name = match part {
             "userland" => path.clone(),
             part => format!("{part}/{below}"),
         };
-        let rule = item.map(|item| {
-            let chosen = item
-                .needed_by
-                .last()
-                .and_then(|name| modules.get(&kernel_name(name)));
-            chosen.unwrap_or(&item).why.clone()
-        });
         files.push(File {
             name,
             part,
-            rule: rule.unwrap_or_else(|| part.to_owned()),
-            range: start + range.start..start + range.end,
+            rule: item.map_or_else(|| part.to_owned(), rule),
+            range: place,
         });
     }
-    Ok(())
 }
 
 /// A module's name as the kernel has it.
@@ -173,6 +218,7 @@ fn by_path(path: &str) -> (&'static str, &str) {
         .strip_prefix("lib/modules/")
         .and_then(|rest| rest.split_once('/'));
     match (module, inside.strip_prefix("lib/firmware/")) {
+        _ if path == PACK_NAME => ("modules", path),
         (Some((_, below)), _) if below.contains(".ko") => ("modules", below),
         (_, Some(below)) => ("firmware", below),
         _ => ("userland", path),
@@ -200,6 +246,7 @@ mod tests {
             ),
             ("usr/lib/firmware/a/b.bin", ("firmware", "a/b.bin")),
             ("bin/sh", ("userland", "bin/sh")),
+            ("toehold.pack", ("modules", "toehold.pack")),
         ] {
             assert_eq!(by_path(path), want, "{path}");
         }

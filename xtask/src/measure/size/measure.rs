@@ -1,7 +1,7 @@
 //! Makes and measures what a budget is about.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use object::{Object, ObjectSection};
@@ -13,7 +13,7 @@ use crate::lab::build;
 use crate::lab::{cache, kernels, paths, uki};
 use builder::arch::Arch;
 use builder::archive::compress::Compression;
-use builder::initrd::manifest::{self, Manifest};
+use builder::initrd::manifest::Manifest;
 use builder::initrd::{Built, Contents, Request};
 use builder::progress;
 
@@ -64,7 +64,7 @@ pub fn measure(budget: &Budget, only: &[String]) -> Result<Report> {
 }
 
 /// Counted up when the way to pack or to measure changes, so that nothing made in another way is taken for it.
-const VERSION: &[u8] = b"2";
+const VERSION: &[u8] = b"3";
 
 /// What was measured of the same bytes before, or what `make` measures now.
 fn kept(name: &str, inputs: &[&[u8]], make: impl FnOnce() -> Result<Artifact>) -> Result<Artifact> {
@@ -224,7 +224,7 @@ fn of_file(budget: &Budget, name: &str, entry: &budget::File) -> Result<Artifact
     let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let about = entry.path.get_ref().display().to_string();
     let parts = budget.parts(name);
-    let manifest = beside(&path)?;
+    let manifest = Manifest::beside(&path)?;
     let artifact = match bytes.as_slice() {
         [b'M', b'Z', ..] => image_by_section(name, about, &bytes),
         _ => of_initrd(budget, name, about, &bytes, manifest.as_ref()),
@@ -239,16 +239,4 @@ fn of_file(budget: &Budget, name: &str, entry: &budget::File) -> Result<Artifact
         }
         (artifact, _) => artifact.with_context(|| path.display().to_string()),
     }
-}
-
-/// The manifest beside an initrd, if there is one.
-fn beside(initrd: &Path) -> Result<Option<Manifest>> {
-    let path = manifest::path(initrd);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let read = || -> Result<Manifest> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
-    read()
-        .map(Some)
-        .with_context(|| format!("{} is no manifest of an initrd", path.display()))
 }

@@ -7,7 +7,11 @@ use object::{BinaryFormat, Endianness, SectionKind, write::Object};
 use toehold::format::plan::{Key, Plan};
 
 use super::{Built, Request, build, module, request, write_packed};
-use crate::archive::{compress::Compression, cpio};
+use crate::{
+    archive::{compress::Compression, cpio},
+    pack,
+    profile::Pack,
+};
 
 const RULES: &str = "names = [\"one\", \"two\", \"three\"]";
 const PLAIN: &str = "CONFIG_MODULES=y\nCONFIG_MODULE_SIG=y\n";
@@ -19,7 +23,8 @@ fn signed(name: &str) -> Vec<u8> {
     [&module(&[&format!("name={name}")]), SIGNATURE].concat()
 }
 
-/// A kernel whose package has two modules as `.ko.xz` and one as `.ko`, all signed; with this configuration.
+/// A kernel whose package has two modules as `.ko.xz` and one as `.ko`, all signed; with this configuration. They are to be files
+/// in the initrd.
 fn kernel(config: Option<&str>) -> (tempfile::TempDir, Request) {
     let room = tempfile::tempdir().unwrap();
     let modules = room.path().join("lib/modules/1.2.3");
@@ -30,7 +35,10 @@ fn kernel(config: Option<&str>) -> (tempfile::TempDir, Request) {
     if let Some(config) = config {
         fs::write(modules.join("config"), config).unwrap();
     }
-    let request = request(room.path(), &modules, RULES);
+    let request = Request {
+        module_pack: Some(Pack::None),
+        ..request(room.path(), &modules, RULES)
+    };
     (room, request)
 }
 
@@ -123,6 +131,83 @@ fn a_stripped_module_is_compressed_again() {
     );
 }
 
+#[test]
+fn the_module_pack_or_each_by_itself() {
+    use Compression::Xz;
+    for (asked, wanted, want_pack) in [
+        (None, None, true),
+        (None, Some(Xz), false),
+        (None, Some(Compression::None), false),
+        (Some(Pack::Auto), None, true),
+        (Some(Pack::Auto), Some(Xz), false),
+        (Some(Pack::Always), None, true),
+        (Some(Pack::None), None, false),
+        (Some(Pack::None), Some(Xz), false),
+    ] {
+        let (_room, request) = kernel(Some(XZ));
+        let request = Request {
+            module_pack: asked,
+            module_compress: wanted,
+            ..request
+        };
+        let built = build(&request).unwrap();
+        let again = build(&request).unwrap();
+        assert!(built.archive == again.archive, "{asked:?} {wanted:?}");
+        assert_eq!(built.manifest, again.manifest);
+        let archives = cpio::unpack_all(&built.archive).unwrap();
+        let files = archives.last().unwrap();
+        let plan = Plan::parse(&files[1].data).unwrap();
+        let in_files = files.iter().filter(|file| file.path.contains(".ko"));
+        let in_groups = plan.groups_of_pack().count();
+        if want_pack {
+            assert_eq!((archives.len(), archives[0].len()), (2, 1));
+            assert_eq!(archives[0][0].path, "toehold.pack");
+            assert_eq!((in_files.count(), in_groups), (0, 1));
+            assert_eq!(plan.text(Key::Suffix), b".ko");
+            // Signatures stay.
+            for module in pack::decode(&archives[0][0].data, &plan).unwrap() {
+                assert_eq!(module.file, signed(&module.name), "{}", module.name);
+            }
+        } else {
+            assert_eq!(archives.len(), 1, "{asked:?} {wanted:?}");
+            assert_eq!((in_files.count(), in_groups), (3, 0));
+        }
+    }
+    for wanted in [Xz, Compression::None] {
+        let (_room, request) = kernel(Some(XZ));
+        let error = refusal(build(&Request {
+            module_pack: Some(Pack::Always),
+            module_compress: Some(wanted),
+            ..request
+        }));
+        assert_eq!(
+            error,
+            "the module pack compresses all modules, --module-compress each: leave one of them out"
+        );
+    }
+}
+
+/// What the profile says holds where nothing else was asked for.
+#[test]
+fn the_profile_says_whether_there_is_a_pack() {
+    for (rule, asked, want_pack) in [
+        ("always", None, true),
+        ("auto", None, true),
+        ("none", None, false),
+        ("none", Some(Pack::Auto), true),
+        ("always", Some(Pack::None), false),
+    ] {
+        let (room, files) = kernel(None);
+        let rules = format!("{RULES}\npack = \"{rule}\"");
+        let built = build(&Request {
+            module_pack: asked,
+            ..request(room.path(), &files.modules_dir, &rules)
+        });
+        let archives = cpio::unpack_all(&built.unwrap().archive).unwrap();
+        assert_eq!(archives.len() == 2, want_pack, "{rule} {asked:?}");
+    }
+}
+
 fn refusal(result: Result<Built>) -> String {
     format!("{:#}", result.map(|_| "an initrd").unwrap_err())
 }
@@ -206,9 +291,15 @@ fn enforced_signatures() {
 fn modprobe_lies_where_the_kernel_looks() {
     let link = |config: &str| {
         let (_room, request) = kernel(Some(config));
-        let entries = cpio::unpack(&build(&request).unwrap().archive).unwrap();
-        let link = entries
+        // With the module pack in front, too.
+        let request = Request {
+            module_pack: None,
+            ..request
+        };
+        let archives = cpio::unpack_all(&build(&request).unwrap().archive).unwrap();
+        let link = archives
             .into_iter()
+            .flatten()
             .find(|entry| entry.mode & cpio::KIND == cpio::SYMLINK);
         link.map(|link| (link.path, String::from_utf8(link.data).unwrap()))
     };
@@ -251,6 +342,38 @@ fn a_kernel_that_cannot_unpack_the_initrd_is_warned_of() {
 }
 
 #[test]
+fn a_kernel_that_loads_no_module_of_an_initrd_is_warned_of() {
+    let able = format!("{PLAIN}CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\nCONFIG_IMA_APPRAISE=y\n");
+    let other = "CONFIG_IMA_APPRAISE_REQUIRE_FIRMWARE_SIGS=y\nCONFIG_IMA_APPRAISE_MODSIG=y\nCONFIG_SECURITY_LOADPIN_ENFORCE=y\n";
+    let refuses = "CONFIG_IMA_APPRAISE_BUILD_POLICY=y\nCONFIG_IMA_APPRAISE_REQUIRE_MODULE_SIGS=y\n";
+    for pack in [Some(Pack::None), None] {
+        for (more, is_warned) in [("", false), (other, false), (refuses, true)] {
+            let (_room, request) = kernel(Some(&format!("{able}{more}")));
+            let built = build(&Request {
+                module_pack: pack,
+                compress: Compression::Zstd,
+                ..request
+            });
+            let built = built.unwrap();
+            let warnings = &built.manifest.warnings;
+            assert_eq!(warnings.len(), usize::from(is_warned), "{warnings:?}");
+            if let [warning] = &warnings[..] {
+                let want = "this kernel loads no module of an initrd: IMA wants";
+                assert!(warning.starts_with(want), "{warning}");
+                assert!(warning.contains("MODULE_SIGS=y in "), "{warning}");
+            }
+            // It changes nothing: modules are refused as files, too.
+            let groups = built
+                .manifest
+                .entries
+                .iter()
+                .filter(|item| item.group.is_some());
+            assert_eq!(groups.count(), if pack.is_none() { 3 } else { 0 });
+        }
+    }
+}
+
+#[test]
 fn microcode_lies_in_front_and_is_for_x86_64() {
     let (room, request) = kernel(None);
     let folder = room.path().join("intel-ucode");
@@ -274,6 +397,17 @@ fn microcode_lies_in_front_and_is_for_x86_64() {
         "kernel/x86/microcode/GenuineIntel.bin"
     );
     assert_eq!(archives[1], cpio::unpack(&plain.archive).unwrap());
+    // The module pack lies behind it.
+    let packed = Request {
+        module_pack: Some(Pack::Always),
+        ..with.clone()
+    };
+    let with_pack = cpio::unpack_all(&build(&packed).unwrap().archive).unwrap();
+    let [microcode, pack, _] = &with_pack[..] else {
+        panic!("{} archives", with_pack.len());
+    };
+    assert_eq!(*microcode, archives[0]);
+    assert_eq!(pack[0].path, "toehold.pack");
     let error = refusal(build(&Request {
         arch: crate::arch::Arch::Aarch64,
         ..with

@@ -20,7 +20,9 @@ impl Verity {
     pub fn check(&self) -> Result<()> {
         let name = self.name.as_deref().unwrap_or("-");
         ensure!(
-            !name.is_empty() && !name.contains('/'),
+            !name.is_empty()
+                && !name.contains(['/', '"', '\\', '*', '?', '[', '|'])
+                && !name.contains(char::is_control),
             "verity.name = \"{name}\" cannot be a device-mapper name",
         );
         self.check_numbers()?;

@@ -126,11 +126,6 @@ impl Drawing<'_> {
     }
 
     fn process(&mut self, process: &Process) {
-        let length = milliseconds(process.span.end - process.span.start);
-        let error = process
-            .load
-            .as_ref()
-            .and_then(|(_, error)| error.as_deref());
         let mut title = format!(
             "{}\n{}\nprocess {}",
             process.name,
@@ -151,6 +146,10 @@ impl Drawing<'_> {
             self.svg
                 .bar("init", self.axis.bar(load), (self.y, BAR), Some(&title));
         }
+        if let Some(unpacking) = &process.unpacking {
+            let bar = self.axis.bar(&unpacking.span);
+            self.svg.bar("unpack", bar, (self.y, BAR), Some(&title));
+        }
         for span in &process.awaited {
             let title = format!(
                 "the boot waited for {}\n{}\n\n{title}",
@@ -160,12 +159,10 @@ impl Drawing<'_> {
             self.svg
                 .bar("awaited", self.axis.bar(span), (self.y, BAR), Some(&title));
         }
-        let error = error.map(|error| format!(", {error}")).unwrap_or_default();
-        let label = format!("{} {length}{error}", process.name);
-        let class = if error.is_empty() {
-            "over"
-        } else {
-            "over failure"
+        let label = process.label();
+        let class = match process.error() {
+            None => "over",
+            Some(_) => "over failure",
         };
         let y = self.y + BAR - 2.0;
         if bar.1 + 4.0 + width(&label) < RIGHT {

@@ -1,7 +1,6 @@
 //! The log: each message one line and one write to /dev/kmsg, so that dmesg keeps it.
 
-use crate::sys::files::{File, STDIN, open, write_file};
-use crate::sys::trace::Sink;
+use super::files::{File, STDIN, open, write_file};
 use rustix::fs::OFlags;
 use toehold::shared::LOG_PREFIX;
 use toehold::text::{Line, push, push_format};
@@ -66,18 +65,4 @@ impl Log {
         // Where the log cannot be written to there is no other place to say so.
         let _ = self.file.write(&line);
     }
-
-    /// For the trace: lines go to this log, or to a file as if it were one.
-    pub fn sink(file: File, prefix: Option<&'static [u8]>) -> Sink {
-        let write = match prefix {
-            Some(_) => |file: File, line: &[u8]| write_line(file, Some(KERNEL), line),
-            None => |file: File, line: &[u8]| write_line(file, None, line),
-        };
-        Sink { file, write }
-    }
-}
-
-/// One line of the trace.
-fn write_line(file: File, prefix: Option<&'static [u8]>, line: &[u8]) {
-    Log { file, prefix }.info(b"%", &[line]);
 }
