@@ -8,6 +8,7 @@ pub mod cache;
 pub mod checkout;
 pub mod console;
 pub mod disk;
+pub(crate) mod documents;
 pub mod elf;
 pub mod floor;
 pub mod guest;

@@ -5,7 +5,6 @@ pub mod chart;
 pub mod matcher;
 pub mod modaliases;
 pub mod quiet;
-pub(crate) mod readme;
 pub mod results;
 pub mod size;
 pub mod summary;

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::Verdict;
-use crate::measure::{readme, results};
+use crate::lab::documents;
+use crate::measure::results;
 
 /// The mark in README.md.
 const COMMAND: &str = "cargo xtask results";
@@ -21,14 +22,14 @@ pub fn run(args: Args) -> Result<Verdict> {
         super::print(&table)?;
         return Ok(Verdict::Pass);
     }
-    readme::update(COMMAND, &table)?;
+    documents::update(documents::README, COMMAND, &table)?;
     Ok(Verdict::Pass)
 }
 
 /// Whether README.md has the table of this run; says what to do where it has not.
 pub fn check() -> Result<Verdict> {
     let table = results::table(&results::read()?);
-    if readme::has(COMMAND, &table)? {
+    if documents::has(documents::README, COMMAND, &table)? {
         return Ok(Verdict::Pass);
     }
     println!(

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::Verdict;
-use crate::lab::paths;
-use crate::measure::readme;
+use crate::lab::{documents, paths};
+
 use crate::measure::size::budget::{Budget, State};
 use crate::measure::size::report::Shown;
 use crate::measure::size::table::Style;
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         write(path, &treemap::page(&report))?;
     }
     if args.readme {
-        readme::update("cargo xtask size", &report.for_readme())?;
+        documents::update(documents::README, "cargo xtask size", &report.for_readme())?;
     }
     let shown = Shown {
         by: args.by,

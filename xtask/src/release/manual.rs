@@ -1,5 +1,6 @@
 //! The manual: pages written in Markdown, which the repository shows as they are, and the builder's, which its command line makes.
 
+mod failures;
 mod page;
 
 use anyhow::{Context, Result};
@@ -7,12 +8,18 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::VERSION;
-use crate::lab::paths;
+use crate::lab::{documents, paths};
+
 use builder::commands::mkinitrd;
+
+/// The page of the init.
+const INIT: &str = "xtask/src/release/pages/toehold.8.md";
+/// What becomes its table of failures.
+const FAILURES: &str = "failures";
 
 /// Pages in Markdown.
 pub const PAGES: [(&str, &str); 3] = [
-    ("toehold.8", "xtask/src/release/pages/toehold.8.md"),
+    ("toehold.8", INIT),
     (
         "toehold.lock.7",
         "xtask/src/release/pages/toehold.lock.7.md",
@@ -29,6 +36,11 @@ pub fn pages() -> Result<Vec<(String, String)>> {
         pages.push((name.to_owned(), page));
     }
     Ok(pages)
+}
+
+/// Writes what is generated in the pages of this checkout.
+pub fn update() -> Result<()> {
+    documents::update(INIT, FAILURES, &failures::table())
 }
 
 /// toehold-mkinitrd(1).

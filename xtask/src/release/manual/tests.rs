@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use toehold::asked::{ROOT_WORDS, USR_WORDS};
-use toehold::failure::Stage;
+use toehold::failure::{Stage, Step};
 
 use super::*;
 use crate::lab::{console::Log, tools};
@@ -157,6 +157,23 @@ fn log_lines_are_those_that_tools_read() {
     let (first, last) = (names[..6].join(", "), &names[6]);
     let list = format!("The stages are {first} and {last}, in this order.");
     assert!(section.contains(&list), "{list}");
+}
+
+#[test]
+fn failures_are_those_of_the_init() {
+    let table = failures::table();
+    for line in [
+        "| `probe` | wrong root hash or salt, or the image was changed | the first block fails",
+        "| `loop` |  | the stage-2 image cannot",
+    ] {
+        assert!(table.contains(line), "{line}");
+    }
+    // A row each, below the head.
+    assert_eq!(table.lines().count(), Step::ALL.len() + 2);
+    assert!(
+        documents::has(INIT, FAILURES, &table).unwrap(),
+        "the table of failures is another one: `cargo xtask dist --pages` writes it"
+    );
 }
 
 #[test]

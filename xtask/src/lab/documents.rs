@@ -1,40 +1,35 @@
-//! What commands write into README.md: each its own part, between `<!-- COMMAND -->` and `<!-- end -->`.
+//! What is generated in README.md and in the manual: parts, each between `<!-- NAME -->` and `<!-- end -->`.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::lab::paths;
+use super::paths;
+
+/// What commands write into.
+pub const README: &str = "README.md";
 
 const END: &str = "<!-- end -->";
 
-fn path() -> PathBuf {
-    paths::root().join("README.md")
-}
-
-fn read() -> Result<String> {
-    fs::read_to_string(path()).context("cannot read README.md")
-}
-
-/// Puts what a command says into its place.
-pub fn update(command: &str, text: &str) -> Result<()> {
-    let old = read()?;
-    let new = put(&old, command, text).context("README.md")?;
+/// Puts a part into its place in a document of this checkout.
+pub fn update(document: &str, name: &str, text: &str) -> Result<()> {
+    let old = paths::text(document)?;
+    let new = put(&old, name, text).with_context(|| document.to_owned())?;
     if new != old {
-        fs::write(path(), new).context("cannot write README.md")?;
+        let path = paths::root().join(document);
+        fs::write(path, new).with_context(|| format!("cannot write {document}"))?;
     }
     Ok(())
 }
 
-/// Whether what a command says is there.
-pub fn has(command: &str, text: &str) -> Result<bool> {
-    let old = read()?;
-    Ok(put(&old, command, text).context("README.md")? == old)
+/// Whether the part is there as it is now.
+pub fn has(document: &str, name: &str, text: &str) -> Result<bool> {
+    let old = paths::text(document)?;
+    Ok(put(&old, name, text).with_context(|| document.to_owned())? == old)
 }
 
-fn put(document: &str, command: &str, text: &str) -> Result<String> {
-    let first = format!("<!-- {command} -->");
+fn put(document: &str, name: &str, text: &str) -> Result<String> {
+    let first = format!("<!-- {name} -->");
     let parts = document
         .split_once(&first)
         .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
