@@ -101,6 +101,44 @@ fn the_kernel_finds_both_vendors() {
     assert!(archive(&[]).unwrap().is_empty());
 }
 
+/// As Fedora, Arch and openSUSE ship it: each file compressed, papers, too, and archives packed by gzip or with others behind.
+#[test]
+fn as_distributions_pack_it() {
+    use builder::archive::compress::Compression::{Gzip, Xz, Zstd};
+    let room = tempfile::tempdir().unwrap();
+    let folder = |name: &str| {
+        let folder = room.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let (plain, packed) = (folder("plain/amd-ucode"), folder("packed/amd-ucode"));
+    for (name, patch, compression) in [
+        ("microcode_amd.bin", b"a", Xz),
+        ("microcode_amd_fam17h.bin", b"b", Zstd),
+        ("microcode_amd_fam19h.bin", b"c", Gzip),
+    ] {
+        fs::write(plain.join(name), amd(patch)).unwrap();
+        let suffix = compression.module_suffix().trim_start_matches(".ko");
+        let bytes = compression.pack(amd(patch)).unwrap();
+        fs::write(packed.join(format!("{name}{suffix}")), bytes).unwrap();
+    }
+    for paper in ["README.xz", "LICENSE.amd-ucode", "microcode_amd.bin.asc.xz"] {
+        fs::write(packed.join(paper), b"text").unwrap();
+    }
+    let want = archive(&[plain]).unwrap();
+    assert!(archive(&[packed]).unwrap() == want);
+    let early = room.path().join("early.img");
+    for compression in [Gzip, Xz, Zstd] {
+        fs::write(&early, compression.pack(want.clone()).unwrap()).unwrap();
+        assert!(archive(std::slice::from_ref(&early)).unwrap() == want);
+    }
+    let rest = Zstd.pack(want.clone()).unwrap();
+    fs::write(&early, [want.clone(), vec![0; 512], rest].concat()).unwrap();
+    let twice = archive(std::slice::from_ref(&early)).unwrap();
+    let both = [amd(b"a"), amd(b"b"), amd(b"c")].concat().repeat(2);
+    assert_eq!(kernel_finds(&twice, AMD).unwrap().1, both);
+}
+
 /// Debian's packages, unpacked once.
 #[test]
 fn that_of_debian() {

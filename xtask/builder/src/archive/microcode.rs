@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
+    compress,
     cpio::{self, Entry},
-    read,
+    pieces, read,
 };
 
 /// A vendor's folder below lib/firmware, the file that the kernel looks for, and what is updates of that vendor.
@@ -40,8 +41,8 @@ const ALIGNMENT: usize = 16;
 /// Bytes of an entry's header in the archive.
 const HEADER: usize = 110;
 
-/// The archive that goes in front: what these paths have. Each is an archive made elsewhere, or a folder `intel-ucode` or `amd-ucode` as
-/// linux-firmware and Debian's packages have them, or one that holds such.
+/// The archive that goes in front: what these paths have. Each is an archive made elsewhere, compressed or not, or a folder `intel-ucode` or
+/// `amd-ucode` as linux-firmware and the packages of distributions have them, or one that holds such.
 pub fn archive(paths: &[PathBuf]) -> Result<Vec<u8>> {
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for path in paths {
@@ -73,10 +74,17 @@ const TRAILER: usize = 124;
 fn find(path: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let mut found = Vec::new();
     if !path.is_dir() {
-        for entry in cpio::unpack(&read(path)?)? {
-            if let Some(vendor) = VENDORS.iter().find(|vendor| vendor.file == entry.path) {
-                (vendor.check)(&entry.data)?;
-                found.push((vendor.file, entry.data));
+        for piece in pieces::read(&read(path)?) {
+            for entry in piece?
+                .archives()?
+                .into_iter()
+                .flat_map(|archive| archive.members)
+                .map(|member| member.entry)
+            {
+                if let Some(vendor) = VENDORS.iter().find(|vendor| vendor.file == entry.path) {
+                    (vendor.check)(&entry.data)?;
+                    found.push((vendor.file, entry.data));
+                }
             }
         }
     } else {
@@ -106,23 +114,35 @@ fn updates(folder: &Path, check: fn(&[u8]) -> Result<()>) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     for file in listing {
         let file = file?.path();
-        // Signatures and documents lie among them.
-        let is_other = file
-            .extension()
-            .is_some_and(|extension| extension == "asc" || extension == "README");
-        if file.is_file() && !is_other && !file.ends_with("README") {
+        if file.is_file() && !is_paper(&file) {
             files.push(file);
         }
     }
     files.sort();
     let mut all = Vec::new();
     for file in files {
-        let data = read(&file)?;
+        let data = compress::unpack(read(&file)?).with_context(|| file.display().to_string())?;
         check(&data).with_context(|| file.display().to_string())?;
         all.extend(data);
     }
     ensure!(!all.is_empty(), "{} is empty", folder.display());
     Ok(all)
+}
+
+/// Signatures and documents lie among the updates, compressed as these are.
+fn is_paper(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut name = name.as_ref();
+    for suffix in [".xz", ".zst", ".gz"] {
+        name = name.strip_suffix(suffix).unwrap_or(name);
+    }
+    let begins = ["README", "LICENSE", "LICENCE"]
+        .iter()
+        .any(|start| name.starts_with(start));
+    let ends = [".asc", ".sig", ".txt", ".md", ".README"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    begins || ends
 }
 
 /// A number of 32 bits, little-endian.
