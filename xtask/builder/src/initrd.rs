@@ -1,5 +1,6 @@
 //! The builder: from a kernel's modules and a profile to an initrd with its plan and manifest.
 
+mod firmware;
 pub mod manifest;
 pub mod payload;
 pub mod strip;

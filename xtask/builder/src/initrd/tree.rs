@@ -1,11 +1,6 @@
 //! The archive's contents while they grow: entries in any order, each with its reason.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use toehold::shared::{
@@ -16,7 +11,7 @@ use crate::{
     archive::read,
     archive::{compress::Compression, cpio::Entry, similar},
     initrd::{
-        Request,
+        Request, firmware,
         manifest::{Item, Kind, is_hardware},
     },
     kernel::config::Config,
@@ -124,45 +119,27 @@ impl Tree {
 
     /// Adds the firmware that the modules name; returns the names that were not found.
     pub fn firmware(&mut self, request: &Request, selection: &Selection) -> Result<Vec<String>> {
+        let release = request.modules_dir.file_name().unwrap_or_default();
         let beside = request.modules_dir.join("../../firmware");
-        let directories: Vec<&Path> = request
-            .firmware_dir
-            .iter()
-            .map(PathBuf::as_path)
-            .chain([beside.as_path()])
-            .collect();
+        let folders = firmware::Folders::new(request.firmware_dir.iter().chain([&beside]), release);
         let mut missing = BTreeSet::new();
         let mut taken = BTreeSet::new();
         for chosen in &selection.modules {
-            for name in chosen
-                .module
-                .info
-                .firmware
-                .iter()
-                .filter(|name| taken.insert(name.as_str()))
-            {
-                // The kernel looks for a compressed file when the plain one is absent.
-                let names = ["", ".zst", ".xz"].map(|suffix| format!("{name}{suffix}"));
-                let found = names.iter().find_map(|name| {
-                    let directory = directories
-                        .iter()
-                        .find(|directory| directory.join(name).is_file())?;
-                    Some((directory.join(name), name))
-                });
-                match found {
-                    Some((file, found)) => {
-                        let why = format!("firmware of {}", chosen.module.name);
+            for name in &chosen.module.info.firmware {
+                let found = folders.find(name)?;
+                if found.is_empty() {
+                    missing.insert(name.clone());
+                }
+                for (found, file) in found {
+                    if taken.insert(found.clone()) {
                         self.file(
                             &format!("lib/firmware/{found}"),
                             0o644,
                             read(&file)?,
                             Kind::Firmware,
-                            Some(found.clone()),
-                            &why,
+                            Some(found),
+                            &format!("firmware of {}", chosen.module.name),
                         );
-                    }
-                    None => {
-                        missing.insert(name.clone());
                     }
                 }
             }
