@@ -5,3 +5,4 @@ pub mod classes;
 pub mod config;
 pub mod modinfo;
 pub(crate) mod near;
+pub mod search;

@@ -38,6 +38,8 @@ pub struct Modules {
     pub paths: Vec<String>,
     /// Module names or aliases (`dm-verity`, `fs-btrfs`).
     pub names: Vec<String>,
+    /// The same, for those that not every kernel has.
+    pub optional: Vec<String>,
     /// The same, for those to be loaded without waiting for hardware.
     pub always: Vec<String>,
     /// Glob patterns that `paths` must not take; a dependency is taken all the same.

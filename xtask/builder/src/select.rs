@@ -57,6 +57,9 @@ pub struct Selection<'a> {
     pub warnings: Vec<String>,
 }
 
+/// The rule whose names need not be this kernel's.
+const OPTIONAL: &str = "optional";
+
 /// How much a module needs another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -79,10 +82,11 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
         why: BTreeMap::new(),
         edges: BTreeMap::new(),
         queue: VecDeque::new(),
-        warnings: Vec::new(),
+        warnings: catalogue.warnings.clone(),
     };
     let always = choice.by_name(&rules.always, "always")?;
     choice.by_name(&rules.names, "names")?;
+    choice.by_name(&rules.optional, OPTIONAL)?;
     choice.by_path(rules)?;
     choice.close()?;
     let ranks = choice.ranks(always);
@@ -170,6 +174,7 @@ impl<'a> Choice<'a> {
         for name in wanted {
             match self.catalogue.find(name) {
                 Found::Builtin => {}
+                Found::Nothing if rule == OPTIONAL => {}
                 Found::Nothing => bail!(
                     "{}",
                     self.catalogue.unknown(name, &format!("modules.{rule}"))
@@ -269,6 +274,9 @@ impl<'a> Choice<'a> {
                         }
                     }
                     Found::Nothing => {
+                        if let Some(why) = catalogue.damage(name) {
+                            bail!("{}: depends on {name}: {why}", module.path.display());
+                        }
                         let names = catalogue.modules.iter().map(|module| module.name.as_str());
                         bail!(
                             "{}: depends on {name}, which is neither in {} nor built in{}",

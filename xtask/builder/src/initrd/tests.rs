@@ -1,6 +1,7 @@
 //! The builder on modules directories made for the test.
 
 mod packing;
+mod trees;
 
 use std::{
     collections::BTreeSet,

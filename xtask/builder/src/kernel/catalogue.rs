@@ -1,19 +1,23 @@
 //! Everything that a kernel offers: the modules below a directory, and what is built in.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use super::classes;
 use anyhow::{Context, Result, ensure};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{
+    classes,
     modinfo::{self, Modinfo},
     near,
+    search::Search,
 };
+
+/// Links to where the kernel was built; depmod passes over them, too.
+const SOURCES: [&str; 2] = ["build", "source"];
 
 /// A module file and what it says.
 #[derive(Debug)]
@@ -44,12 +48,17 @@ impl Module {
 pub struct Catalogue {
     /// `lib/modules/<release>`.
     pub directory: PathBuf,
-    /// Ordered by path; a module below `updates/` hides the one it replaces.
+    /// Ordered by path; of those with one name the one that depmod would take.
     pub modules: Vec<Module>,
     /// Paths of what is built in, as `modules.builtin` has them.
     pub builtin: BTreeSet<String>,
     /// Aliases of what is built in, as far as `modules.builtin.modinfo` has them.
     pub builtin_aliases: Vec<String>,
+    /// What was left out, and why; for people.
+    pub warnings: Vec<String>,
+    /// Why files are no modules, by the names that they would have.
+    damaged: BTreeMap<String, String>,
+    search: Search,
     by_name: HashMap<String, usize>,
     builtin_names: HashSet<String>,
 }
@@ -77,20 +86,33 @@ impl Catalogue {
         }
     }
 
-    /// Reads every module below `directory`, and `modules.builtin*` if there.
+    /// Reads every module below `directory`, through links as well, and `modules.builtin*` if there. What cannot be read is left out
+    /// with a warning; it is an error when it is needed.
     pub fn read(directory: &Path) -> Result<Self> {
         let mut catalogue = Self::new(directory);
-        for entry in WalkDir::new(directory).sort_by_file_name() {
-            let entry =
-                entry.with_context(|| format!("cannot list modules in {}", directory.display()))?;
-            let name = entry.file_name().to_str().and_then(modinfo::stem);
-            if let Some(name) = name.filter(|_| entry.file_type().is_file()) {
-                catalogue.add(Module {
-                    name: name.to_owned(),
-                    path: entry.path().strip_prefix(directory)?.to_owned(),
-                    bytes: entry.metadata()?.len(),
-                    info: Modinfo::read(entry.path())?,
-                });
+        catalogue.search = Search::read(directory)?;
+        let is_source = |entry: &DirEntry| SOURCES.iter().any(|name| entry.path().ends_with(name));
+        let entries = WalkDir::new(directory).follow_links(true);
+        let mut entries = entries.sort_by_file_name().into_iter();
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) if is_source(&entry) => {
+                    if entry.file_type().is_dir() {
+                        entries.skip_current_dir();
+                    }
+                }
+                Ok(entry) => catalogue.add_file(&entry)?,
+                // A link to nowhere, or to a folder that holds it.
+                Err(error) if error.depth() > 0 && error.path().is_some_and(Path::is_symlink) => {
+                    let path = error.path().unwrap_or(directory);
+                    if !SOURCES.iter().any(|name| path.ends_with(name)) {
+                        catalogue.warnings.push(format!("left out: {error}"));
+                    }
+                }
+                Err(error) => {
+                    let failed = || format!("cannot list modules in {}", directory.display());
+                    return Err(error).with_context(failed);
+                }
             }
         }
         ensure!(
@@ -107,7 +129,42 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Adds a module; of two with one name, the one below `updates/` stays, else the first.
+    /// Adds a module's file; others are nothing to it.
+    fn add_file(&mut self, entry: &DirEntry) -> Result<()> {
+        let name = entry.file_name().to_str().and_then(modinfo::stem);
+        let Some(name) = name.filter(|_| entry.file_type().is_file()) else {
+            return Ok(());
+        };
+        // What nobody may read is not damaged.
+        fs::File::open(entry.path())
+            .with_context(|| format!("cannot open {}", entry.path().display()))?;
+        let mut info = match Modinfo::read(entry.path()) {
+            Ok(info) => info,
+            Err(error) => {
+                let why = format!("{error:#}");
+                self.warnings.push(format!("left out: {why}"));
+                self.damaged.insert(folded(name), why);
+                return Ok(());
+            }
+        };
+        info.aliases.retain(|alias| match classes::check(alias) {
+            Ok(()) => true,
+            Err(error) => {
+                let path = entry.path().display();
+                self.warnings.push(format!("left out: {path}: {error}"));
+                false
+            }
+        });
+        self.add(Module {
+            name: name.to_owned(),
+            path: entry.path().strip_prefix(&self.directory)?.to_owned(),
+            bytes: entry.metadata()?.len(),
+            info,
+        });
+        Ok(())
+    }
+
+    /// Adds a module; of two with one name, the one that depmod would take stays, else the first.
     pub fn add(&mut self, module: Module) {
         let number = self.modules.len();
         match self.by_name.get(&folded(&module.name)) {
@@ -115,8 +172,13 @@ impl Catalogue {
                 self.by_name.insert(folded(&module.name), number);
                 self.modules.push(module);
             }
-            Some(hidden) if module.path.starts_with("updates") => self.modules[*hidden] = module,
-            Some(_) => {}
+            Some(hidden) => {
+                let hidden = &mut self.modules[*hidden];
+                let (new, old) = (&module.path, &hidden.path);
+                if self.search.prefers(&module.name, new, old) {
+                    *hidden = module;
+                }
+            }
         }
     }
 
@@ -163,8 +225,16 @@ impl Catalogue {
         }
     }
 
+    /// Why the file that has this name is no module, if there is one.
+    pub fn damage(&self, name: &str) -> Option<&str> {
+        self.damaged.get(&folded(name)).map(String::as_str)
+    }
+
     /// The error for a name that stands for nothing, in what `place` says of it.
     pub fn unknown(&self, name: &str, place: &str) -> String {
+        if let Some(why) = self.damage(name) {
+            return format!("{place}: {why}");
+        }
         let has_no_list = match self.builtin.is_empty() {
             true => " (modules.builtin is missing or empty, so what is built in is not known)",
             false => "",

@@ -9,8 +9,19 @@ use toehold::format::glob;
 /// More than this from one alias is a mistake.
 const MAX: usize = 4096;
 
-/// The aliases without classes that match what `alias` matches. Refused: a class with a character that the plan would take for a
-/// wildcard, as in every negated one.
+/// Refuses an alias that nothing can ask by: no modalias has other characters than those of ASCII that are printed.
+pub fn check(alias: &str) -> Result<()> {
+    let is_printed = |letter: char| letter.is_ascii_graphic() || letter == ' ';
+    ensure!(
+        alias.chars().all(is_printed),
+        "alias \"{}\" has characters that no modalias has",
+        alias.escape_default()
+    );
+    expand(alias).map(drop)
+}
+
+/// The aliases without classes that match what `alias` matches. No modalias has one of the characters that the plan would take for a
+/// wildcard, so a class, negated or not, does not stand for them.
 pub fn expand(alias: &str) -> Result<Vec<String>> {
     let mut done = vec![String::new()];
     let mut rest = alias;
@@ -19,17 +30,13 @@ pub fn expand(alias: &str) -> Result<Vec<String>> {
         // Without its end it matches nothing.
         let mut behind = "";
         for character in ' '..='~' {
-            if character != '-'
+            if !"-*?[".contains(character)
                 && let Some(after) = after_class(class, character as u8)
             {
                 behind = after;
                 members.push(character);
             }
         }
-        ensure!(
-            !members.iter().any(|member| "*?[".contains(*member)),
-            "alias \"{alias}\": a class that a wildcard belongs to is not supported"
-        );
         ensure!(
             done.len() * members.len() <= MAX,
             "alias \"{alias}\": its classes stand for more than {MAX} aliases"
@@ -86,7 +93,7 @@ fn after_class(class: &str, character: u8) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{expand, matches};
+    use super::{check, expand, matches};
 
     #[test]
     fn each_character_makes_an_alias() {
@@ -105,11 +112,22 @@ mod tests {
         ] {
             assert_eq!(expand(alias).unwrap(), want, "{alias}");
         }
-        for refused in ["[!0-9]", "[^a]", "[*]", "[#-9?]", "[A-z]"] {
-            let why = expand(refused).unwrap_err().to_string();
-            assert!(why.contains(refused), "{why}");
-        }
+        // All that are printed but for these and four that no modalias has.
+        assert_eq!(expand("[!0-9]").unwrap().len(), 95 - 10 - 4);
+        assert_eq!(expand("[^!-~]").unwrap(), [" "]);
+        assert_eq!(expand("[*]").unwrap(), [""; 0]);
         assert!(expand(&"[0-9]".repeat(4)).is_err());
+    }
+
+    #[test]
+    fn aliases_that_nothing_asks_by() {
+        for alias in ["a\tb", "pci:v\u{e4}*", "a\n", &"[!a]".repeat(2)] {
+            let why = check(alias).unwrap_err().to_string();
+            assert!(why.contains(&alias.escape_default().to_string()), "{why}");
+        }
+        for alias in ["a b", "of:N*T*Cx,y", "[!0-9]"] {
+            check(alias).unwrap();
+        }
     }
 
     #[test]
@@ -117,6 +135,6 @@ mod tests {
         assert!(matches("a[0-3]c*", "a2cd"));
         assert!(!matches("a[0-3]c", "a4c"));
         assert!(matches("a[x_]c", "a-c"));
-        assert!(!matches("a[!x]c", "abc"));
+        assert!(matches("a[!x]c", "abc") && !matches("a[!x]c", "axc"));
     }
 }
