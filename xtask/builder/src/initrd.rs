@@ -20,7 +20,7 @@ use crate::{
     archive::{
         compress::Compression,
         cpio::{self, Entry},
-        list, microcode, read,
+        list, microcode, pieces, read,
     },
     kernel::{catalogue::Catalogue, config::Config, modinfo},
     pack::Keep,
@@ -332,6 +332,8 @@ impl Contents {
         let archive = cpio::pack(self.entries.iter().map(|(entry, _)| entry))?;
         let archive_bytes = front.len() - self.microcode.len() + archive.len();
         front.extend(pack(archive)?);
+        // An archive that is put behind has to begin at a multiple of this.
+        front.resize(front.len().next_multiple_of(pieces::ALIGNMENT), 0);
         let mut manifest = self.manifest(archive_bytes);
         manifest.totals.compressed_bytes = front.len();
         Ok(Built {

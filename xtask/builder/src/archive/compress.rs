@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
-use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::{self, CParameter};
 
 /// zstd's level wherever sizes are compared: the highest that needs no more than 8 MiB to unpack.
 const ZSTD_LEVEL: i32 = 19;
@@ -20,6 +20,13 @@ const WINDOW: u32 = 26;
 const XZ_PRESET: u32 = 9 | 1 << 31;
 /// The dictionary of a module, as the kernel's own build has it (scripts/Makefile.modinst): it is allocated at each load.
 const XZ_MODULE_DICTIONARY: u32 = 1 << 20;
+
+/// The largest dictionary of a module that somebody else has packed.
+const XZ_FOREIGN_DICTIONARY: u64 = 2 << 20;
+/// The number of a filter.
+const XZ_LZMA2: u8 = 0x21;
+/// A flag of a gzip header: a file's name follows.
+const GZIP_NAME: u8 = 8;
 
 /// How an initrd or a module is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -67,6 +74,21 @@ impl Compression {
         })
     }
 
+    /// Whether the kernel's decompressor of modules takes what somebody else has packed: gzip with no more than a name in its header, xz
+    /// with a checksum that it knows and a dictionary as its own build has them, one zstd frame that tells its size. Source:
+    /// kernel/module/decompress.c, lib/xz/xz_dec_stream.c.
+    pub fn suits_modules(self, packed: &[u8]) -> bool {
+        match self {
+            Self::None => true,
+            Self::Gzip => matches!(packed, [0x1F, 0x8B, 8, 0 | GZIP_NAME, ..]),
+            Self::Xz => suits_xz(packed),
+            Self::Zstd => {
+                let is_one = zstd_safe::find_frame_compressed_size(packed) == Ok(packed.len());
+                is_one && matches!(zstd_safe::get_frame_content_size(packed), Ok(Some(_)))
+            }
+        }
+    }
+
     /// What follows a module's name in its file's.
     pub fn module_suffix(self) -> &'static str {
         match self {
@@ -110,6 +132,48 @@ impl std::fmt::Display for Compression {
             Self::Xz => "xz",
             Self::Zstd => "zstd",
         })
+    }
+}
+
+/// Stream flags with no checksum or a CRC-32, and a first block whose one filter is LZMA2 with up to [`XZ_FOREIGN_DICTIONARY`].
+/// Source: The .xz File Format, 2.1.1.2, 3.1 and 5.3.1.
+fn suits_xz(packed: &[u8]) -> bool {
+    let Some(
+        [
+            0xFD,
+            b'7',
+            b'z',
+            b'X',
+            b'Z',
+            0,
+            0,
+            0 | 1,
+            _,
+            _,
+            _,
+            _,
+            _,
+            flags,
+            header @ ..,
+        ],
+    ) = packed.first_chunk::<24>()
+    else {
+        return false;
+    };
+    // Sizes of the block may stand before its filters, seven bits a byte.
+    let sizes = usize::from(flags >> 6 & 1) + usize::from(flags >> 7);
+    let ends = header.iter().enumerate().filter(|(_, byte)| **byte < 0x80);
+    let filter = match sizes {
+        0 => Some(0),
+        sizes => ends.map(|(at, _)| at + 1).nth(sizes - 1),
+    };
+    let filter = filter.and_then(|at| header.get(at..));
+    match filter {
+        Some([XZ_LZMA2, 1, size, ..]) if flags & 3 == 0 => {
+            let bytes = (2 | u64::from(size & 1)) << (size / 2 + 11);
+            bytes <= XZ_FOREIGN_DICTIONARY
+        }
+        _ => false,
     }
 }
 
@@ -264,6 +328,70 @@ mod tests {
                 }
                 Compression::None => assert_eq!(packed, module),
             }
+        }
+    }
+    /// What `tool` makes of a file with these bytes.
+    fn packed_by(tool: &str, arguments: &[&str], bytes: &[u8]) -> Vec<u8> {
+        let room = tempfile::tempdir().unwrap();
+        let file = room.path().join("a.ko");
+        std::fs::write(&file, bytes).unwrap();
+        let mut command = Command::new(tool);
+        let output = command.args(arguments).arg("-c").arg(&file).output();
+        let output = output.unwrap_or_else(|error| panic!("cannot start {tool}: {error}"));
+        assert!(output.status.success(), "{tool} {arguments:?}");
+        output.stdout
+    }
+
+    #[test]
+    fn modules_that_others_have_packed() {
+        let module: Vec<u8> = (0..300_000u32)
+            .map(|n| (n.wrapping_mul(n) >> 9) as u8)
+            .collect();
+        for (compression, arguments, suits) in [
+            // As the kernel's build makes them, and as it made them before.
+            (
+                Compression::Xz,
+                &["--check=crc32", "--lzma2=dict=1MiB"][..],
+                true,
+            ),
+            (
+                Compression::Xz,
+                &["--check=crc32", "--lzma2=dict=2MiB"],
+                true,
+            ),
+            (Compression::Xz, &["--check=none", "-0", "-T2"], true),
+            (Compression::Xz, &["-9"], false),
+            (Compression::Xz, &["-0"], false),
+            (Compression::Xz, &["--check=sha256", "-0"], false),
+            (Compression::Xz, &["--check=crc32", "-9"], false),
+            (
+                Compression::Xz,
+                &["--check=crc32", "--x86", "--lzma2=dict=1MiB"],
+                false,
+            ),
+            (Compression::Gzip, &["-9"], true),
+            (Compression::Gzip, &["-n"], true),
+            (Compression::Zstd, &["-q", "-19"], true),
+            (Compression::Zstd, &["-q", "--no-content-size"], false),
+        ] {
+            let tool = compression.to_string();
+            let packed = packed_by(&tool, arguments, &module);
+            assert_eq!(
+                compression.suits_modules(&packed),
+                suits,
+                "{tool} {arguments:?}"
+            );
+            // Whatever is there of it.
+            for len in 0..packed.len().min(100) {
+                compression.suits_modules(&packed[..len]);
+            }
+        }
+        let frame = Compression::Zstd.pack_module(module).unwrap();
+        assert!(Compression::Zstd.suits_modules(&frame));
+        assert!(!Compression::Zstd.suits_modules(&frame.repeat(2)));
+        for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            assert!(!compression.suits_modules(b""));
+            assert!(!compression.suits_modules(b"no such thing, and long enough to be one"));
         }
     }
 }

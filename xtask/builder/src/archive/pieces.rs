@@ -17,7 +17,7 @@ use super::{
 const ARCHIVE: u8 = b'0';
 /// Archives begin at multiples of this, plain ones in the initrd, the others in what a stream
 /// unpacks to.
-const ALIGNMENT: usize = 4;
+pub const ALIGNMENT: usize = 4;
 
 /// One piece of an initrd.
 #[derive(Debug)]

@@ -79,7 +79,8 @@ impl Packing {
         })
     }
 
-    /// Reads a module's file and makes it what the initrd gets. A file that needs no change goes in byte for byte. (A signature
+    /// Reads a module's file and makes it what the initrd gets. A file that needs no change, and that the
+    /// kernel decompresses if it is compressed, goes in byte for byte. (A signature
     /// stands at the end of the uncompressed file, so it is looked for there, and survives compression.) Tells too whether
     /// the module is signed.
     pub fn pack(&self, file: &Path) -> Result<(Vec<u8>, bool)> {
@@ -89,7 +90,9 @@ impl Packing {
             let plain = compression.unpack(&packed)?;
             let signed = is_signed(&plain);
             let packed = match strip::apply(&plain, self.strip)? {
-                None if compression == self.compression => packed,
+                None if compression == self.compression && compression.suits_modules(&packed) => {
+                    packed
+                }
                 stripped => self.compression.pack_module(stripped.unwrap_or(plain))?,
             };
             Ok((packed, signed))
