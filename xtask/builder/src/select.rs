@@ -54,6 +54,8 @@ pub struct Selection<'a> {
     pub modules: Vec<Chosen<'a>>,
     /// Those that hardware may ask for and that were left out, by name: for reports.
     pub known: Vec<&'a Module>,
+    /// Names of firmware that what is built in wants, of that which a rule asks for; and who wants it.
+    pub firmware: Vec<(&'a str, String)>,
     pub warnings: Vec<String>,
 }
 
@@ -82,6 +84,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
         why: BTreeMap::new(),
         edges: BTreeMap::new(),
         queue: VecDeque::new(),
+        firmware: Vec::new(),
         warnings: catalogue.warnings.clone(),
     };
     let always = choice.by_name(&rules.always, "always")?;
@@ -129,6 +132,7 @@ pub fn resolve<'a>(catalogue: &'a Catalogue, rules: &Modules) -> Result<Selectio
     Ok(Selection {
         known: choice.known(&rules.known)?,
         modules,
+        firmware: choice.firmware,
         warnings: choice.warnings,
     })
 }
@@ -152,6 +156,7 @@ struct Choice<'a> {
     edges: Edges,
     /// Chosen, but dependencies not yet looked at.
     queue: VecDeque<usize>,
+    firmware: Vec<(&'a str, String)>,
     warnings: Vec<String>,
 }
 
@@ -173,7 +178,7 @@ impl<'a> Choice<'a> {
         let mut taken = BTreeSet::new();
         for name in wanted {
             match self.catalogue.find(name) {
-                Found::Builtin => {}
+                Found::Builtin => taken.extend(self.of_builtin(name)),
                 Found::Nothing if rule == OPTIONAL => {}
                 Found::Nothing => bail!(
                     "{}",
@@ -192,6 +197,29 @@ impl<'a> Choice<'a> {
             }
         }
         Ok(taken)
+    }
+
+    /// Takes the modules that something built in loads softly, or requests while it runs; returns their numbers.
+    fn of_builtin(&mut self, text: &str) -> BTreeSet<usize> {
+        let mut taken = BTreeSet::new();
+        let catalogue = self.catalogue;
+        for builtin in catalogue.builtins(text) {
+            let info = catalogue.builtin_info.get(builtin);
+            let soft = info.into_iter().flat_map(|info| &info.soft);
+            let wishes = requests::of(builtin).iter().copied();
+            for name in wishes.chain(soft.map(String::as_str)) {
+                if let Found::Modules(found) = catalogue.find(name) {
+                    for number in found {
+                        self.add(number, None, || format!("{builtin}, built in: {name}"));
+                        taken.insert(number);
+                    }
+                }
+            }
+            let firmware = info.into_iter().flat_map(|info| &info.firmware);
+            let wanted = firmware.map(|name| (name.as_str(), format!("{builtin}, built in")));
+            self.firmware.extend(wanted);
+        }
+        taken
     }
 
     /// Takes modules by glob pattern. One that matches nothing is a mistake; but one kernel has as modules what another

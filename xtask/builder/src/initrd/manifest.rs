@@ -75,7 +75,7 @@ impl Builtin {
                 .map(str::to_owned)
         };
         let names: BTreeSet<String> = catalogue.builtin.iter().filter_map(file).collect();
-        let aliases = catalogue.builtin_aliases.iter();
+        let aliases = catalogue.builtin_aliases();
         let aliases: BTreeSet<&String> = aliases.filter(|alias| is_hardware(alias)).collect();
         Self {
             names: names.into_iter().collect(),

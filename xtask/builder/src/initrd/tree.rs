@@ -124,23 +124,27 @@ impl Tree {
         let folders = firmware::Folders::new(request.firmware_dir.iter().chain([&beside]), release);
         let mut missing = BTreeSet::new();
         let mut taken = BTreeSet::new();
-        for chosen in &selection.modules {
-            for name in &chosen.module.info.firmware {
-                let found = folders.find(name)?;
-                if found.is_empty() {
-                    missing.insert(name.clone());
-                }
-                for (found, file) in found {
-                    if taken.insert(found.clone()) {
-                        self.file(
-                            &format!("lib/firmware/{found}"),
-                            0o644,
-                            read(&file)?,
-                            Kind::Firmware,
-                            Some(found),
-                            &format!("firmware of {}", chosen.module.name),
-                        );
-                    }
+        let of_modules = selection.modules.iter().flat_map(|chosen| {
+            let names = chosen.module.info.firmware.iter();
+            names.map(|name| (name.as_str(), chosen.module.name.as_str()))
+        });
+        let of_builtins = selection.firmware.iter();
+        let of_builtins = of_builtins.map(|(name, who)| (*name, who.as_str()));
+        for (name, who) in of_modules.chain(of_builtins) {
+            let found = folders.find(name)?;
+            if found.is_empty() {
+                missing.insert(name.to_owned());
+            }
+            for (found, file) in found {
+                if taken.insert(found.clone()) {
+                    self.file(
+                        &format!("lib/firmware/{found}"),
+                        0o644,
+                        read(&file)?,
+                        Kind::Firmware,
+                        Some(found),
+                        &format!("firmware of {who}"),
+                    );
                 }
             }
         }

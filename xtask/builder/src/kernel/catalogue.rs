@@ -52,8 +52,8 @@ pub struct Catalogue {
     pub modules: Vec<Module>,
     /// Paths of what is built in, as `modules.builtin` has them.
     pub builtin: BTreeSet<String>,
-    /// Aliases of what is built in, as far as `modules.builtin.modinfo` has them.
-    pub builtin_aliases: Vec<String>,
+    /// What is built in and says something of itself, by its name with `_` for `-`, as far as `modules.builtin.modinfo` has it.
+    pub builtin_info: BTreeMap<String, Modinfo>,
     /// What was left out, and why; for people.
     pub warnings: Vec<String>,
     /// Why files are no modules, by the names that they would have.
@@ -124,7 +124,7 @@ impl Catalogue {
             catalogue.add_builtin(&list);
         }
         if let Ok(tags) = fs::read(directory.join("modules.builtin.modinfo")) {
-            catalogue.builtin_aliases = modinfo::builtin_aliases(&tags);
+            catalogue.builtin_info = modinfo::builtins(&tags);
         }
         Ok(catalogue)
     }
@@ -218,11 +218,30 @@ impl Catalogue {
             .collect();
         if !found.is_empty() {
             Found::Modules(found)
-        } else if self.builtin_aliases.iter().any(matches) {
+        } else if self.builtin_aliases().any(matches) {
             Found::Builtin
         } else {
             Found::Nothing
         }
+    }
+
+    /// Aliases of what is built in.
+    pub fn builtin_aliases(&self) -> impl Iterator<Item = &String> {
+        self.builtin_info.values().flat_map(|info| &info.aliases)
+    }
+
+    /// What a name or an alias of something that is built in stands for: names with `_` for `-`.
+    pub fn builtins(&self, text: &str) -> Vec<&str> {
+        if let Some(name) = self.builtin_names.get(&folded(text)) {
+            return vec![name];
+        }
+        let is_meant = |info: &Modinfo| {
+            info.aliases
+                .iter()
+                .any(|alias| classes::matches(alias, text))
+        };
+        let named = self.builtin_info.iter().filter(|(_, info)| is_meant(info));
+        named.map(|(name, _)| name.as_str()).collect()
     }
 
     /// Why the file that has this name is no module, if there is one.
@@ -253,7 +272,7 @@ impl Catalogue {
         });
         modules
             .chain(self.builtin_names.iter().map(String::as_str))
-            .chain(self.builtin_aliases.iter().map(String::as_str))
+            .chain(self.builtin_aliases().map(String::as_str))
             .filter(|name| !name.contains(['*', '?', '[']))
     }
 

@@ -1,6 +1,7 @@
 //! What a kernel module says about itself: the `.modinfo` section, plain or compressed.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     path::Path,
 };
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use object::{Object, ObjectSection, ReadCache, ReadRef};
 
+use super::catalogue::folded;
 use crate::archive::compress::Compression;
 
 /// The tags of one module that matter for loading it.
@@ -110,20 +112,23 @@ fn before(softdep: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The names and aliases of what is built into the kernel (`modules.builtin.modinfo`: `name.key=value`).
-pub fn builtin_aliases(tags: &[u8]) -> Vec<String> {
-    tags.split(|byte| *byte == 0)
-        .filter_map(|tag| {
-            let tag = str::from_utf8(tag).ok()?;
-            let (_, tag) = tag.split_once('.')?;
-            Some(tag.strip_prefix("alias=")?.to_owned())
-        })
-        .collect()
+/// The tags of what is built into the kernel, by name (`modules.builtin.modinfo`: `name.key=value`).
+pub fn builtins(tags: &[u8]) -> BTreeMap<String, Modinfo> {
+    let mut builtins: BTreeMap<String, Modinfo> = BTreeMap::new();
+    for tag in tags.split(|byte| *byte == 0) {
+        let tag = String::from_utf8_lossy(tag);
+        if let Some((name, tag)) = tag.split_once('.')
+            && let Some((key, value)) = tag.split_once('=')
+        {
+            builtins.entry(folded(name)).or_default().add(key, value);
+        }
+    }
+    builtins
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Modinfo, builtin_aliases, stem};
+    use super::{Modinfo, builtins, stem};
 
     #[test]
     fn tags() {
@@ -141,10 +146,14 @@ mod tests {
 
     #[test]
     fn built_ins() {
-        assert_eq!(
-            builtin_aliases(b"ext4.alias=fs-ext4\0ext4.license=GPL\0a.parm=x:alias=1\0"),
-            ["fs-ext4"]
-        );
+        let tags =
+            b"ext4.alias=fs-ext4\0ext4.license=GPL\0a-b.parm=x:alias=1\0a_b.softdep=pre: c\0odd\0";
+        let builtins = builtins(tags);
+        let names: Vec<&str> = builtins.keys().map(String::as_str).collect();
+        assert_eq!(names, ["a_b", "ext4"]);
+        assert_eq!(builtins["ext4"].aliases, ["fs-ext4"]);
+        assert_eq!(builtins["a_b"].soft, ["c"]);
+        assert!(builtins["a_b"].aliases.is_empty());
     }
 
     #[test]

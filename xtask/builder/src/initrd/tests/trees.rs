@@ -186,3 +186,42 @@ fn firmware_by_patterns() {
             .any(|bytes| bytes == b"updates/radio/fw_1.bin")
     );
 }
+
+/// dm-verity may be built in where the fast variants of its hashes are modules.
+#[test]
+fn wishes_of_what_is_built_in() {
+    let (room, modules) = kernel();
+    let lists = ["modules.builtin", "modules.builtin.modinfo"].map(|name| modules.join(name));
+    let builtin = "kernel/drivers/md/dm-verity.ko\nkernel/drivers/net/card.ko\n";
+    fs::write(&lists[0], builtin).unwrap();
+    let tags = "card.alias=pci:v1*\0card.softdep=pre: libata\0card.firmware=card/*.bin\0card.firmware=no.bin\0";
+    fs::write(&lists[1], tags).unwrap();
+    fs::remove_file(modules.join("kernel/drivers/md/dm-verity.ko.zst")).unwrap();
+    let firmware = room.path().join("lib/firmware/card");
+    fs::create_dir_all(&firmware).unwrap();
+    fs::write(firmware.join("a.bin"), "firmware").unwrap();
+    let build = |rules: &str| {
+        build(&request(room.path(), &modules, rules))
+            .unwrap()
+            .manifest
+    };
+    let paths = |rules: &str| -> Vec<String> {
+        let entries = build(rules).entries.into_iter();
+        let files =
+            entries.filter(|item| item.path.ends_with(".bin") || item.path.ends_with(".ko"));
+        files.map(|item| item.path).collect()
+    };
+    let plain = "pack = \"none\"\n";
+    assert_eq!(
+        paths(&format!("{plain}always = [\"dm-verity\"]")),
+        ["lib/modules/sha256_fast.ko"]
+    );
+    assert_eq!(
+        paths(&format!("{plain}names = [\"pci:v1\"]\nfirmware = true")),
+        ["lib/firmware/card/a.bin", "lib/modules/libata.ko"]
+    );
+    assert_eq!(
+        build("names = [\"card\"]\nfirmware = true").missing_firmware,
+        ["no.bin"]
+    );
+}
