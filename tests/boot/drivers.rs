@@ -33,7 +33,7 @@ fn drivers(interface: Interface) -> &'static [&'static str] {
     }
 }
 
-on_three_kernels! { virtio_blk }
+on_three_kernels! { virtio_blk the_clouds_profile }
 on_three_kernels! { linux_6_1_generic: ahci usb_storage sd_card many_disks_at_once }
 on_three_kernels! {
     linux_6_12_cloud: virtio_scsi disk_plugged_in_five_seconds_late wanted_disk_on_the_slower_controller
@@ -62,6 +62,23 @@ fn usb_storage(kernel: Series) {
 
 fn sd_card(kernel: Series) {
     only_disk(kernel, Interface::SdCard);
+}
+
+/// As it is, on what AWS has for disks.
+fn the_clouds_profile(kernel: Series) {
+    let booted = Boot {
+        kernel,
+        initrd: Wanted {
+            profile: "cloud.toml",
+            ..Wanted::DEMO
+        },
+        interface: Interface::Nvme,
+        cpus: 2,
+        ..Boot::default()
+    }
+    .stage2();
+    expect::everything(&booted, IMAGE);
+    found_on(&booted, Interface::Nvme);
 }
 
 /// The initrd has the drivers of all interfaces that the kernel has drivers for.

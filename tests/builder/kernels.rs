@@ -137,7 +137,7 @@ fn ready_profiles_on_every_kernel() {
     for series in &Series::ALL {
         let catalogue = catalogue(*series);
         let config = kernel_config(None, &catalogue.directory).unwrap();
-        for name in ["flatcar.toml", "qemu.toml"] {
+        for name in ["flatcar.toml", "qemu.toml", "cloud.toml"] {
             let mut profile = profile(name);
             profile.modules.pack = Pack::Always;
             let decide = |profile: &Profile| {
@@ -171,7 +171,7 @@ fn ready_profiles_on_every_kernel() {
             let modules = modules.iter();
             assert_requests_are_known(
                 &catalogue,
-                modules.filter(|chosen| name == "qemu.toml" || chosen.rank == Rank::Always),
+                modules.filter(|chosen| name != "flatcar.toml" || chosen.rank == Rank::Always),
             );
         }
         let filesystems = [
@@ -185,6 +185,21 @@ fn ready_profiles_on_every_kernel() {
         ];
         let selection = names(&catalogue, &filesystems);
         assert_requests_are_known(&catalogue, selection.modules.iter());
+    }
+}
+
+/// What the clouds' profile names is on some kernel here, so that none of its names is a slip.
+#[test]
+fn each_optional_module_of_the_clouds_is_somewhere() {
+    let catalogues: Vec<Catalogue> = Series::ALL
+        .iter()
+        .map(|series| catalogue(*series))
+        .collect();
+    let optional = profile("cloud.toml").modules.optional;
+    assert!(optional.len() > 20);
+    for name in optional {
+        let has = |catalogue: &Catalogue| catalogue.find(&name) != Found::Nothing;
+        assert!(catalogues.iter().any(has), "{name}");
     }
 }
 

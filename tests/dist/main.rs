@@ -106,6 +106,7 @@ fn listing_and_modes() {
         "man/man8/toehold.8",
         "toehold/profiles/KEYS.md",
         "toehold/profiles/README.md",
+        "toehold/profiles/cloud.toml",
         "toehold/profiles/embedded.toml",
         "toehold/profiles/flatcar.toml",
         "toehold/profiles/qemu.toml",

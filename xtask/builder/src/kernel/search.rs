@@ -62,10 +62,10 @@ impl Search {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["search", more @ ..] => folders.extend(more.iter().map(|name| (*name).to_owned())),
-                ["override", name, releases, folder] => {
-                    if glob::matches(releases.as_bytes(), release.as_bytes()) {
-                        overrides.push((folded(name), (*folder).to_owned()));
-                    }
+                ["override", name, releases, folder]
+                    if glob::matches(releases.as_bytes(), release.as_bytes()) =>
+                {
+                    overrides.push((folded(name), (*folder).to_owned()));
                 }
                 _ => {}
             }
