@@ -137,7 +137,7 @@ fn ready_profiles_on_every_kernel() {
     for series in &Series::ALL {
         let catalogue = catalogue(*series);
         let config = kernel_config(None, &catalogue.directory).unwrap();
-        for name in ["flatcar.toml", "qemu.toml", "cloud.toml"] {
+        for name in ["flatcar.toml", "qemu.toml", "cloud.toml", "embedded.toml"] {
             let mut profile = profile(name);
             profile.modules.pack = Pack::Always;
             let decide = |profile: &Profile| {

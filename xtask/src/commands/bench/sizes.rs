@@ -95,14 +95,14 @@ pub fn run(args: Args) -> Result<Verdict> {
             ways.extend(ways::measure(ground)?);
         }
     }
-    let by_group = by_group::measure(&flatcar)?;
     let limits = limits::check(&ways);
-    let mut text = by_group::text(&by_group);
     if !args.groups {
+        // What follows takes as long again.
         let verdicts: String = limits.iter().map(Limit::text).collect();
-        text = format!("{}\n{text}\n{verdicts}", ways::text(&ways));
+        crate::commands::print(&format!("{}\n{verdicts}\n", ways::text(&ways)))?;
     }
-    crate::commands::print(&text)?;
+    let by_group = by_group::measure(&flatcar)?;
+    crate::commands::print(&by_group::text(&by_group))?;
     let good = limits.iter().all(Limit::good);
     if let Some(path) = &args.json {
         let figures = Figures {
