@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
+pub mod check;
 pub mod coverage;
 pub mod extract;
 pub mod initrd;

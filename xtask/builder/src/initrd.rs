@@ -267,19 +267,12 @@ impl Contents {
         if profile.modules.firmware {
             missing_firmware = tree.firmware(request, &selection)?;
         }
-        let beside = request.profile.parent().unwrap_or(Path::new(""));
-        let from_profile = profile
-            .emergency
-            .extra_files
-            .iter()
-            .map(|(path, file)| (path, beside.join(file), "emergency.extra_files"));
-        let from_request = request
-            .extra
-            .iter()
-            .map(|(path, file)| (path, file.clone(), "asked for"));
-        for (path, file, why) in from_profile.chain(from_request) {
-            profile.verity.check_signature(path, &file)?;
-            tree.extra(path, &file, why)?;
+        for (path, file) in profile.extra_files(&request.profile)? {
+            tree.extra(path, &file, "emergency.extra_files")?;
+        }
+        for (path, file) in &request.extra {
+            profile.verity.check_signature(path, file)?;
+            tree.extra(path, file, "asked for")?;
         }
 
         let manifest = Manifest {

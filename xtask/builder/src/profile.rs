@@ -3,7 +3,12 @@
 mod mode;
 mod verity;
 
-use std::{collections::BTreeMap, fs, num::NonZeroU32, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 pub use mode::{Carry, Mode, Netboot, Root, Usr};
@@ -164,6 +169,23 @@ impl Profile {
         let profile: Self = toml::from_str(text)?;
         profile.check()?;
         Ok(profile)
+    }
+
+    /// The files that it brings: the path in the initrd, and the file, which is there. `profile` is where it lies.
+    pub fn extra_files(&self, profile: &Path) -> Result<Vec<(&String, PathBuf)>> {
+        let beside = profile.parent().unwrap_or(Path::new(""));
+        let mut files = Vec::new();
+        for (path, file) in &self.emergency.extra_files {
+            let file = beside.join(file);
+            ensure!(
+                file.is_file(),
+                "emergency.extra_files: {path}: there is no file {}",
+                file.display()
+            );
+            self.verity.check_signature(path, &file)?;
+            files.push((path, file));
+        }
+        Ok(files)
     }
 
     fn check(&self) -> Result<()> {

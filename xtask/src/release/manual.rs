@@ -65,6 +65,8 @@ const SYNOPSIS: &str = "\
 
 **toehold-mkinitrd** **--modules-dir** *DIR* **--profile** *PROFILE* **--out** *OUT* [*option*…]
 
+**toehold-mkinitrd** **check** *PROFILE* [**--modules-dir** *DIR*]
+
 **toehold-mkinitrd** **list** *INITRD* [**--json**]
 
 **toehold-mkinitrd** **extract** *INITRD* **--out** *DIR* [**--force**]
@@ -72,6 +74,11 @@ const SYNOPSIS: &str = "\
 
 /// What the command line does not tell.
 const BUILDER: &str = "\
+## Checking a profile
+
+`check PROFILE` says what is wrong with a profile, and builds nothing: exit code 1 if something is. With `--modules-dir` it says, too, whether
+that kernel has the modules.
+
 ## Looking into an initrd
 
 Whoever made it, or a unified kernel image. Modules in Toehold's module pack are files like others there.

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-use super::{extract, initrd, list};
+use super::{check, extract, initrd, list};
 use crate::Verdict;
 use crate::shipped::Release;
 
 /// Builds the initrd of a kernel: Toehold's init, a profile's modules and the plan to load them by.
 ///
 /// It needs no root, no network and no depmod, and the same input gives the same bytes. OUT.json tells what is in the initrd and why. Exit codes:
-/// 0 done, 1 some files were refused (extract), 2 could not run.
+/// 0 done, 1 some files were refused (extract) or something is wrong (check), 2 could not run.
 #[derive(Parser)]
 #[command(
     name = "toehold-mkinitrd",
@@ -25,9 +25,11 @@ pub struct Cli {
     look: Option<Look>,
 }
 
-/// What looks into an initrd instead.
+/// What looks into a profile or an initrd instead.
 #[derive(Subcommand)]
 enum Look {
+    /// Say what is wrong with a profile, for a kernel or for any; exit 1 if something is
+    Check(check::Args),
     /// List what any initrd holds, piece by piece
     List(list::Args),
     /// Take the files out of any initrd; exit 1 if some are refused
@@ -37,6 +39,7 @@ enum Look {
 pub fn run() -> Result<Verdict> {
     let Cli { args, look } = Cli::parse();
     match (look, args) {
+        (Some(Look::Check(args)), _) => check::run(args, &Release::of_program()?),
         (Some(Look::List(args)), _) => list::run(args),
         (Some(Look::Extract(args)), _) => extract::run(args),
         (None, Some(args)) => initrd::run(args, &Release::of_program()?),
@@ -65,6 +68,8 @@ mod tests {
         assert!(listed.args.is_none() && matches!(listed.look, Some(Look::List(_))));
         let extracted = parse("extract initrd.img -o folder").unwrap();
         assert!(matches!(extracted.look, Some(Look::Extract(_))));
+        let checked = parse("check my.toml --modules-dir m").unwrap();
+        assert!(checked.args.is_none() && matches!(checked.look, Some(Look::Check(_))));
         for words in ["", "--profile qemu", "extract initrd.img"] {
             let missing = Some(ErrorKind::MissingRequiredArgument);
             assert_eq!(parse(words).err(), missing, "{words}");
