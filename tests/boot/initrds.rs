@@ -184,7 +184,10 @@ impl Wanted {
         let mut profile: toml::Table = text.parse().expect("a profile");
         let modules = profile["modules"].as_table_mut().expect("modules");
         for (key, more) in [("names", self.names), ("always", self.always)] {
-            let list = modules[key].as_array_mut().expect("a list");
+            let list = modules
+                .entry(key)
+                .or_insert_with(|| Vec::<String>::new().into());
+            let list = list.as_array_mut().expect("a list");
             list.extend(more.iter().map(|name| toml::Value::from(*name)));
         }
         let emergency = profile["emergency"].as_table_mut().expect("emergency");
