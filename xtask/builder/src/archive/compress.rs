@@ -23,6 +23,8 @@ const XZ_MODULE_DICTIONARY: u32 = 1 << 20;
 
 /// The largest dictionary of a module that somebody else has packed.
 const XZ_FOREIGN_DICTIONARY: u64 = 2 << 20;
+/// What its size is told by goes no further.
+const XZ_LARGEST: u8 = 40;
 /// The number of a filter.
 const XZ_LZMA2: u8 = 0x21;
 /// A flag of a gzip header: a file's name follows.
@@ -169,7 +171,7 @@ fn suits_xz(packed: &[u8]) -> bool {
     };
     let filter = filter.and_then(|at| header.get(at..));
     match filter {
-        Some([XZ_LZMA2, 1, size, ..]) if flags & 3 == 0 => {
+        Some([XZ_LZMA2, 1, size @ 0..=XZ_LARGEST, ..]) if flags & 3 == 0 => {
             let bytes = (2 | u64::from(size & 1)) << (size / 2 + 11);
             bytes <= XZ_FOREIGN_DICTIONARY
         }
@@ -382,8 +384,14 @@ mod tests {
                 "{tool} {arguments:?}"
             );
             // Whatever is there of it.
-            for len in 0..packed.len().min(100) {
-                compression.suits_modules(&packed[..len]);
+            let start = &packed[..packed.len().min(100)];
+            for at in 0..start.len() {
+                compression.suits_modules(&start[..at]);
+                for byte in 0..=u8::MAX {
+                    let mut start = start.to_vec();
+                    start[at] = byte;
+                    compression.suits_modules(&start);
+                }
             }
         }
         let frame = Compression::Zstd.pack_module(module).unwrap();

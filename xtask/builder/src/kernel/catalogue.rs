@@ -91,7 +91,9 @@ impl Catalogue {
     pub fn read(directory: &Path) -> Result<Self> {
         let mut catalogue = Self::new(directory);
         catalogue.search = Search::read(directory)?;
-        let is_source = |entry: &DirEntry| SOURCES.iter().any(|name| entry.path().ends_with(name));
+        let is_source = |entry: &DirEntry| {
+            entry.depth() > 0 && SOURCES.iter().any(|name| entry.path().ends_with(name))
+        };
         let entries = WalkDir::new(directory).follow_links(true);
         let mut entries = entries.sort_by_file_name().into_iter();
         while let Some(entry) = entries.next() {

@@ -66,6 +66,9 @@ fn a_tree_of_links() {
     let linked = room.path().join("system/lib/modules");
     fs::create_dir_all(&linked).unwrap();
     symlink(&modules, linked.join("1.2.3")).unwrap();
+    // Its name may be that of what is passed over.
+    symlink(&modules, linked.join("build")).unwrap();
+    assert!(Catalogue::read(&linked.join("build")).is_ok());
     let merged = room.path().join("merged/lib/modules/1.2.3");
     fs::create_dir_all(&merged).unwrap();
     symlink(modules.join("kernel"), merged.join("kernel")).unwrap();
