@@ -61,7 +61,6 @@ pub(crate) fn little_endian(bytes: &[u8]) -> u64 {
 
 /// The little-endian u32 at `offset` of a structure. Offsets are constants inside it, so that after
 /// inlining this is one load; zero is what an offset outside would give.
-#[inline(always)] // size: inline
 pub(crate) fn u32_at<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
     bytes
         .get(offset..)

@@ -1,11 +1,13 @@
 //! What the stages share: modules and devices, the event loop, and the state of the boot.
 //! Uses `sys` and the library.
 
+pub mod choice;
 pub mod devices;
 pub mod events;
 pub mod filesystem;
 pub mod identify;
 pub mod journal;
+pub mod look;
 pub mod modprobe;
 pub mod modules;
 pub mod outcome;
@@ -15,6 +17,7 @@ pub mod plan;
 use crate::sys::files::{self, File};
 use crate::sys::log::Log;
 use crate::sys::process::Arguments;
+use choice::Choice;
 use core::ffi::CStr;
 use devices::Found;
 use journal::Journal;
@@ -23,7 +26,6 @@ use toehold::format::pack::modules::Tables;
 use toehold::format::plan::Plan;
 use toehold::request::Request;
 use toehold::schedule::Schedule;
-use toehold::spec::Spec;
 
 /// The state of the boot. Each part is handed to whoever needs only that; the whole to the stages
 /// and to the event loop.
@@ -45,6 +47,8 @@ pub struct Machine {
     /// The process that a person talks to, or 0, and the exit code of the last one.
     pub shell: usize,
     pub shell_code: usize,
+    /// How many children look at block devices, but for those that are not waited for any more.
+    pub looking: usize,
     /// The time in microseconds at which the boot counts as stalled, unless there is progress.
     pub stall: u64,
     /// For how many seconds it is waited for what is asked for now.
@@ -52,20 +56,20 @@ pub struct Machine {
     pub log: Log,
     /// The devices that were found.
     pub found: Found,
+    /// Which of several is used.
+    pub choice: Choice,
     /// The node of the verity device, once it is verified.
     pub verified: Option<&'static CStr>,
     pub schedule: Schedule,
     pub journal: Journal,
     /// For what a child unpacks.
     pub tables: Tables,
-    /// The partition table that was read last.
+    /// The partition table that a child has read.
     pub table: Table,
     /// From the initrd: modules and settings.
     pub plan: Plan<'static>,
     /// From the kernel command line and the plan: what is to be done.
     pub request: Request,
-    /// The partition that the EFI boot loader came from, where that is asked for.
-    pub loader: Spec,
 }
 
 impl Machine {
@@ -79,10 +83,12 @@ impl Machine {
         uevents: files::STDIN,
         shell: 0,
         shell_code: 0,
+        looking: 0,
         stall: 0,
         patience: 0,
         log: Log::NONE,
         found: Found::NONE,
+        choice: Choice::NONE,
         verified: None,
         schedule: Schedule::none(),
         journal: Journal::NONE,
@@ -90,7 +96,6 @@ impl Machine {
         table: Table::NONE,
         plan: Plan::NONE,
         request: Request::NONE,
-        loader: Spec::NONE,
     };
 
     /// Sets what does not start as zero.

@@ -25,6 +25,9 @@ pub enum Role {
 /// All of them.
 pub const ROLES: [Role; 3] = [Role::Data, Role::Tree, Role::Correction];
 
+/// The number behind theirs: the partition that the EFI boot loader came from.
+pub const LOADER: u64 = ROLES.len() as u64;
+
 /// Words that a locked profile refuses. Options of a filesystem can bring other devices in (btrfs:
 /// `device=`), and some filesystems need none.
 const UNLOCKED: [Word; 7] = [
@@ -45,8 +48,9 @@ pub type Refused = (Stage, Text);
 pub struct Request {
     /// What the command line says by itself.
     pub asked: Asked,
-    /// What is looked for, one for each [`Role`].
-    specs: [Spec; ROLES.len()],
+    /// What is looked for, one for each [`Role`], and behind them the partition that the EFI boot
+    /// loader came from, where that is asked for.
+    specs: [Spec; ROLES.len() + 1],
     /// Seconds to wait for the devices.
     pub timeout: u64,
     /// Hexadecimal; absent: there is to be no verity device.
@@ -59,7 +63,7 @@ impl Request {
     /// Nothing is asked for.
     pub const NONE: Self = Self {
         asked: Asked::NONE,
-        specs: [const { Spec::NONE }; ROLES.len()],
+        specs: [const { Spec::NONE }; ROLES.len() + 1],
         timeout: 0,
         root_hash: None,
         parameters: Parameters::NONE,
@@ -147,8 +151,19 @@ impl Request {
         self.specs.get(role as usize).unwrap_or(&NOTHING)
     }
 
+    /// What is looked for, in the order of [`ROLES`], and what [`LOADER`] is the number of.
+    pub fn specs(&self) -> &[Spec] {
+        &self.specs
+    }
+
     fn read_spec(&mut self, role: Role, text: &[u8]) -> Option<()> {
         self.specs.get_mut(role as usize)?.read(text)
+    }
+
+    /// Has the boot loader's partition looked for, too.
+    pub fn look_for_loader(&mut self, text: &[u8]) -> Option<()> {
+        let [.., loader] = &mut self.specs;
+        loader.read(text)
     }
 
     /// Whether /usr is an image in the initramfs: no device is looked for.

@@ -85,8 +85,9 @@ pub fn give_up(machine: &mut Machine, failure: Failure) -> ! {
     let log = mem::replace(&mut machine.log.file, NONE);
     load_console_drivers(machine);
     machine.log.file = log;
+    let log = machine.log;
     let reader = Reader::person(failure.is_after(Stage::Device));
-    report::write(machine, &machine.log, reader);
+    report::write(machine, &log, reader);
     leave_report(machine, reader);
 
     let action = action(machine);

@@ -162,13 +162,12 @@ impl Spec {
         }
     }
 
-    /// Whether a device is the one that is meant.
-    pub fn matches(&self, facts: &Facts) -> bool {
-        let fields = match self.needs(facts.event) {
+    /// Whether a device is the one that is meant. The facts are what [`Spec::needs`] asked for.
+    pub fn matches(&self, needs: Needs, facts: &Facts) -> bool {
+        self.is(match needs {
             Needs::Nothing => facts.event,
             _ => &facts.read,
-        };
-        !self.text.is_empty() && self.is(fields)
+        })
     }
 
     /// Compares with what is said of a device, as in a uevent.
@@ -180,9 +179,9 @@ impl Spec {
             push(&mut found, value(fields, Key::MINOR));
         }
         match self.key {
-            _ if self.value.is_empty() => false,
+            _ if self.text.is_empty() => false,
             Key::PARTUUID | Key::UUID => is_same(&found, &self.value),
-            _ => found == self.value,
+            _ => found.as_slice() == self.value.as_slice(),
         }
     }
 }

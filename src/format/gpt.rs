@@ -26,9 +26,6 @@ const MBR_ENTRIES: [usize; 4] = [446, 462, 478, 494];
 /// The table that a disk has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Table {
-    /// Sequence number (`DISKSEQ`) of the disk that the table was read from, set and compared by
-    /// the caller.
-    pub disk: u64,
     kind: Kind,
     /// Of an MBR: the disk's signature.
     signature: u32,
@@ -58,7 +55,6 @@ enum Kind {
 impl Table {
     /// No table.
     pub const NONE: Self = Self {
-        disk: 0,
         kind: Kind::None,
         signature: 0,
         entry_size: 0,
@@ -69,6 +65,11 @@ impl Table {
         sectors: 0,
         entry: [0; ENTRY as usize],
     };
+
+    /// Whether a disk's table was looked for.
+    pub fn is_read(&self) -> bool {
+        self.sector != 0
+    }
 
     /// Reads a disk's table. A GPT counts where an MBR protects it. The backup is used when the
     /// primary is bad.

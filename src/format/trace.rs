@@ -168,7 +168,6 @@ fn push_flags(line: &mut Line, mark: u8, flags: usize) {
 }
 
 /// As [`push`]. It exists because `push` is inlined into it once instead of at every call here.
-#[inline(never)] // size: inline
 pub fn say(line: &mut Line, text: &[u8]) {
     push(line, text);
 }

@@ -14,25 +14,26 @@ impl Key {
     pub const MODALIAS: Self = Self(2);
     /// The device's place below /sys.
     pub const DEVPATH: Self = Self(3);
-    pub const DEVTYPE: Self = Self(4);
     /// Sequence number of the disk.
-    pub const DISKSEQ: Self = Self(5);
+    pub const DISKSEQ: Self = Self(4);
     /// Number of the partition.
-    pub const PARTN: Self = Self(6);
-    pub const MINOR: Self = Self(7);
-    pub const MAJOR: Self = Self(8);
-    pub const DEVNAME: Self = Self(9);
+    pub const PARTN: Self = Self(5);
+    pub const MINOR: Self = Self(6);
+    pub const MAJOR: Self = Self(7);
+    pub const DEVNAME: Self = Self(8);
     // The next four are read from disks. They are called as blkid(8) calls them.
-    pub const PARTUUID: Self = Self(10);
-    pub const PARTLABEL: Self = Self(11);
-    pub const UUID: Self = Self(12);
-    pub const LABEL: Self = Self(13);
+    pub const PARTUUID: Self = Self(9);
+    pub const PARTLABEL: Self = Self(10);
+    pub const UUID: Self = Self(11);
+    pub const LABEL: Self = Self(12);
     /// The driver that has taken the device.
-    pub const DRIVER: Self = Self(14);
+    pub const DRIVER: Self = Self(13);
+    /// What a child of the init has found that the device is: the number of a role.
+    pub const ROLE: Self = Self(14);
 }
 
-const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DEVTYPE DISKSEQ PARTN MINOR MAJOR \
-DEVNAME PARTUUID PARTLABEL UUID LABEL DRIVER";
+const KEYS: &[u8] = b"ACTION SUBSYSTEM MODALIAS DEVPATH DISKSEQ PARTN MINOR MAJOR \
+DEVNAME PARTUUID PARTLABEL UUID LABEL DRIVER SYNTH_ARG_ROLE";
 
 /// The value of `key` in a message or a file; empty if there is none.
 pub fn value(event: &Line, key: Key) -> &[u8] {

@@ -1,21 +1,24 @@
 //! The search for block devices: what is there, what comes and goes, and which of it is what the
 //! boot is looking for.
 
-use super::Machine;
-use super::identify::identify;
 use super::modules::match_modalias;
 use super::outcome::{Outcome, about};
+use super::{Machine, events, look};
 use crate::sys::files::{NONE, contents, each_entry};
+use crate::sys::log::Log;
 use crate::sys::memory::intern_format;
-use crate::sys::netlink;
+use crate::sys::{clock, netlink, process};
 use core::ffi::CStr;
+use core::mem;
 use rustix::io::Errno;
 use toehold::failure::{Error, Failure, Stage, Step};
-use toehold::format::gpt::Table;
-use toehold::format::uevent::{Key, is, is_same_device, value};
+use toehold::format::uevent::{self, Key, is, is_same_device, number, value};
 use toehold::request::{ROLES, Request, Role};
-use toehold::spec::{Facts, Needs, Spec};
 use toehold::text::{Line, push, push_format};
+
+/// For how many microseconds the boot waits for the children that look at devices, once it has all
+/// that it needs: another device may match as well. Most disks answer within twenty milliseconds.
+const ANSWER: u64 = 200_000;
 
 /// The devices that were found.
 #[repr(C)]
@@ -24,8 +27,9 @@ pub struct Found {
     pub matches: u32,
     /// More than one device matches in the same role.
     pub ambiguous: bool,
-    /// The uevent of the device for each [`Role`], empty until it is found.
-    pub devices: [Line; ROLES.len()],
+    /// The uevent of the device for each [`Role`], and of the boot loader's partition; empty until it
+    /// is found.
+    pub devices: [Line; ROLES.len() + 1],
 }
 
 impl Found {
@@ -33,7 +37,7 @@ impl Found {
     pub const NONE: Self = Self {
         matches: 0,
         ambiguous: false,
-        devices: [const { Line::new() }; ROLES.len()],
+        devices: [const { Line::new() }; ROLES.len() + 1],
     };
 
     /// Starts as if nothing had been found.
@@ -47,11 +51,9 @@ impl Found {
 
     /// The role for which a device is looked for and has not been found.
     pub fn lacks(&self, request: &Request) -> Option<Role> {
-        let lacks = |role: &&Role| {
-            let found = self.devices.get(**role as usize);
-            found.is_some_and(|found| found.is_empty()) && !request.spec(**role).text.is_empty()
-        };
-        ROLES.iter().find(lacks).copied()
+        let mut all = ROLES.iter().zip(&self.devices).zip(request.specs());
+        let lacking = all.find(|((_, found), spec)| found.is_empty() && !spec.text.is_empty());
+        lacking.map(|((role, _), _)| *role)
     }
 }
 
@@ -70,7 +72,7 @@ pub fn usr(machine: &Machine) -> &'static CStr {
 /// Refuses to go on when another device has come up that matches, too, and nothing can tell which
 /// is the right one.
 pub fn check_alone(machine: &mut Machine) -> Outcome {
-    receive(machine);
+    await_answers(machine);
     if machine.found.ambiguous && machine.request.root_hash.is_none() {
         let step = Step::Ambiguous;
         return Err(not_found(machine, Role::Data, step, Error::REFUSED));
@@ -95,9 +97,34 @@ pub fn each(visit: &mut dyn FnMut(&Line)) {
     });
 }
 
-/// Looks at every block device that is there.
+/// Has every block device looked at that is there.
 pub fn scan(machine: &mut Machine) {
-    each(&mut |event| consider(machine, event));
+    each(&mut |event| look(machine, event, None));
+}
+
+/// Has a child look at a block device: one that does not answer keeps nobody else waiting. What it
+/// is goes to [`take`], or into a report.
+pub fn look(machine: &mut Machine, event: &Line, report: Option<&Log>) {
+    let child = process::spawn(|| {
+        match report {
+            Some(log) => look::describe(&mut machine.table, log, event, true),
+            None => drop(look::answer(machine, event)),
+        }
+        0
+    });
+    machine.looking += usize::from(child.is_ok());
+}
+
+/// Waits until the children have looked at their devices, but for those that do not answer.
+/// Returns whether there are none of these.
+pub fn await_answers(machine: &mut Machine) -> bool {
+    let deadline = clock::now() + ANSWER;
+    while machine.looking != 0 && events::wait(machine, deadline).is_ok() {
+        events::advance(machine);
+    }
+    // What a child has to say comes before its end, but maybe behind the last look.
+    receive(machine);
+    mem::take(&mut machine.looking) == 0
 }
 
 /// Takes every message about devices that has come so far.
@@ -120,68 +147,44 @@ pub fn receive(machine: &mut Machine) {
 }
 
 fn handle(machine: &mut Machine, event: &Line) {
+    machine.moved = true;
+    if !is(event, Key::SUBSYSTEM, b"block") {
+        return match_modalias(machine, value(event, Key::MODALIAS));
+    }
     if is(event, Key::ACTION, b"remove") {
-        // What was found may be gone, or no longer the only one: all is looked at again. (Two
-        // devices without a name are not the same device: what is not a block device has none.)
+        // What was found may be gone, or no longer the only one: all is looked at again.
         let mut found = machine.found.devices.iter();
-        if is(event, Key::SUBSYSTEM, b"block") && found.any(|found| is_same_device(found, event)) {
+        if found.any(|found| is_same_device(found, event)) {
             machine.found.forget();
             machine.lost = true;
         }
         return;
     }
-    machine.moved |= is(event, Key::ACTION, b"add");
-    if is(event, Key::SUBSYSTEM, b"block") {
-        // The disk may have got another table, or another medium.
-        if is(event, Key::ACTION, b"change") {
-            machine.table.disk = 0;
-        }
-        consider(machine, event);
+    match number(event, Key::ROLE) {
+        uevent::NONE => look(machine, event, None),
+        role => take(machine, event, role),
+    }
+}
+
+/// Takes in that a block device is the one for the role with this number.
+fn take(machine: &mut Machine, event: &Line, role: u64) {
+    let place = role as usize;
+    let (Some(found), Some(spec)) = (
+        machine.found.devices.get_mut(place),
+        machine.request.specs().get(place),
+    ) else {
+        return;
+    };
+    machine.choice.consider(role, event, found);
+    if found.is_empty() {
+        push(found, event);
+    } else if is_same_device(found, event) {
+        return;
     } else {
-        match_modalias(machine, value(event, Key::MODALIAS));
+        machine.found.ambiguous = true;
     }
-}
-
-/// Compares one block device with what is looked for.
-fn consider(machine: &mut Machine, event: &Line) {
-    if is(event, Key::DEVTYPE, b"disk") {
-        let table = &mut machine.table;
-        if identify(table, Needs::Partitions, &mut Facts::of(event))
-            && table.is_hidden()
-            && table.from_backup
-        {
-            let text = b"/dev/%: primary GPT damaged, backup used: repair it with gdisk";
-            machine.log.error(text, &[value(event, Key::DEVNAME)]);
-        }
-    }
-    for &role in &ROLES {
-        let spec = machine.request.spec(role);
-        if !matches(spec, &mut machine.table, event) {
-            continue;
-        }
-        let Some(found) = machine.found.devices.get_mut(role as usize) else {
-            continue;
-        };
-        if found.is_empty() {
-            push(found, event);
-        } else if is_same_device(found, event) {
-            continue;
-        } else {
-            machine.found.ambiguous = true;
-        }
-        machine.found.matches += 1;
-        let parts = [&spec.text, value(event, Key::DEVNAME)];
-        machine.log.info(b"% is /dev/%", &parts);
-        machine.schedule.only_needed |= machine.found.lacks(&machine.request).is_none();
-    }
-}
-
-/// Whether a block device is the one that is meant. No more of it is read than this takes.
-pub fn matches(spec: &Spec, table: &mut Table, event: &Line) -> bool {
-    let mut facts = Facts::of(event);
-    let needs = spec.needs(event);
-    if needs != Needs::Nothing {
-        identify(table, needs, &mut facts);
-    }
-    spec.matches(&facts)
+    machine.found.matches += 1;
+    let parts = [&spec.text, value(event, Key::DEVNAME)];
+    machine.log.info(b"% is /dev/%", &parts);
+    machine.schedule.only_needed |= machine.found.lacks(&machine.request).is_none();
 }

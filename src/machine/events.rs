@@ -2,7 +2,7 @@
 
 use super::{Machine, devices, modules};
 use crate::sys::call::Result as Call;
-use crate::sys::files::poll;
+use crate::sys::files::{self, poll};
 use crate::sys::{clock, process};
 use rustix::io::Errno;
 use toehold::schedule::State;
@@ -33,6 +33,8 @@ fn reap(machine: &mut Machine) {
             modules::settle(machine, index, code.map_or(State::CRASHED, State::of_error));
         } else if child == machine.shell {
             (machine.shell, machine.shell_code) = (0, code.unwrap_or(0));
+        } else {
+            machine.looking = machine.looking.saturating_sub(1);
         }
     }
 }
@@ -66,8 +68,8 @@ pub fn wait(machine: &mut Machine, deadline: u64) -> Call {
     }
     machine.lost = false;
     machine.moved = true;
-    // Devices are the boot's business: who only loads a module looks at none.
-    if process::id() == 1 {
+    // Devices are the boot's business: who only loads a module hears and looks at none.
+    if machine.uevents != files::NONE {
         modules::coldplug(machine);
     }
     Ok(())

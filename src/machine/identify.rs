@@ -12,44 +12,38 @@ use toehold::text::Line;
 /// More partitions than the kernel shows of a disk.
 const MAX_PARTITIONS: u32 = 256;
 
-/// Reads of a device what is needed, and adds it to the facts. `table` is the one that was read
-/// last: it is read again only if this device is on another disk. Returns whether there was
-/// anything to be read: a device without a medium cannot be opened.
-pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) -> bool {
+/// Reads of a device what is needed, and adds it to the facts. `table` is that of its disk, once it
+/// was read. Of a device without a medium there is nothing to be read.
+pub fn identify(table: &mut Table, needs: Needs, facts: &mut Facts) {
     let mut disk = Line::new();
     let mut device = facts.event;
     let partition = number(device, Key::PARTN);
     if let Needs::Partition { .. } = needs {
         if partition == NONE {
-            return false;
+            return;
         }
         let path = value(device, Key::DEVPATH);
         let _ = files::read(&mut disk, b"/sys%/../uevent", &[path]);
         device = &disk;
     }
     let name = value(device, Key::DEVNAME);
-    let Ok(file) = open_formatted(b"/dev/%", &[name], OFlags::RDONLY) else {
-        return false;
+    // No tray is closed, and no door locked.
+    let flags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+    let Ok(file) = open_formatted(b"/dev/%", &[name], flags) else {
+        return;
     };
     if needs == Needs::Superblock {
-        filesystem::describe(&file, &mut facts.read);
-    } else {
-        // Without a number, nothing says that it is the disk that was read last.
-        let sequence = number(device, Key::DISKSEQ);
-        if table.disk != sequence || sequence == NONE {
-            table.disk = sequence;
-            table.read(&file, file.geometry());
-        }
-        match needs {
-            Needs::Partition { shift } => {
-                let number = (partition as u32).wrapping_sub(shift);
-                table.describe(&file, number, &mut facts.read);
-            }
-            _ => reveal(table, file),
-        }
+        return filesystem::describe(&file, &mut facts.read);
     }
-    file.close();
-    true
+    if !table.is_read() {
+        table.read(&file, file.geometry());
+    }
+    if let Needs::Partition { shift } = needs {
+        let number = (partition as u32).wrapping_sub(shift);
+        table.describe(&file, number, &mut facts.read);
+    } else {
+        reveal(table, file);
+    }
 }
 
 /// Makes the kernel show the partitions that it does not show by itself: a disk whose primary table

@@ -31,6 +31,7 @@ pub fn load(machine: &mut Machine) {
     }
 }
 
+#[inline(never)] // size: inline
 fn load_one(machine: &mut Machine, module: &Module) -> Call {
     let plan = &machine.plan;
     if module.flags & GROUP != 0 {

@@ -2,13 +2,13 @@
 
 use super::Machine;
 use super::outcome::{About, During, Outcome, refused};
-use crate::sys::memory::map_file;
+use crate::sys::memory::intern_file;
 use toehold::failure::Step;
 use toehold::format::plan::{self, ABSENT};
 use toehold::schedule::State;
 
 pub fn read(machine: &mut Machine) -> Outcome {
-    let plan = map_file(plan::PATH).during(Step::Plan);
+    let plan = intern_file(plan::PATH).during(Step::Plan);
     plan.and_then(|plan| {
         let opened = machine.plan.open(plan);
         opened.map_err(|_| refused(Step::Plan))

@@ -81,7 +81,7 @@ places! {
 }
 
 /// The first thing that is said, and the answer to whatever else is typed.
-const GREETING: &[u8] = b"toehold rescue console: help lists the commands";
+const GREETING: &[u8] = b"toehold rescue console: try help";
 
 /// Talks to the person at standard input and output. Returns the exit code: [`EXIT`] and what is to
 /// be done.
@@ -136,9 +136,10 @@ fn run_one(machine: &mut Machine, reader: Reader, command: usize, argument: &[u8
 }
 
 fn perform(machine: &mut Machine, reader: Reader, command: usize, argument: &[u8]) -> Call {
+    let log = machine.log;
     match command {
         HELP => machine.log.info(COMMANDS, &[]),
-        BLK => report::devices(&machine.log),
+        BLK => report::devices(machine, &log, reader),
         MODS => {
             cat(b"/proc/modules")?;
             report::modules(machine, &machine.log, reader);
@@ -169,7 +170,7 @@ fn perform(machine: &mut Machine, reader: Reader, command: usize, argument: &[u8
             push_format(&mut text, b"% ", &[argument]);
             add_words(&text)?;
         }
-        REPORT => report::write(machine, &machine.log, reader),
+        REPORT => report::write(machine, &log, reader),
         _ => machine.log.info(GREETING, &[]),
     }
     Ok(())

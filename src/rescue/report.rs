@@ -1,18 +1,15 @@
 //! What was seen and what became of it: for the person who reads the log after a failure, and for
 //! stage 2.
 
-use crate::machine::{Machine, devices, identify::identify, modules::*};
+use crate::machine::{Machine, devices, look::describe, modules::*};
 use crate::sys;
 use crate::sys::files::{contents, each_entry, make_directory, open};
 use crate::sys::log::Log;
 use rustix::fs::OFlags;
-use toehold::format::gpt::Table;
 use toehold::format::plan::Key as Setting;
 use toehold::format::uevent::{Key, is, value};
-use toehold::request::ROLES;
 use toehold::schedule::State;
-use toehold::spec::{Facts, Needs};
-use toehold::text::{Line, after, decimal, push_format, push_number, replace, split};
+use toehold::text::{Line, after, split};
 
 /// Who a report is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +69,7 @@ pub fn kernel_log(log: &Log, only_errors: bool, count: usize) {
 
 /// Leaves the report for stage 2 or for a shell, in the directory that the timeline goes to as
 /// well.
-pub fn leave(machine: &Machine, reader: Reader) {
+pub fn leave(machine: &mut Machine, reader: Reader) {
     let _ = make_directory(c"/run/toehold");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
     if let Ok(file) = open(c"/run/toehold/report", flags) {
@@ -82,7 +79,7 @@ pub fn leave(machine: &Machine, reader: Reader) {
 }
 
 /// Writes how it stands. What can be the cause comes first.
-pub fn write(machine: &Machine, log: &Log, reader: Reader) {
+pub fn write(machine: &mut Machine, log: &Log, reader: Reader) {
     let mut text = Line::new();
     let running = contents(&mut text, b"/proc/sys/kernel/osrelease", &[]);
     let planned = machine.plan.text(Setting::Release);
@@ -94,11 +91,11 @@ pub fn write(machine: &Machine, log: &Log, reader: Reader) {
         hardware(machine, log);
     }
     modules(machine, log, reader);
-    devices(log);
+    devices(machine, log, reader);
     // The verity device stands for what it was made of.
     let mut verified = machine.verified.map(|node| node.to_bytes());
-    for (&role, found) in ROLES.iter().zip(&machine.found.devices) {
-        let wanted = &machine.request.spec(role).text;
+    for (spec, found) in machine.request.specs().iter().zip(&machine.found.devices) {
+        let wanted = &spec.text;
         let verified = verified.take().and_then(|node| after(node, b"/dev/"));
         let found = verified.unwrap_or(value(found, Key::DEVNAME));
         if !wanted.is_empty() {
@@ -144,29 +141,21 @@ pub fn modules(machine: &Machine, log: &Log, reader: Reader) {
     }
 }
 
-/// Writes which block devices there are, how large (in bytes), and what they are called.
-pub fn devices(log: &Log) {
-    let mut last = Table::NONE;
+/// Writes which block devices there are, how large (in bytes), and, for a person, what they are
+/// called. A child reads that, and is not waited for where a device does not answer.
+pub fn devices(machine: &mut Machine, log: &Log, reader: Reader) {
     devices::each(&mut |event| {
         // The driver makes eight loop devices by itself, and none of them can be what is looked
         // for.
         if is(event, Key::MAJOR, LOOP) {
             return;
         }
-        let mut facts = Facts::of(event);
-        let path = [value(event, Key::DEVPATH)];
-        let sectors = decimal(contents(&mut facts.read, b"/sys%/size", &path));
-        let parts = [
-            value(event, Key::DEVNAME),
-            value(event, Key::MAJOR),
-            value(event, Key::MINOR),
-        ];
-        facts.read.clear();
-        push_format(&mut facts.read, b"% %:% SIZE=", &parts);
-        push_number(&mut facts.read, sectors.unwrap_or(0) << 9);
-        identify(&mut last, Needs::Partition { shift: 0 }, &mut facts);
-        identify(&mut last, Needs::Superblock, &mut facts);
-        replace(&mut facts.read, b'\n', b' ');
-        log.error(b"block device: %", &[&facts.read]);
+        if reader == Reader::Stage2 {
+            return describe(&mut machine.table, log, event, false);
+        }
+        devices::look(machine, event, Some(log));
+        if !devices::await_answers(machine) {
+            log.error(b"/dev/%: no answer", &[value(event, Key::DEVNAME)]);
+        }
     });
 }

@@ -181,9 +181,9 @@ fn facts() {
             event: &event,
             read,
         };
-        assert_eq!(spec.matches(&facts), want, "{:?}", spec.text);
+        assert_eq!(spec.matches(needs, &facts), want, "{:?}", spec.text);
     }
     // Nothing is looked for.
     let event = line(&told);
-    assert!(!Spec::NONE.matches(&Facts::of(&event)));
+    assert!(!Spec::NONE.matches(Needs::Nothing, &Facts::of(&event)));
 }

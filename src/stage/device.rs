@@ -9,7 +9,6 @@ pub fn run(machine: &mut Machine) -> Outcome {
     let deadline = events::deadline(machine);
     loop {
         events::advance(machine);
-        devices::check_alone(machine)?;
         let Some(role) = machine.found.lacks(&machine.request) else {
             return Ok(());
         };

@@ -44,7 +44,6 @@ fn listen(machine: &mut Machine) -> Call {
 }
 
 /// How many processors there are, from a list like `0-3`.
-#[inline(never)] // size: inline
 fn processors() -> usize {
     let mut text = Line::new();
     let online = contents(&mut text, b"/sys/devices/system/cpu/online", &[]);

@@ -56,6 +56,7 @@ pub fn run(machine: &mut Machine) -> Outcome {
         events::finish(machine);
         machine.found.forget();
         devices::scan(machine);
+        devices::await_answers(machine);
         if machine.found.matches == matches && machine.found.lacks(&machine.request).is_none() {
             return Err(failure);
         }
@@ -131,7 +132,8 @@ fn try_one(machine: &mut Machine, mapper: &mut Mapper, layout: &mut Layout) -> O
 
 /// Loads the table and makes it the live one.
 fn set_table(machine: &Machine, mapper: &mut Mapper, layout: &Layout, armed: bool) -> Outcome {
-    if let Err(error) = mapper.load(layout, &machine.found.devices, armed) {
+    let [devices @ .., _] = &machine.found.devices;
+    if let Err(error) = mapper.load(layout, devices, armed) {
         let step = if error.is(Errno::NOENT) {
             Step::Algorithm
         } else if layout.is_signed {

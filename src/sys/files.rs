@@ -138,7 +138,6 @@ pub fn each_entry_of(directory: File, visit: &mut dyn FnMut(&CStr)) {
 }
 
 /// Makes a directory, mode 0755; one that is there is good.
-#[inline(always)] // size: inline
 pub fn make_directory(path: &CStr) -> Result {
     make_directory_thin(path.as_ptr())
 }
@@ -236,13 +235,18 @@ impl File {
         unsafe { done2(__NR_flock, self.number(), LOCK_EX as usize) }
     }
 
+    /// Locks this file, or fails where somebody else has done it.
+    pub fn try_lock(self) -> Result {
+        // SAFETY: numbers only.
+        unsafe { done2(__NR_flock, self.number(), (LOCK_EX | LOCK_NB) as usize) }
+    }
+
     /// As system calls take it.
     pub fn number(self) -> usize {
         self.0
     }
 
     /// Gives the descriptor back.
-    #[inline(never)] // size: inline
     pub fn close(self) {
         // SAFETY: the caller does not use it any more. There is nothing to do about an error.
         let _ = unsafe { value1(__NR_close, self.number()) };

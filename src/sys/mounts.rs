@@ -6,7 +6,6 @@ use linux_raw_sys::general::*;
 use rustix::mount::MountFlags;
 
 /// mount(2). `data` is the filesystem's own options.
-#[inline(never)] // size: inline
 pub fn mount(
     source: &CStr,
     target: &CStr,

@@ -117,7 +117,6 @@ impl Arguments {
         let _ = self.execute_with(path, arguments.as_ptr());
     }
 
-    #[inline(always)] // size: inline
     fn execute_with(self, path: &CStr, arguments: *const usize) -> Error {
         execute(path, arguments, self.at(self.count() + 2))
     }
@@ -145,7 +144,6 @@ fn execute(path: &CStr, arguments: *const usize, environment: *const usize) -> E
     answer.err().unwrap_or(Errno::IO.into())
 }
 
-#[inline(never)] // size: inline
 pub fn id() -> usize {
     // SAFETY: takes nothing, cannot fail.
     unsafe { value0(__NR_getpid) }
@@ -207,12 +205,17 @@ pub fn take_terminal(path: &CStr) -> Result {
 /// Runs `work` in a child with a copy of everything, whose exit code is what it returns. Returns
 /// the child's number.
 pub fn spawn(work: impl FnOnce() -> usize) -> Result<usize> {
-    // SAFETY: a child with memory of its own, on the same stack; nothing else is shared. Further
-    // arguments are not looked at, since no flag asks for that.
-    match unsafe { result2(__NR_clone, SIGCHLD as usize, 0) }? {
+    match fork()? {
         0 => exit(work()),
         child => Ok(child),
     }
+}
+
+#[inline(never)] // size: inline
+fn fork() -> Result<usize> {
+    // SAFETY: a child with memory of its own, on the same stack; nothing else is shared. Further
+    // arguments are not looked at, since no flag asks for that.
+    unsafe { result2(__NR_clone, SIGCHLD as usize, 0) }
 }
 
 /// Sets of signals as the kernel takes them: the end of a child, and ^Z, after which nobody would

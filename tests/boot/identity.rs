@@ -103,11 +103,11 @@ fn among_hostile_tables() {
     }
 }
 
-/// An initrd whose verity is not ready before the disk was there for four seconds.
-fn slow_verity() -> Wanted {
+/// An initrd whose verity is not ready before a disk was there for four seconds: `settings` say which.
+fn slow_verity(settings: &'static str) -> Wanted {
     Wanted {
         misbehaving: &[WAITS],
-        settings: "modules.options.toehold_waits = 'device=/dev/sda2'",
+        settings,
         ..Wanted::DEMO
     }
 }
@@ -115,7 +115,7 @@ fn slow_verity() -> Wanted {
 /// Both are on one controller, one from the start, the other one put in while verity is not ready yet.
 fn plugged_in_later(boot: Boot, later: usize) -> Booted {
     let ready = Boot {
-        initrd: slow_verity(),
+        initrd: slow_verity("modules.options.toehold_waits = 'device=/dev/sda2'"),
         interface: Interface::VirtioScsi,
         cpus: 2,
         ..boot
@@ -170,8 +170,10 @@ pub const WITH_OWN_ESP: Content = Content::Changed(|disk| {
 #[test]
 fn both_valid() {
     let booted = Boot {
+        initrd: slow_verity("modules.options.toehold_waits = 'device=/dev/vda2'"),
         after: vec![Other::new(WITH_OWN_ESP)],
-        ..in_order()
+        cpus: 2,
+        ..Boot::default()
     }
     .stage2();
     booted_from(&booted, "/dev/vda2");
@@ -213,7 +215,7 @@ fn both_without_verity() {
 /// The disk goes while verity is not ready yet, and `comes_back` or not.
 fn disappearing(append: &'static str) -> (crate::harness::Ready, xtask::lab::qemu::Running) {
     let ready = Boot {
-        initrd: slow_verity(),
+        initrd: slow_verity("modules.options.toehold_waits = 'device=/dev/sda2'"),
         interface: Interface::VirtioScsi,
         append,
         cpus: 2,

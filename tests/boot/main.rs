@@ -41,6 +41,7 @@ macro_rules! a_test {
     };
 }
 
+mod disks;
 mod drivers;
 mod expect;
 mod failures;

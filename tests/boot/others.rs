@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use xtask::lab::disk::Disk;
-use xtask::lab::qemu::{Drive, Interface};
+use xtask::lab::qemu::{Drive, Interface, Slow};
 use xtask::lab::tools;
 
 use crate::harness::damaged;
@@ -22,7 +22,12 @@ pub struct Other {
     pub unplugged: bool,
     /// What of it cannot be read.
     pub unreadable: fn(&Disk) -> Option<Range<u64>>,
+    /// For how many seconds a request lasts that is about [`OF_PARTITIONS`]; 0: no longer than others.
+    pub seconds: u32,
 }
+
+/// Where partitions lie, and the kernel, which looks at the tables only, reads nothing by itself.
+pub const OF_PARTITIONS: Range<u64> = 1 << 20..63 << 20;
 
 /// What is on it.
 #[derive(Clone, Copy)]
@@ -46,6 +51,7 @@ impl Other {
             interface: Interface::VirtioBlk,
             unplugged: false,
             unreadable: |_| None,
+            seconds: 0,
         }
     }
 
@@ -66,6 +72,11 @@ impl Other {
             sector,
             unplugged: self.unplugged,
             unreadable: (self.unreadable)(disk),
+            slow: (self.seconds != 0).then(|| Slow {
+                bytes: OF_PARTITIONS,
+                seconds: self.seconds,
+                socket: folder.join(format!("slow-{number}")),
+            }),
             ..Drive::new(file, self.interface)
         }
     }

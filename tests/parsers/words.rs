@@ -20,10 +20,11 @@ fn spec(text: &[u8]) -> Option<Spec> {
 
 /// Whether a device is meant of which the kernel and what was read say the same.
 fn says(spec: &Spec, fields: &[u8]) -> bool {
-    spec.matches(&Facts {
+    let facts = Facts {
         event: &line(fields),
         read: line(fields),
-    })
+    };
+    spec.matches(spec.needs(facts.event), &facts)
 }
 
 fn is(text: &str, fields: &str) -> bool {

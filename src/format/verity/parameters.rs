@@ -113,7 +113,6 @@ impl<'a> Parameters<'a> {
     }
 
     /// The same of one that is a number.
-    #[inline(always)] // size: inline
     pub fn number(&self, parameter: Parameter) -> Option<u64> {
         decimal(self.get(parameter)?)
     }

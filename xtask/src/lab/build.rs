@@ -45,7 +45,7 @@ fn code_generation(arch: Arch) -> Vec<&'static str> {
             // Registers are saved and restored in one order, and by shared functions where so many instructions are saved: 1,400 bytes, 400
             // as zstd.
             "llvm-args=-homogeneous-prolog-epilog",
-            "llvm-args=-frame-helper-size-threshold=4",
+            "llvm-args=-frame-helper-size-threshold=3",
             // Instructions stay as they come, and look more alike: 280 bytes and 160 bytes as zstd.
             "llvm-args=-disable-post-ra",
             "llvm-args=-enable-misched=false",

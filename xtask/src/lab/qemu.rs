@@ -17,12 +17,14 @@ mod keyboard;
 mod qmp;
 mod running;
 mod second;
+mod slow;
 
 pub use drives::{ALL, Drive, Interface};
 use firmware::Variables;
 pub use keyboard::Keyboard;
 pub use running::{Outcome, Running};
 pub use second::Second;
+pub use slow::Slow;
 
 /// Where a machine's kernel comes from.
 #[derive(Clone, Debug)]
@@ -217,6 +219,8 @@ impl Machine {
         let room = tempfile::tempdir()?;
         let socket = room.path().join("qmp");
         let errors = room.path().join("stderr");
+        let servers = self.drives.iter().map(slow::Server::start);
+        let servers: Vec<_> = servers.collect::<Result<_>>()?;
         let mut qemu = self.command()?;
         qemu.args([
             "-chardev",
@@ -262,6 +266,7 @@ impl Machine {
             log: Log::default(),
             deadline: Instant::now() + self.timeout,
             drives: self.drives.clone(),
+            _servers: servers,
             _span: spent::on("boots"),
             room,
         })

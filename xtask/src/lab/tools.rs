@@ -55,6 +55,8 @@ pub const GXX: Tool = tool("g++", "g++");
 pub const GCC: Tool = tool("gcc", "gcc");
 pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
+/// Serves disks that are slow.
+pub const NBDKIT: Tool = tool("nbdkit", "nbdkit");
 pub const GROFF: Tool = tool("groff", "groff-base");
 pub const OPENSSL: Tool = tool("openssl", "openssl");
 pub const SBSIGN: Tool = tool("sbsign", "sbsigntool");
@@ -109,6 +111,7 @@ const OTHERS: &[Tool] = &[
     GXX,
     DPKG_DEB,
     MMDEBSTRAP,
+    NBDKIT,
 ];
 
 /// What a machine of this architecture is run with, and its stage 2 is built with.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::slow::Slow;
+
 /// How a disk is attached, and with that which drivers the guest needs for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Interface {
@@ -37,6 +39,8 @@ pub struct Drive {
     /// Bytes of the disk that cannot be read, in steps of 512: every request that touches them fails. Each step makes QEMU slower:
     /// where it is about [`ALL`] of them, say so.
     pub unreadable: Option<Range<u64>>,
+    /// What of it is read late.
+    pub slow: Option<Slow>,
     /// What the guest writes stays in the file.
     pub kept: bool,
 }
@@ -51,6 +55,7 @@ impl Drive {
             boot_index: None,
             sector: 512,
             unreadable: None,
+            slow: None,
             kept: false,
         }
     }
@@ -63,6 +68,12 @@ impl Drive {
             .replace(',', ",,");
         let snapshot = if self.kept { "off" } else { "on" };
         let mut text = format!("if=none,id=disk{number},format=raw,snapshot={snapshot},");
+        if let Some(slow) = &self.slow {
+            let socket = slow.socket.to_str();
+            let socket = socket.context("the socket's path is not UTF-8")?;
+            text += &format!("file.driver=nbd,file.server.type=unix,file.server.path={socket}");
+            return Ok(text);
+        }
         let Some(unreadable) = &self.unreadable else {
             text += &format!("file={file}");
             return Ok(text);

@@ -13,6 +13,7 @@ use toehold_stage2::Report;
 
 use super::drives::{self, Drive};
 use super::qmp::Qmp;
+use super::slow::Server;
 use crate::lab::console::{self, Log};
 use crate::lab::spent;
 
@@ -26,6 +27,8 @@ pub struct Running {
     pub(super) log: Log,
     pub(super) deadline: Instant,
     pub(super) drives: Vec<Drive>,
+    /// Those of drives that are slow.
+    pub(super) _servers: Vec<Option<Server>>,
     pub(super) room: TempDir,
     pub(super) _span: spent::Span,
 }
