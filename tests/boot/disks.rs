@@ -83,7 +83,7 @@ fn one_that_hangs_is_named_in_the_report() {
     let outcome =
         boot.fails("FAILED stage=device step=wait errno=ETIMEDOUT subject=LABEL=elsewhere");
     for node in ["sda1", "sda2", "sda3"] {
-        let line = format!("toehold: /dev/{node} does not answer");
+        let line = format!("toehold: /dev/{node}: no answer");
         assert!(outcome.log.contains(&line), "{}", outcome.log.tail(40));
     }
     assert!(

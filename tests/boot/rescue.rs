@@ -10,7 +10,7 @@ use crate::harness::{Boot, Booted, see};
 use crate::initrds::{Initrd, Wanted};
 use crate::{IMAGE, expect, reports};
 
-pub const GREETING: &str = "toehold rescue console: help lists the commands";
+pub const GREETING: &str = "toehold rescue console: try help";
 
 /// Opens the rescue console. A key that is pressed before the prompt is there is no answer, and a person presses it again.
 #[track_caller]
@@ -171,7 +171,7 @@ fn every_command_and_a_second_attempt() {
         ("load fs-btrfs", "toehold> "),
         ("mods", "btrfs "),
         ("load nothing", "nothing: ENOENT"),
-        ("boot", "help lists the commands"),
+        ("boot", "try help"),
         ("cmdlinx\x7fe", "rd.earlytimeout=1"),
         ("rubbish\x15ls /nowhere", "/nowhere: ENOENT"),
         ("reboot\x03ls /nowhere", "/nowhere: ENOENT"),
