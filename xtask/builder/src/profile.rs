@@ -66,7 +66,7 @@ pub struct Modules {
     pub jobs: Option<NonZeroU32>,
 }
 
-fn known() -> Vec<String> {
+pub(crate) fn known() -> Vec<String> {
     const FOLDERS: &str =
         "ata,block,firewire,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage";
     // Beside them lies what neither a disk nor a keyboard hangs on: balloons, touch pads, clocks.
@@ -165,7 +165,8 @@ impl Profile {
         Self::parse(&text).with_context(|| format!("profile {}", path.display()))
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// The same of its text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let profile: Self = toml::from_str(text)?;
         profile.check()?;
         Ok(profile)

@@ -45,6 +45,9 @@ pub struct Recipe {
     pub root: bool,
     /// Stage 2 and what follows it are a Debian with systemd: see [`systemd`].
     pub system: bool,
+    /// A folder of files that stage 2 has in addition; its path is another one when they are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<PathBuf>,
     /// Where the stage-2 image lies, relative to /usr.
     pub image_path: String,
     /// The /usr filesystem's exact size in bytes, a multiple of 4096; absent for what it needs. The verity superblock
@@ -76,6 +79,7 @@ impl Default for Recipe {
             stage2: Filesystem::Squashfs,
             root: false,
             system: false,
+            more: None,
             image_path: "lib/toehold/stage2.img".to_owned(),
             usr_bytes: None,
             verity: true,

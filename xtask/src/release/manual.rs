@@ -65,6 +65,8 @@ const SYNOPSIS: &str = "\
 
 **toehold-mkinitrd** **--modules-dir** *DIR* **--profile** *PROFILE* **--out** *OUT* [*option*…]
 
+**toehold-mkinitrd** **profile** [**--root** *DIR*] [**--modules-dir** *DIR*]
+
 **toehold-mkinitrd** **check** *PROFILE* [**--modules-dir** *DIR*]
 
 **toehold-mkinitrd** **list** *INITRD* [**--json**]
@@ -74,6 +76,15 @@ const SYNOPSIS: &str = "\
 
 /// What the command line does not tell.
 const BUILDER: &str = "\
+## Making a profile
+
+`profile` prints a profile of the machine that it runs on, with comments, ready to be edited: which filesystem /usr or the root is, what that
+lies on, verity as the kernel command line has it, and only the drivers on the way to that disk, and those of consoles and keyboards. It
+reads /proc, /sys and the kernel's modules, and needs no root.
+
+With `--root DIR` it reads what is there of those below DIR: of a root that no kernel runs in, etc/fstab, etc/kernel/cmdline and the modules of
+its only kernel. What could not be known is told, and stands in a comment that begins with `Not known:`.
+
 ## Checking a profile
 
 `check PROFILE` says what is wrong with a profile, and builds nothing: exit code 1 if something is. With `--modules-dir` it says, too, whether
@@ -96,6 +107,7 @@ Whoever made it, or a unified kernel image. Modules in Toehold's module pack are
 
 ```
 toehold-mkinitrd --modules-dir /usr/lib/modules/6.1.0-56-amd64 --profile flatcar -o initrd.img
+toehold-mkinitrd profile > my.toml
 toehold-mkinitrd list initrd.img
 ```
 
