@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use builder::arch::Arch;
 use builder::initrd::{self, Request};
@@ -18,11 +19,19 @@ use crate::harness::{Boot, Booted, recipe};
 use crate::initrds::Wanted;
 use crate::{IMAGE, expect};
 
+/// The kernel of these machines.
+const SERIES: Series = Series::Cloud61;
+
 /// What stage 2 gets: the builder as it ships, the libraries that it is linked to, and the kernel's modules.
-fn builder(series: Series) -> PathBuf {
+fn builder() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(gather).clone()
+}
+
+fn gather() -> PathBuf {
     let packages = Packages::read().expect("the crates");
     let program = program::build(&packages).expect("the builder");
-    let kernel = kernels::fetch(series).expect("a kernel");
+    let kernel = kernels::fetch(SERIES).expect("a kernel");
     let key = cache::key(&[&program, kernel.release.as_bytes()]);
     let folder = paths::output().join("tests/profile").join(key);
     let folder = cache::folder(&folder, |folder| {
@@ -68,7 +77,7 @@ fn boots_its_machine(boot: &Boot, image: &str) -> Profile {
     let room = paths::room().expect("a folder");
     let file = room.path().join("my.toml");
     fs::write(&file, &text).expect("a profile");
-    let kernel = kernels::fetch(boot.kernel).expect("a kernel");
+    let kernel = kernels::fetch(SERIES).expect("a kernel");
     let files = boot.recipe.more.as_ref().expect("the builder");
     let program = files.join("usr/bin").join(program::NAME);
     let mut check = Command::new(program);
@@ -96,8 +105,9 @@ fn boots_its_machine(boot: &Boot, image: &str) -> Profile {
 #[ignore = "slow: an optimised build of the builder, which reads all of a kernel's modules in an emulator"]
 fn usr_on_a_virtio_disk() {
     let boot = Boot {
+        kernel: SERIES,
         recipe: Recipe {
-            more: Some(builder(Series::Cloud61)),
+            more: Some(builder()),
             ..recipe()
         },
         append: "stage2.profile=yes",
@@ -114,6 +124,7 @@ fn usr_on_a_virtio_disk() {
 #[ignore = "slow: an optimised build of the builder, which reads all of a kernel's modules in an emulator"]
 fn the_root_on_a_scsi_disk() {
     let boot = Boot {
+        kernel: SERIES,
         initrd: Wanted {
             profile: "embedded.toml",
             names: &["virtio_pci", "virtio_scsi", "sd_mod", "erofs"],
@@ -122,7 +133,7 @@ fn the_root_on_a_scsi_disk() {
         recipe: Recipe {
             usr: Filesystem::Erofs,
             root: true,
-            more: Some(builder(Series::Cloud61)),
+            more: Some(builder()),
             ..Recipe::default()
         },
         interface: Interface::VirtioScsi,
