@@ -1,6 +1,7 @@
 //! The manual: pages written in Markdown, which the repository shows as they are, and the builder's, which its command line makes.
 
 mod failures;
+pub mod json;
 mod page;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use clap_mangen::Man;
 use super::VERSION;
 use crate::lab::{documents, paths};
 
-use builder::commands::mkinitrd;
+use builder::{commands::mkinitrd, initrd::manifest::Manifest, look::contents::Contents};
 
 /// The page of the init.
 const INIT: &str = "xtask/src/release/pages/toehold.8.md";
@@ -55,7 +56,7 @@ fn builder() -> Result<String> {
     text.extend(page::body(SYNOPSIS).bytes());
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
-    let more = page::body(BUILDER);
+    let more = page::body(&format!("{BUILDER}\n{}{SEE_ALSO}", forms()));
     Ok(page::ascii(&(String::from_utf8(text)? + &more)))
 }
 
@@ -110,11 +111,22 @@ toehold-mkinitrd --modules-dir /usr/lib/modules/6.1.0-56-amd64 --profile flatcar
 toehold-mkinitrd profile > my.toml
 toehold-mkinitrd list initrd.img
 ```
+";
 
+const SEE_ALSO: &str = "
 ## See also
 
 **toehold.profile**(5), **toehold**(8)
 ";
+
+/// What is written as JSON.
+fn forms() -> String {
+    format!(
+        "## What `list --json` prints\n\n{}\n## What OUT.json has\n\nThe manifest of an initrd. Entries are in the archive's order.\n\n{}",
+        json::table::<Contents>(),
+        json::table::<Manifest>()
+    )
+}
 
 #[cfg(test)]
 mod tests;
