@@ -71,7 +71,7 @@ impl Command {
             Self::Profile(args) => commands::profile::run(args),
             Self::Check(args) => commands::check::run(args, &Checkout),
             Self::Uki(args) => commands::uki::run(args),
-            Self::Plan(args) => commands::plan::run(args),
+            Self::Plan(args) => commands::plan::run(args, &Checkout),
             Self::List(args) => commands::list::run(args),
             Self::Extract(args) => commands::extract::run(args),
             Self::Coverage(args) => commands::coverage::run(args),

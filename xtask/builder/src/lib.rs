@@ -15,7 +15,7 @@
 //! - `machine`: what a machine says of itself
 //! - `kernel`: what there is: modules and what they say, the kernel's configuration
 //! - `archive`: formats of files: cpio, compressors, microcode
-//! - `arch`, `numbers` and `progress`: what all of them use
+//! - `arch`, `message`, `numbers` and `progress`: what all of them use
 
 pub mod arch;
 pub mod archive;
@@ -25,6 +25,7 @@ pub mod initrd;
 pub mod kernel;
 pub mod look;
 pub mod machine;
+pub mod message;
 pub mod numbers;
 pub mod pack;
 pub mod plan;
@@ -50,7 +51,7 @@ pub fn exit_code(result: anyhow::Result<Verdict>) -> std::process::ExitCode {
         Ok(Verdict::Pass) => 0.into(),
         Ok(Verdict::Fail) => 1.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            message::error(format_args!("{error:#}"));
             2.into()
         }
     }

@@ -8,7 +8,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::print;
-use crate::{Verdict, draft, kernel::catalogue::Catalogue, machine::Machine, profile::Profile};
+use crate::{
+    Verdict, draft, kernel::catalogue::Catalogue, machine::Machine, message, profile::Profile,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,7 +40,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     let drawn = draft::draw(&machine, catalogue.as_ref(), notes);
     Profile::parse(&drawn.text).context("what this machine says makes no valid profile")?;
     for note in &drawn.notes {
-        eprintln!("warning: not known: {note}");
+        message::warning(format_args!("not known: {note}"));
     }
     print(&drawn.text)?;
     Ok(Verdict::Pass)
@@ -93,7 +95,7 @@ fn kernels(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, modules_dir, run};
+    use super::{Args, Verdict, modules_dir, run};
     use crate::machine::sample::Tree;
     use std::path::Path;
 
@@ -124,7 +126,7 @@ mod tests {
             })
         };
         // Without modules it is made all the same.
-        of(None).unwrap();
+        assert_eq!(of(None).unwrap(), Verdict::Pass);
         let error = format!("{:#}", of(Some("/none/1")).unwrap_err());
         assert!(error.contains("/none/1"), "{error}");
         let mapper = Path::new("sys/devices/virtual/block/dm-0/dm");
