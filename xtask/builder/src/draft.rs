@@ -39,9 +39,11 @@ pub fn draw(machine: &Machine, catalogue: Option<&Catalogue>, mut notes: Vec<Str
     let release = catalogue.and_then(|catalogue| catalogue.release().ok());
     let kernel = release.or(machine.release.as_deref());
     let kernel = kernel.map_or(String::new(), |release| format!(" with Linux {release}"));
-    text += &format!(
-        "# Made by `profile` from a machine{kernel}: the drivers of its disk and consoles, and no others.\n"
-    );
+    let narrow = match notes.is_empty() {
+        true => ": the drivers of its disk and consoles, and no others",
+        false => "",
+    };
+    text += &format!("# Made by `profile` from a machine{kernel}{narrow}.\n");
     text += "# `check` says what is wrong with it when it was edited; the manual has every key, toehold.profile(5).\n";
     for note in &notes {
         let _ = writeln!(text, "# Not known: {}", plain(note));
@@ -127,10 +129,10 @@ impl<'a> Target<'a> {
         target.block = mount.and_then(|mount| machine.block(mount)).or(by_name);
         let name = target.name();
         if target.block.is_none() {
-            let source = mount.map_or("nothing", |mount| &mount.source);
-            notes.push(format!(
-                "which disk {name} lies on ({source} is no disk here)"
-            ));
+            notes.push(match mount {
+                Some(mount) => format!("which disk {name} lies on: {} is none here", mount.source),
+                None => format!("which disk {name} lies on: nothing says what is mounted"),
+            });
         }
         if target.mount.is_none() {
             notes.push(format!(
@@ -167,7 +169,7 @@ impl<'a> Target<'a> {
     fn place(&self, machine: &Machine) -> String {
         let fstype = self.mount.map_or("a filesystem", |mount| &mount.fstype);
         let Some((block, _)) = self.block else {
-            return format!("{fstype} somewhere");
+            return format!("{fstype}, on what is not known");
         };
         let made_of = machine.made_of(block).into_iter().map(|(name, block)| {
             match block.mapper.as_ref().filter(|_| block.is_verity()) {

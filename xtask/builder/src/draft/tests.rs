@@ -184,6 +184,16 @@ fn without_a_machine() {
     }
 }
 
+/// A root directory of which nothing is known but its kernel.
+#[test]
+fn nothing_is_claimed_of_what_is_not_known() {
+    let (draft, profile) = drawn(&Tree::new(), Some(&usual()));
+    assert_eq!(profile.mode, Mode::Root);
+    assert!(!draft.text.contains("no others") && !draft.text.contains("Nothing verifies"));
+    let expected = "which disk the root lies on: nothing says what is mounted";
+    assert_eq!(draft.notes[0], expected);
+}
+
 /// In a container there are the machine's devices and modules, and no disk.
 #[test]
 fn what_is_loaded_where_the_disk_is_not_known() {

@@ -67,9 +67,13 @@ pub fn section(machine: &Machine, target: &Target, notes: &mut Vec<String>) -> S
         }
         (None, None) => {
             let name = target.name();
+            let nothing = match target.block {
+                Some(_) => format!("Nothing verifies {name} here."),
+                None => format!("Nothing says here that {name} is verified."),
+            };
             let _ = write!(
                 text,
-                "# Nothing verifies {name} here. For that: `required = true`, \"dm-verity\" in modules.always, and a root hash.\n\
+                "# {nothing} For that: `required = true`, \"dm-verity\" in modules.always, and a root hash.\n\
                  required = false\n"
             );
         }
