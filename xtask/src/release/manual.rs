@@ -104,6 +104,10 @@ Whoever made it, or a unified kernel image. Modules in Toehold's module pack are
 - `../share/toehold/profiles/NAME.toml`, from the program: ready profiles, which `--profile NAME` takes.
 - `../lib/toehold/ARCH/init`: the init of each architecture.
 
+## Environment
+
+- `NO_COLOR`: if it is set and not empty, nothing is coloured; nor is it in a pipe, or where `TERM` is `dumb`. Progress is for terminals only.
+
 ## Example
 
 ```
