@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod flatcar;
+mod profile;
 mod release;
 mod systemd;
 mod uki;

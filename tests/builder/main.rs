@@ -1,5 +1,6 @@
 //! The builder on Debian's kernels and beside other programs, of which its package knows nothing.
 
+mod foreign;
 mod kernels;
 mod list;
 mod lookups;

@@ -1,5 +1,7 @@
 //! What people see: progress on a terminal, nothing of it in a pipe, and colours only where they are wanted.
 
+mod errors;
+
 use std::process::{Command, Output};
 
 use xtask::lab::tools;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-pub use builder::commands::{check, coverage, extract, initrd, list, plan, print};
+pub use builder::commands::{check, coverage, extract, initrd, list, plan, print, profile};
 
 pub mod bench;
 pub mod boot;

@@ -22,6 +22,8 @@ enum Command {
     Build(commands::build::Args),
     /// Build an initrd from a kernel's modules and a profile, with a manifest
     Initrd(commands::initrd::Args),
+    /// Print a profile made from the machine that this runs on, or from a folder with a root
+    Profile(commands::profile::Args),
     /// Say what is wrong with a profile, for a kernel or for any; exit 1 if something is
     Check(commands::check::Args),
     /// Build a unified kernel image: kernel, command line and initrd in one file for UEFI
@@ -66,9 +68,10 @@ impl Command {
         match self {
             Self::Build(args) => commands::build::run(args),
             Self::Initrd(args) => commands::initrd::run(args, &Checkout),
+            Self::Profile(args) => commands::profile::run(args),
             Self::Check(args) => commands::check::run(args, &Checkout),
             Self::Uki(args) => commands::uki::run(args),
-            Self::Plan(args) => commands::plan::run(args),
+            Self::Plan(args) => commands::plan::run(args, &Checkout),
             Self::List(args) => commands::list::run(args),
             Self::Extract(args) => commands::extract::run(args),
             Self::Coverage(args) => commands::coverage::run(args),

@@ -6,7 +6,7 @@ pub mod dist;
 mod licences;
 pub mod manual;
 pub mod packages;
-mod program;
+pub mod program;
 mod sbom;
 
 /// The version of this release.

@@ -11,6 +11,7 @@ pub mod initrd;
 pub mod list;
 pub mod mkinitrd;
 pub mod plan;
+pub mod profile;
 
 /// Writes a result to standard output. Whoever reads it, `head` for example, may have seen enough before its end.
 pub fn print(text: &str) -> Result<()> {

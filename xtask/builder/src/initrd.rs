@@ -150,7 +150,8 @@ impl<'a> Decision<'a> {
         config: Option<&Config>,
         module_compress: Option<Compression>,
     ) -> Result<Self> {
-        let mut selection = select::resolve(catalogue, &profile.modules)?;
+        let selection = select::resolve(catalogue, &profile.modules);
+        let mut selection = selection.map_err(|error| profile.place(error))?;
         let packing = Packing::decide(
             module_compress,
             &profile.modules,

@@ -5,22 +5,27 @@
 //!
 //! - `commands`: the command lines
 //! - `shipped`: where an installed builder finds profiles and inits
+//! - `draft`: a profile drawn from a machine
 //! - `look`: what is in an initrd, and what one has that another has not
 //! - `uki`: kernel, command line and initrd as one image for UEFI
 //! - `initrd`: everything gathered into one archive, with its manifest
 //! - `plan`, `pack`: what the init reads
 //! - `select`: which modules, why, and in which order
 //! - `profile`: what is asked for
+//! - `machine`: what a machine says of itself
 //! - `kernel`: what there is: modules and what they say, the kernel's configuration
 //! - `archive`: formats of files: cpio, compressors, microcode
-//! - `arch`, `numbers` and `progress`: what all of them use
+//! - `arch`, `message`, `numbers` and `progress`: what all of them use
 
 pub mod arch;
 pub mod archive;
 pub mod commands;
+pub mod draft;
 pub mod initrd;
 pub mod kernel;
 pub mod look;
+pub mod machine;
+pub mod message;
 pub mod numbers;
 pub mod pack;
 pub mod plan;
@@ -46,7 +51,7 @@ pub fn exit_code(result: anyhow::Result<Verdict>) -> std::process::ExitCode {
         Ok(Verdict::Pass) => 0.into(),
         Ok(Verdict::Fail) => 1.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            message::error(format_args!("{error:#}"));
             2.into()
         }
     }

@@ -1,6 +1,7 @@
 //! The profile: what an initrd is to hold and how it boots, as people write it (TOML).
 
 mod mode;
+mod origin;
 mod verity;
 
 use std::{
@@ -10,8 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 pub use mode::{Carry, Mode, Netboot, Root, Usr};
+use origin::Origin;
+pub use origin::explained;
 use serde::Deserialize;
 use toehold::asked::ACTIONS;
 use toehold::format::plan::Key;
@@ -33,6 +36,8 @@ pub struct Profile {
     pub emergency: Emergency,
     #[serde(default)]
     pub cmdline: Cmdline,
+    #[serde(skip)]
+    origin: Origin,
 }
 
 /// Which kernel modules to take. Their dependencies, hard and soft, come along.
@@ -66,7 +71,7 @@ pub struct Modules {
     pub jobs: Option<NonZeroU32>,
 }
 
-fn known() -> Vec<String> {
+pub(crate) fn known() -> Vec<String> {
     const FOLDERS: &str =
         "ata,block,firewire,message,mmc,nvme,pci/controller,scsi,usb/host,usb/storage";
     // Beside them lies what neither a disk nor a keyboard hangs on: balloons, touch pads, clocks.
@@ -162,17 +167,32 @@ impl Profile {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read profile {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("profile {}", path.display()))
+        let origin = Origin::new(path, &text);
+        match Self::parse(&text) {
+            Ok(profile) => Ok(Self { origin, ..profile }),
+            Err(error) => Err(origin.place(error)),
+        }
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let profile: Self = toml::from_str(text)?;
+    /// The same of its text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let profile: Self = toml::from_str(text).map_err(|error| explained(&error))?;
         profile.check()?;
         Ok(profile)
     }
 
+    /// What is wrong with it, with its file and line.
+    pub fn place(&self, error: Error) -> Error {
+        self.origin.place(error)
+    }
+
     /// The files that it brings: the path in the initrd, and the file, which is there. `profile` is where it lies.
     pub fn extra_files(&self, profile: &Path) -> Result<Vec<(&String, PathBuf)>> {
+        let files = self.find_extra_files(profile);
+        files.map_err(|error| self.place(error))
+    }
+
+    fn find_extra_files(&self, profile: &Path) -> Result<Vec<(&String, PathBuf)>> {
         let beside = profile.parent().unwrap_or(Path::new(""));
         let mut files = Vec::new();
         for (path, file) in &self.emergency.extra_files {

@@ -18,7 +18,7 @@ use crate::{
     profile::Modules,
 };
 pub use order::Rank;
-use paths::Rule;
+pub(crate) use paths::Rule;
 
 /// One module of the initrd. Its number is its place in [`Selection::modules`].
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod ratios;
-mod sizes;
+pub mod sizes;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toehold::format::plan::Plan;
 
@@ -76,20 +77,25 @@ enum Other {
 }
 
 /// One side of the comparison; times in microseconds.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct Side {
+    /// Which initrd.
     name: &'static str,
     /// Of what is not in the module pack.
     compress: String,
+    /// The initrd's length.
     initrd_bytes: usize,
     /// From the kernel's `Run /init` to stage 2's first line.
     boot: Vec<u64>,
+    /// Their median.
     boot_median: u64,
-    /// From the kernel's entry to that line.
+    /// From the kernel's entry to stage 2's first line.
     whole: Vec<u64>,
+    /// Their median.
     whole_median: u64,
     /// The kernel's time to unpack the initrd.
     unpacking: Vec<u64>,
+    /// Their median.
     unpacking_median: u64,
     /// The part of this machine's processors' time that others took during the boots.
     others: Vec<f64>,
@@ -97,12 +103,17 @@ struct Side {
     modules: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Figures {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Figures {
+    /// Its release.
     kernel: String,
+    /// Processors of the machine.
     cpus: u32,
+    /// Each initrd; times in microseconds.
     sides: Vec<Side>,
+    /// One side's time over another's.
     ratios: Vec<Ratio>,
+    /// How long the init looks for the drivers of modaliases, in microseconds of processor time.
     matcher: matcher::Figures,
 }
 

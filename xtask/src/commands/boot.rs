@@ -16,7 +16,7 @@ use crate::lab::{paths, tools, uki};
 use crate::measure::summary;
 use builder::arch::Arch;
 use builder::initrd::{self, Request, manifest::Manifest};
-use builder::progress;
+use builder::{message, progress};
 use toehold::shared::LOG_PREFIX;
 
 #[derive(clap::Args)]
@@ -224,10 +224,10 @@ fn described(disk: &Path) -> Result<String> {
     }
     let path = Disk::description(disk);
     if !path.exists() {
-        eprintln!(
+        message::warning(format_args!(
             "{} is not there: --append has to say what to boot",
             path.display()
-        );
+        ));
         return Ok(String::new());
     }
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -4,8 +4,11 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::bench;
 use crate::Verdict;
-use crate::lab::{cache, paths};
+use crate::lab::disk::Disk;
+use crate::lab::{cache, documents, paths};
+use crate::release::manual::json::table;
 use crate::release::{dist, manual};
 
 #[derive(clap::Args)]
@@ -21,6 +24,9 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Verdict> {
     if args.pages {
         manual::update()?;
+        for (name, table) in forms() {
+            documents::update(PAGE, name, &table)?;
+        }
         return Ok(Verdict::Pass);
     }
     let folder = args.out.unwrap_or_else(|| paths::output().join("dist"));
@@ -37,4 +43,37 @@ pub fn run(args: Args) -> Result<Verdict> {
     }
     println!("{}  {} bytes", folder.join(name).display(), archive.len());
     Ok(Verdict::Pass)
+}
+
+/// The developer's page.
+const PAGE: &str = "xtask/README.md";
+
+/// What commands write as JSON, as that page has it; the manual has what the builder writes, and `size --schema` tells of the rest.
+fn forms() -> [(&'static str, String); 3] {
+    [
+        ("image", table::<Disk>()),
+        ("bench --json", table::<bench::Figures>()),
+        ("bench sizes --json", table::<bench::sizes::Figures>()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAGE, forms};
+    use crate::lab::documents;
+
+    #[test]
+    fn the_page_tells_of_every_key_of_json() {
+        for (name, table) in forms() {
+            assert!(
+                !table.contains("|  |") && !table.contains("[`"),
+                "{name}: a key without a meaning: {table}"
+            );
+            let has = documents::has(PAGE, name, &table).unwrap();
+            assert!(
+                has,
+                "{name}: `cargo xtask dist --pages` writes its table anew"
+            );
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use builder::arch::Arch;
+use builder::{arch::Arch, message};
 
 use crate::Verdict;
 use crate::lab::{paths, tools};
@@ -89,10 +89,10 @@ pub fn run(args: Args) -> Result<Verdict> {
     if failed.is_empty() {
         return Ok(Verdict::Pass);
     }
-    eprintln!(
+    message::error(format_args!(
         "failed: {}; the inputs lie in target/toehold/fuzz",
         failed.join(", ")
-    );
+    ));
     Ok(Verdict::Fail)
 }
 

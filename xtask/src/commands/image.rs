@@ -115,6 +115,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         stage2: args.stage2,
         root: args.root,
         system: false,
+        more: None,
         image_path: args.image_path,
         usr_bytes: args.usr_bytes,
         verity: !args.verity.no_verity,

@@ -7,12 +7,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::Verdict;
 use crate::lab::build;
+use crate::lab::checkout::Checkout;
 use crate::lab::kernels::{self, Series};
 use crate::lab::tools;
 use crate::lab::uki::{self, Request};
 use builder::arch::Arch;
 use builder::initrd;
 use builder::progress;
+use builder::shipped::Source;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -30,8 +32,8 @@ pub struct Args {
     /// The initrd
     #[arg(long, value_name = "FILE", required_unless_present = "profile")]
     initrd: Option<PathBuf>,
-    /// Instead of an initrd: the profile to build one from, as `cargo xtask initrd` does
-    #[arg(long, value_name = "FILE", conflicts_with = "initrd")]
+    /// Instead of an initrd: the profile to build one from, as `cargo xtask initrd` does, by its file or a ready one's name
+    #[arg(long, value_name = "PROFILE", conflicts_with = "initrd")]
     profile: Option<PathBuf>,
     /// For --profile, with --vmlinuz: that kernel's modules, …/lib/modules/<release>
     #[arg(
@@ -84,6 +86,7 @@ pub fn run(args: Args) -> Result<Verdict> {
                 modules_dir.context("--profile needs the kernel's modules: --modules-dir")?;
             let step = progress::step("building the init and the initrd");
             let init = build::init(args.arch)?;
+            let profile = Checkout.profile(&profile)?;
             let built = initrd::build(&initrd::Request {
                 arch: args.arch,
                 ..initrd::Request::new(&modules_dir, profile, init)
@@ -91,6 +94,7 @@ pub fn run(args: Args) -> Result<Verdict> {
             let path = room.path().join("initrd");
             built.write(&path)?;
             step.done();
+            super::initrd::warn(&built.manifest, None);
             path
         }
         (None, None) => bail!("no initrd: --initrd names one, --profile builds one"),
@@ -115,11 +119,12 @@ pub fn run(args: Args) -> Result<Verdict> {
         _ => built.image,
     };
     fs::write(&args.out, &image).with_context(|| format!("cannot write {}", args.out.display()))?;
-    println!("{}  {} bytes", args.out.display(), image.len());
+    let mut text = format!("{}  {} bytes\n", args.out.display(), image.len());
     let sections: usize = built.sections.iter().map(|(_, bytes)| bytes).sum();
     let rest = ("the rest", image.len() - sections);
     for (name, bytes) in built.sections.iter().chain([&rest]) {
-        println!("{name:<8}  {bytes:>12}");
+        text += &format!("{name:<8}  {bytes:>12}\n");
     }
+    super::print(&text)?;
     Ok(Verdict::Pass)
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::uuid;
 
@@ -45,6 +46,9 @@ pub struct Recipe {
     pub root: bool,
     /// Stage 2 and what follows it are a Debian with systemd: see [`systemd`].
     pub system: bool,
+    /// A folder of files that stage 2 has in addition; its path is another one when they are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<PathBuf>,
     /// Where the stage-2 image lies, relative to /usr.
     pub image_path: String,
     /// The /usr filesystem's exact size in bytes, a multiple of 4096; absent for what it needs. The verity superblock
@@ -76,6 +80,7 @@ impl Default for Recipe {
             stage2: Filesystem::Squashfs,
             root: false,
             system: false,
+            more: None,
             image_path: "lib/toehold/stage2.img".to_owned(),
             usr_bytes: None,
             verity: true,
@@ -104,11 +109,13 @@ impl Recipe {
 }
 
 /// A disk, and everything that a command line or a test has to know of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Disk {
+    /// The image, a sparse file.
     pub path: PathBuf,
     /// Bytes of a logical sector, which the machine has to show.
     pub sector: u64,
+    /// Of /usr, or of the root.
     pub filesystem: Filesystem,
     /// Of the stage-2 image; absent where the filesystem is the root.
     pub stage2: Option<Filesystem>,
@@ -116,7 +123,9 @@ pub struct Disk {
     pub uuid: Option<String>,
     /// LABEL of the /usr filesystem, if it has one.
     pub label: Option<String>,
+    /// Of the /usr partition.
     pub partuuid: String,
+    /// Of the /usr partition.
     pub partlabel: String,
     /// Number of the /usr partition.
     pub partition: u32,
@@ -126,6 +135,7 @@ pub struct Disk {
     pub partition_bytes: u64,
     /// Size of the /usr filesystem in bytes.
     pub filesystem_bytes: u64,
+    /// How it is protected, if it is.
     pub verity: Option<Verity>,
     /// All of them, in the order of their places.
     pub partitions: Vec<Partition>,

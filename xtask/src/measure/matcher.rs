@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use schemars::JsonSchema;
 use serde::Serialize;
 use toehold::format::plan::Plan;
 
@@ -19,15 +20,15 @@ const FEW: usize = 1_000;
 const MANY: usize = 10_000;
 
 /// Processor time in microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Figures {
     /// All modaliases of QEMU's machine.
     pub machine: f64,
     /// How many those are.
     pub modaliases: usize,
-    /// One modalias among [`FEW`].
+    /// One modalias among 1,000.
     pub one_of_few: f64,
-    /// One modalias among [`MANY`].
+    /// One modalias among 10,000.
     pub one_of_many: f64,
 }
 

@@ -11,7 +11,6 @@ pub mod table;
 pub mod treemap;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -97,8 +96,9 @@ impl Report {
 
     /// Reads what `--save` wrote.
     pub fn read(path: &Path) -> Result<Self> {
+        let file = builder::archive::read(path)?;
         let read = || -> Result<Self> {
-            let report: Self = serde_json::from_str(&fs::read_to_string(path)?)?;
+            let report: Self = serde_json::from_slice(&file)?;
             ensure!(
                 report.schema == SCHEMA,
                 "it has version {} of the format, and this is {SCHEMA}",

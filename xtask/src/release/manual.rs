@@ -1,6 +1,7 @@
 //! The manual: pages written in Markdown, which the repository shows as they are, and the builder's, which its command line makes.
 
 mod failures;
+pub mod json;
 mod page;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use clap_mangen::Man;
 use super::VERSION;
 use crate::lab::{documents, paths};
 
-use builder::commands::mkinitrd;
+use builder::{commands::mkinitrd, initrd::manifest::Manifest, look::contents::Contents};
 
 /// The page of the init.
 const INIT: &str = "xtask/src/release/pages/toehold.8.md";
@@ -55,7 +56,7 @@ fn builder() -> Result<String> {
     text.extend(page::body(SYNOPSIS).bytes());
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
-    let more = page::body(BUILDER);
+    let more = page::body(&format!("{BUILDER}\n{}{SEE_ALSO}", forms()));
     Ok(page::ascii(&(String::from_utf8(text)? + &more)))
 }
 
@@ -64,6 +65,8 @@ const SYNOPSIS: &str = "\
 ## Synopsis
 
 **toehold-mkinitrd** **--modules-dir** *DIR* **--profile** *PROFILE* **--out** *OUT* [*option*…]
+
+**toehold-mkinitrd** **profile** [**--root** *DIR*] [**--modules-dir** *DIR*]
 
 **toehold-mkinitrd** **check** *PROFILE* [**--modules-dir** *DIR*]
 
@@ -74,6 +77,15 @@ const SYNOPSIS: &str = "\
 
 /// What the command line does not tell.
 const BUILDER: &str = "\
+## Making a profile
+
+`profile` prints a profile of the machine that it runs on, with comments, ready to be edited: which filesystem /usr or the root is, what that
+lies on, verity as the kernel command line has it, and only the drivers on the way to that disk, and those of consoles and keyboards. It
+reads /proc, /sys and the kernel's modules, and needs no root.
+
+With `--root DIR` it reads what is there of those below DIR: of a root that no kernel runs in, etc/fstab, etc/kernel/cmdline and the modules of
+its only kernel. What could not be known is told, and stands in a comment that begins with `Not known:`.
+
 ## Checking a profile
 
 `check PROFILE` says what is wrong with a profile, and builds nothing: exit code 1 if something is. With `--modules-dir` it says, too, whether
@@ -92,17 +104,33 @@ Whoever made it, or a unified kernel image. Modules in Toehold's module pack are
 - `../share/toehold/profiles/NAME.toml`, from the program: ready profiles, which `--profile NAME` takes.
 - `../lib/toehold/ARCH/init`: the init of each architecture.
 
+## Environment
+
+- `NO_COLOR`: if it is set and not empty, nothing is coloured; nor is it in a pipe, or where `TERM` is `dumb`. Progress is for terminals only.
+
 ## Example
 
 ```
 toehold-mkinitrd --modules-dir /usr/lib/modules/6.1.0-56-amd64 --profile flatcar -o initrd.img
+toehold-mkinitrd profile > my.toml
 toehold-mkinitrd list initrd.img
 ```
+";
 
+const SEE_ALSO: &str = "
 ## See also
 
 **toehold.profile**(5), **toehold**(8)
 ";
+
+/// What is written as JSON.
+fn forms() -> String {
+    format!(
+        "## What `list --json` prints\n\n{}\n## What OUT.json has\n\nThe manifest of an initrd. Entries are in the archive's order.\n\n{}",
+        json::table::<Contents>(),
+        json::table::<Manifest>()
+    )
+}
 
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,8 @@ pub struct Report {
     pub read: Option<Read>,
     /// What `/sbin/modprobe -q --` was asked, in turn, and what it exited with.
     pub asked: Vec<(String, Option<i32>)>,
+    /// What `toehold-mkinitrd profile` made of this machine, where the command line asks for it.
+    pub profile: Option<Output>,
     /// How long PID 1 was on a processor before it was asked, in nanoseconds.
     pub ran: u64,
     /// The system calls that the kernel recorded up to stage 2's first ones; absent if it was not asked to.

@@ -2,6 +2,7 @@
 //!
 //! Words of the kernel command line: `stage2.read=all` reads every file below the /usr mount, `stage2.sleep=SECONDS` waits,
 //! `stage2.pstore=yes` mounts pstore,
+//! `stage2.profile=yes` has the builder make a profile of the machine,
 //! `stage2.open=DATA,HASH,OPTION,…` has veritysetup open the device that the init opened (see [`oracle`]).
 //!
 //! Started in place of an initramfs's init (`rdinit=`) it asks the modprobe there for each of `stage2.ask=NAME,NAME`, and for the filesystem
@@ -28,6 +29,7 @@ const REPORT: &str = if cfg!(target_arch = "x86_64") {
 };
 const VERITYSETUP: &str = "/usr/sbin/veritysetup";
 const DMSETUP: &str = "/usr/sbin/dmsetup";
+const BUILDER: &str = "/usr/bin/toehold-mkinitrd";
 /// Where the tests' profiles have /usr.
 const USR: &str = "/sysusr/usr";
 
@@ -76,6 +78,9 @@ fn main() {
     report.veritysetup = run(VERITYSETUP, &["status", name]);
     report.dmsetup_table = run(DMSETUP, &["table", name]);
     report.dmsetup_status = run(DMSETUP, &["status", name]);
+    if word(&report.cmdline, "stage2.profile").is_some() {
+        report.profile = Some(run(BUILDER, &["profile"]));
+    }
     if let Some(devices) = word(&report.cmdline, "stage2.open") {
         report.oracle = Some(oracle::open(devices, &report.cmdline));
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::print;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     archive::read,
     initrd::{Decision, kernel_config},
     kernel::catalogue::Catalogue,
+    message,
     profile::Profile,
     shipped::Source,
 };
@@ -35,7 +36,7 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
             Ok(Verdict::Pass)
         }
         Err(error) => {
-            eprintln!("{error:#}");
+            message::error(format_args!("{error:#}"));
             Ok(Verdict::Fail)
         }
     }
@@ -44,18 +45,16 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
 /// What is good about it.
 fn check(file: &Path, catalogue: Option<&Catalogue>) -> Result<String> {
     let profile = Profile::read(file)?;
-    let named = || format!("profile {}", file.display());
-    profile.extra_files(file).with_context(named)?;
+    profile.extra_files(file)?;
     let Some(catalogue) = catalogue else {
         return Ok(
             "nothing is wrong; --modules-dir tells whether a kernel has its modules".to_owned(),
         );
     };
     let config = kernel_config(None, &catalogue.directory)?;
-    let decision =
-        Decision::make(catalogue, &profile, config.as_ref(), None).with_context(named)?;
+    let decision = Decision::make(catalogue, &profile, config.as_ref(), None)?;
     for warning in &decision.selection.warnings {
-        eprintln!("warning: {warning}");
+        message::warning(warning);
     }
     Ok(format!(
         "nothing is wrong; {} modules of {}",

@@ -3,15 +3,15 @@
 use std::{
     collections::HashSet,
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
-use crate::Verdict;
 use crate::commands::print;
 use crate::{
+    Verdict,
+    archive::read as read_file,
     initrd::manifest::Manifest,
     kernel::catalogue::folded,
     look::coverage::{Missing, difference},
@@ -72,8 +72,7 @@ pub fn run(args: Args) -> Result<Verdict> {
 }
 
 fn read(path: &Path) -> Result<Manifest> {
-    let read = || -> Result<Manifest> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
-    read().with_context(|| {
+    serde_json::from_slice(&read_file(path)?).with_context(|| {
         format!(
             "{} is no manifest of this version's `cargo xtask initrd`",
             path.display()

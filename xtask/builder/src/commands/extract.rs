@@ -5,7 +5,7 @@ use std::{fs, io::ErrorKind, path::PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::print;
-use crate::{Verdict, archive::read, look::extract::Tree, uki};
+use crate::{Verdict, archive::read, look::extract::Tree, message, uki};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,14 +37,16 @@ pub fn run(args: Args) -> Result<Verdict> {
     let is_root = rustix::process::geteuid().is_root();
     let written = tree.write(&args.out, is_root)?;
     for refused in &tree.refused {
-        eprintln!("refused: {refused}");
+        message::error(format_args!("refused: {refused}"));
     }
     if !written.skipped.is_empty() {
         let devices = written.skipped.join(", ");
-        eprintln!("skipped, because only root can make devices: {devices}");
+        message::warning(format_args!(
+            "skipped, because only root can make devices: {devices}"
+        ));
     }
     if !is_root {
-        eprintln!("all files are yours, because only root can give them to others");
+        message::warning("all files are yours, because only root can give them to others");
     }
     print(&format!("{out}: {} files and folders\n", written.count))?;
     Ok(match tree.refused.is_empty() {

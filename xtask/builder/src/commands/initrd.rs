@@ -1,14 +1,19 @@
 //! `cargo xtask initrd`: an initrd from a modules directory and a profile.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::Verdict;
+use super::print;
 use crate::{
+    Verdict,
     arch::Arch,
     archive::{compress::Compression, list},
-    initrd::{self, Request, manifest},
+    initrd::{
+        self, Request,
+        manifest::{self, Manifest},
+    },
+    message,
     profile::Pack,
     shipped::Source,
 };
@@ -93,27 +98,36 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
         }
         Format::List => initrd::build_list(&request, &args.out)?,
     };
-    for warning in &manifest.warnings {
-        eprintln!("warning: {warning}");
-    }
-    if !manifest.missing_firmware.is_empty() {
-        eprintln!(
-            "warning: {} firmware files were not found; {} lists them",
-            manifest.missing_firmware.len(),
-            manifest::path(&args.out).display()
-        );
-    }
+    warn(&manifest, Some(&manifest::path(&args.out)));
     let totals = &manifest.totals;
     let bytes = match args.format {
         Format::Cpio => format!("{} bytes", totals.compressed_bytes),
         Format::List => format!("files in {}", list::folder(&args.out).display()),
     };
-    println!(
-        "{}  {bytes}: {} modules, {} aliases, {} bytes before compression",
+    print(&format!(
+        "{}  {bytes}: {} modules, {} aliases, {} bytes before compression\n",
         args.out.display(),
         totals.modules,
         totals.aliases,
         totals.archive_bytes
-    );
+    ))?;
     Ok(Verdict::Pass)
+}
+
+/// Says what people should know of an initrd, whose manifest lies at `path`.
+pub fn warn(manifest: &Manifest, path: Option<&Path>) {
+    for warning in &manifest.warnings {
+        message::warning(warning);
+    }
+    let missing = &manifest.missing_firmware;
+    if !missing.is_empty() {
+        let listed = path.map_or_else(
+            || missing.join(", "),
+            |path| format!("{} lists them", path.display()),
+        );
+        let count = missing.len();
+        message::warning(format_args!(
+            "{count} firmware files were not found; {listed}"
+        ));
+    }
 }

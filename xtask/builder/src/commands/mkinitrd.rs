@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
-use super::{check, extract, initrd, list};
+use super::{check, extract, initrd, list, profile};
 use crate::Verdict;
 use crate::shipped::Release;
 
@@ -25,9 +25,11 @@ pub struct Cli {
     look: Option<Look>,
 }
 
-/// What looks into a profile or an initrd instead.
+/// What makes or looks into a profile or an initrd instead.
 #[derive(Subcommand)]
 enum Look {
+    /// Print a profile made from the machine that this runs on, or from a folder with a root
+    Profile(profile::Args),
     /// Say what is wrong with a profile, for a kernel or for any; exit 1 if something is
     Check(check::Args),
     /// List what any initrd holds, piece by piece
@@ -39,6 +41,7 @@ enum Look {
 pub fn run() -> Result<Verdict> {
     let Cli { args, look } = Cli::parse();
     match (look, args) {
+        (Some(Look::Profile(args)), _) => profile::run(args),
         (Some(Look::Check(args)), _) => check::run(args, &Release::of_program()?),
         (Some(Look::List(args)), _) => list::run(args),
         (Some(Look::Extract(args)), _) => extract::run(args),
@@ -70,6 +73,8 @@ mod tests {
         assert!(matches!(extracted.look, Some(Look::Extract(_))));
         let checked = parse("check my.toml --modules-dir m").unwrap();
         assert!(checked.args.is_none() && matches!(checked.look, Some(Look::Check(_))));
+        let drawn = parse("profile --root /mnt").unwrap();
+        assert!(drawn.args.is_none() && matches!(drawn.look, Some(Look::Profile(_))));
         for words in ["", "--profile qemu", "extract initrd.img"] {
             let missing = Some(ErrorKind::MissingRequiredArgument);
             assert_eq!(parse(words).err(), missing, "{words}");

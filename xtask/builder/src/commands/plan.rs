@@ -12,6 +12,7 @@ use crate::{
     kernel::catalogue::Catalogue,
     look::plan::{loads, lossy, of_initrd, whole},
     profile::Profile,
+    shipped::Source,
 };
 
 #[derive(clap::Args)]
@@ -22,15 +23,16 @@ pub struct Args {
     /// The kernel's modules: with an initrd, to tell what the kernel has that the initrd has not
     #[arg(long, value_name = "DIR")]
     modules_dir: Option<PathBuf>,
-    /// Show the plan that this profile would make of the kernel's modules
-    #[arg(long, value_name = "FILE", requires = "modules_dir")]
+    /// Show the plan that this profile would make of the kernel's modules: its file, or the name of a ready one
+    #[arg(long, value_name = "PROFILE", requires = "modules_dir")]
     profile: Option<PathBuf>,
     /// Show only what this modalias, alias or module name would load; exit 1 if that is nothing
     #[arg(long, value_name = "STRING")]
     modalias: Option<String>,
 }
 
-pub fn run(args: Args) -> Result<Verdict> {
+/// Shows it; `source` has the ready profiles.
+pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
     let catalogue = match &args.modules_dir {
         Some(modules_dir) => Some(Catalogue::read(modules_dir)?),
         None => None,
@@ -38,7 +40,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     let file = match (&args.initrd, &catalogue, &args.profile) {
         (Some(initrd), ..) => of_initrd(initrd)?,
         (None, Some(catalogue), Some(profile)) => {
-            let profile = Profile::read(profile)?;
+            let profile = Profile::read(&source.profile(profile)?)?;
             let config = kernel_config(None, &catalogue.directory)?;
             Decision::make(catalogue, &profile, config.as_ref(), None)?.plan
         }

@@ -13,12 +13,15 @@ use crate::kernel::{catalogue::Catalogue, modinfo};
 
 /// What `OUT.json` says about an initrd.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// Kernel that the modules belong to.
     pub release: String,
+    /// Architecture that the init is for.
     pub arch: String,
     /// File name of the profile.
     pub profile: String,
+    /// Counts and bytes.
     pub totals: Totals,
     /// Firmware that modules name and that was nowhere found.
     pub missing_firmware: Vec<String>,
@@ -58,6 +61,7 @@ impl Manifest {
 
 /// What is built into the kernel.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Builtin {
     /// Names of drivers, ascending.
     pub names: Vec<String>,
@@ -86,12 +90,17 @@ impl Builtin {
 
 /// Counts and bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Totals {
+    /// How many there are.
     pub modules: usize,
     /// File data of the modules.
     pub module_bytes: usize,
+    /// Patterns over modaliases.
     pub aliases: usize,
+    /// Files of firmware.
     pub firmware: usize,
+    /// Their data.
     pub firmware_bytes: usize,
     /// The archive with microcode in front.
     #[serde(default)]
@@ -103,8 +112,11 @@ pub struct Totals {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Item {
+    /// Where it is in the initrd.
     pub path: String,
+    /// What it is.
     pub kind: Kind,
     /// File data, before compression.
     pub bytes: usize,
@@ -116,9 +128,10 @@ pub struct Item {
     /// Of a module that no rule asks for: the one that needs it, the one that needs that, up to one that a rule asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<String>,
-    /// Of a module in the module pack: the number of its group, and what it takes of the packed bytes.
+    /// Of a module in the module pack: the number of its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
+    /// The same: what it takes of the packed bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed_bytes: Option<usize>,
     /// Of a module: patterns over the modaliases of the hardware that it drives.
@@ -140,6 +153,7 @@ pub fn is_hardware(alias: &str) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Init,

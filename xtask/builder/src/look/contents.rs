@@ -23,36 +23,49 @@ use crate::{
 
 /// An initrd, as `list --json` tells of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Contents {
     /// Where it begins in its file, which may be a unified kernel image.
     pub offset: usize,
+    /// Its length there.
     pub bytes: usize,
+    /// In their order.
     pub pieces: Vec<Piece>,
+    /// The module pack, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pack: Option<Pack>,
 }
 
 /// A piece of it: a plain archive, or a compressed stream of archives.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Piece {
     /// From the initrd's begin.
     pub offset: usize,
+    /// Its length there.
     pub bytes: usize,
-    /// Absent where it is not compressed.
+    /// `gzip`, `zstd` and so on; absent where it is not compressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
+    /// Its length when it is unpacked.
     pub unpacked_bytes: usize,
+    /// Its files, in the order of the archive.
     pub entries: Vec<Line>,
 }
 
 /// One entry of an archive.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Line {
+    /// As the archive has it.
     pub path: String,
     /// Kind and permissions, as in stat(2).
     pub mode: u32,
+    /// Its owner.
     pub uid: u32,
+    /// Its group.
     pub gid: u32,
+    /// Of its data.
     pub bytes: usize,
     /// Of a symbolic link.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,24 +80,34 @@ pub struct Line {
 
 /// The module pack.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pack {
+    /// Its length.
     pub bytes: usize,
+    /// What is unpacked together.
     pub groups: Vec<Group>,
 }
 
 /// A group of the module pack.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Group {
+    /// Counted from 0.
     pub number: usize,
+    /// What it takes in the pack.
     pub packed_bytes: usize,
     /// What it takes to unpack it.
     pub unpacked_bytes: usize,
+    /// In their order.
     pub modules: Vec<Module>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Module {
+    /// As the kernel has it.
     pub name: String,
+    /// Of its file.
     pub bytes: usize,
 }
 

@@ -2,12 +2,13 @@
 
 use std::iter::zip;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{BUSYBOX, FLOOR, PLAIN, Side, TOEHOLD};
 
 /// What is measured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Span {
     /// From the kernel's `Run /init` to stage 2.
@@ -26,13 +27,19 @@ const ALLOWED: [(&str, &str, Span, f64); 5] = [
 ];
 
 /// One side's time over another's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Ratio {
+    /// Whose time.
     of: &'static str,
+    /// Over whose.
     to: &'static str,
+    /// What is measured: from `Run /init`, or from the kernel's entry to stage 2.
     span: Span,
+    /// Of the medians.
     of_medians: f64,
+    /// Of each round's boots.
     rounds: Vec<f64>,
+    /// What it may be at most.
     allowed: f64,
 }
 

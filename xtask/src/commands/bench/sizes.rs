@@ -11,6 +11,7 @@ mod limits;
 mod ways;
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{HASH_OFFSET, IMAGE, PROFILE};
@@ -44,21 +45,24 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Figures {
+#[derive(Serialize, JsonSchema)]
+pub struct Figures {
+    /// Ways to pack an initrd.
     ways: Vec<Way>,
+    /// The module pack by the size of its groups.
     by_group: Vec<Row>,
+    /// What is allowed.
     limits: Vec<Limit>,
 }
 
 /// Times of a boot with one processor and a clock that counts instructions: a nanosecond each.
-#[derive(Clone, Copy, Serialize)]
-struct Times {
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+pub struct Times {
     /// The kernel's, to unpack the initrd.
     unpacking_us: u64,
     /// From the kernel's `Run /init` to stage 2's first line.
     init_us: u64,
-    /// From the kernel's entry to that line.
+    /// From the kernel's entry to stage 2's first line.
     stage2_us: u64,
 }
 

@@ -32,14 +32,13 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
     if recipe.root {
         stage2.lay_out(&usr)?;
         std::os::unix::fs::symlink("../init", usr.join("sbin/init"))?;
+        add(recipe.more.as_deref(), &usr)?;
         content::fill(&usr.join("usr/share/toehold"))?;
     } else {
         if recipe.system {
             let system = systemd::make()?;
-            for (from, to) in [(&system.stage2, &root), (&system.usr, &usr)] {
-                let mut copy = Command::new("cp");
-                tools::run(copy.args(["-a", "--reflink=auto"]).arg(from).arg(to))?;
-            }
+            copy(&system.stage2, &root)?;
+            copy(&system.usr, &usr)?;
             let image = file("root.img");
             let identity = Identity {
                 uuid: ROOT_UUID,
@@ -51,6 +50,7 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
         } else {
             stage2.lay_out(&root)?;
         }
+        add(recipe.more.as_deref(), &root)?;
         let image = usr.join(recipe.image_path.trim_start_matches('/'));
         fs::create_dir_all(image.parent().context("the image needs a path")?)?;
         recipe
@@ -129,6 +129,19 @@ pub fn build(recipe: &Recipe, stage2: &Stage2, folder: &Path) -> Result<Disk> {
         verity,
         partitions,
     })
+}
+
+/// Copies a folder with all that is in it; what is in the other one stays.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--reflink=auto", "--no-target-directory"]);
+    tools::run(copy.arg(from).arg(to))?;
+    Ok(())
+}
+
+/// Copies what stage 2 has in addition.
+fn add(more: Option<&Path>, root: &Path) -> Result<()> {
+    more.map_or(Ok(()), |more| copy(more, root))
 }
 
 /// Where the partitions lie: one after the other.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use walkdir::WalkDir;
@@ -12,7 +13,9 @@ use walkdir::WalkDir;
 use super::{BLOCK, MIB};
 use crate::lab::tools;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, ValueEnum)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Filesystem {
     Btrfs,

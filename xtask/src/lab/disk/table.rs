@@ -12,6 +12,7 @@ use gpt::disk::LogicalBlockSize;
 use gpt::mbr::ProtectiveMBR;
 use gpt::partition::Partition as Entry;
 use gpt::partition_types::{self, OperatingSystem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
@@ -36,8 +37,9 @@ pub enum Table {
 }
 
 /// A partition of a test disk.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Partition {
+    /// As in the name of its node, `/dev/vda2`.
     pub number: u32,
     /// As udev and blkid write it.
     pub partuuid: String,
@@ -48,6 +50,7 @@ pub struct Partition {
     /// Its length in bytes.
     pub bytes: u64,
     /// Its type in a GPT.
+    #[schemars(with = "String")]
     pub kind: Uuid,
     /// Its attributes in a GPT.
     pub flags: u64,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::table::Partition;
@@ -66,18 +67,23 @@ impl Default for Tree {
 }
 
 /// How a filesystem is protected.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Verity {
+    /// Hexadecimal.
     pub root_hash: String,
+    /// Salt after (0) or before (1) the data.
     pub format: u32,
+    /// As the kernel's crypto API names it.
     pub algorithm: String,
     /// Bytes.
     pub data_block_size: u64,
     /// Bytes.
     pub hash_block_size: u64,
+    /// Blocks of the filesystem.
     pub data_blocks: u64,
     /// Hexadecimal, `-` for none.
     pub salt: String,
+    /// Whether there is one before the tree.
     pub superblock: bool,
     /// The superblock's.
     pub uuid: Option<String>,
@@ -85,11 +91,13 @@ pub struct Verity {
     pub hash_offset: u64,
     /// The tree's partition, unless it is the data's.
     pub partition: Option<Partition>,
+    /// Error correction, if there is any.
     pub fec: Option<Fec>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Fec {
+    /// Bytes of each code.
     pub roots: u32,
     /// Where the codes begin: a byte offset in their partition.
     pub offset: u64,

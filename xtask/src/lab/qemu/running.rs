@@ -178,7 +178,8 @@ pub(super) fn follow(output: ChildStdout, mut log: Option<File>, echo: bool) -> 
             }
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             if echo {
-                println!("{}", console::plain(&text));
+                // Whoever reads it may have seen enough; the machine goes on.
+                let _ = writeln!(std::io::stdout(), "{}", console::plain(&text));
             }
             if sender.send(text).is_err() {
                 break;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use builder::profile::explained;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -92,9 +93,10 @@ fn add<'a>(
 
 impl Budget {
     pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("cannot read budget {}", file.display()))?;
         let read = || -> Result<Self> {
-            let text = fs::read_to_string(file)?;
-            let parsed: Text = toml::from_str(&text)?;
+            let parsed: Text = toml::from_str(&text).map_err(|error| explained(&error))?;
             let mut budget = Self {
                 file: file.to_owned(),
                 text,

@@ -253,3 +253,21 @@ fn formatters_have_nothing_to_say_about_the_pages() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
 }
+
+#[test]
+fn every_key_of_json_has_a_meaning() {
+    let forms = forms();
+    assert!(!forms.contains("|  |") && !forms.contains("[`"), "{forms}");
+    for key in [
+        "pieces[].entries[].link",
+        "pack.groups[].modules[].name",
+        "entries[].packed_bytes",
+    ] {
+        assert!(
+            forms.contains(&format!("\n| `{key}` | ")),
+            "no {key} in {forms}"
+        );
+    }
+    let page = builder().unwrap();
+    assert!(page.contains("WHAT LIST --JSON PRINTS") && page.contains("SEE ALSO"));
+}

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Ground, Modules, Times, time};
@@ -37,14 +38,17 @@ const SQUASHFS: [(&str, &[&str]); 2] = [
 ];
 
 /// One way to have modules unpacked on demand.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Row {
+    /// What a group takes at most.
     name: String,
     /// Of the whole initrd.
     bytes: usize,
+    /// How many there are.
     groups: Option<usize>,
     /// What it takes to unpack the largest group.
     largest: Option<usize>,
+    /// Of a boot.
     times: Option<Times>,
 }
 

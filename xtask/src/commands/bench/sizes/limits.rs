@@ -1,5 +1,6 @@
 //! What Toehold's initrds may take, and whether they do.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Times;
@@ -22,10 +23,13 @@ const OF_TIME: f64 = 0.85;
 const OF_BUSYBOX: [f64; 2] = [0.72, 0.62];
 
 /// Something that may be so large at most.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Limit {
+    /// Of what.
     what: String,
+    /// What it is.
     value: f64,
+    /// What it may be at most.
     allowed: f64,
 }
 

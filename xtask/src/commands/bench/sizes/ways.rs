@@ -1,6 +1,7 @@
 //! By compressor, compression of the modules, and stripping.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Ground, IMAGE, Modules, Times, time};
@@ -14,14 +15,19 @@ use builder::archive::compress::Compression::{self, Gzip, None as Uncompressed, 
 pub const PACK: &str = "module pack";
 
 /// One way to pack.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Way {
     #[serde(skip)]
     pub series: Series,
+    /// Its version.
     pub kernel: String,
+    /// How the initrd is compressed.
     pub compress: String,
+    /// How its modules are.
     pub modules: String,
+    /// Debug information is removed from them.
     pub stripped: bool,
+    /// The initrd's length.
     pub bytes: usize,
     /// With the modules as they are packaged.
     pub times: Option<Times>,
