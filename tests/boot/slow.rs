@@ -1,6 +1,7 @@
 //! Scenarios that take long: another processor emulated, whole systems started, the builder as it ships, firmware.
 
 mod aarch64;
+mod debian;
 mod flatcar;
 mod release;
 mod systemd;

@@ -7,6 +7,7 @@ pub mod busybox;
 pub mod cache;
 pub mod checkout;
 pub mod console;
+pub mod debian;
 pub mod disk;
 pub(crate) mod documents;
 pub mod elf;

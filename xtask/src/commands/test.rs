@@ -54,8 +54,12 @@ pub struct Check {
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
 /// How the names of tests begin, and what has to be over before them: they would only wait for it, and keep a processor from others.
-const AFTER: [(&str, &str); 2] = [
+const AFTER: [(&str, &str); 3] = [
     ("boot slow::systemd::", PREPARATION),
+    (
+        "boot slow::debian::",
+        "boot slow::release::built_by_the_release_in_an_empty_debian",
+    ),
     (
         "dist copies::",
         "boot slow::release::built_by_the_release_in_an_empty_debian",

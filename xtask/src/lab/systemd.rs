@@ -1,14 +1,13 @@
 //! A real system to hand over to: Debian with systemd, its full initrd made by its own dracut, and a root without a /usr of its own.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::lab::apt::sources;
-use crate::lab::{cache, paths, tools};
+use crate::lab::{cache, debian, paths, tools};
 use builder::progress;
 
 const SUITE: &str = "bookworm";
@@ -50,13 +49,8 @@ pub fn fingerprint() -> String {
 
 /// Makes the system below `target/toehold/systemd`, or finds the one made before. Takes root, as debootstrap does.
 pub fn make() -> Result<System> {
-    tools::require(&[tools::MMDEBSTRAP])?;
     let folder = paths::output().join("systemd").join(fingerprint());
     let folder = cache::folder(&folder, |folder| {
-        ensure!(
-            fs::metadata("/proc/self")?.uid() == 0,
-            "a system for tests can be made by root only: its files have owners"
-        );
         let step =
             progress::step("installing a Debian system with systemd, and its initrd by dracut");
         install(folder).context("cannot make a system with systemd")?;
@@ -72,13 +66,7 @@ pub fn make() -> Result<System> {
 
 fn install(folder: &Path) -> Result<()> {
     let root = folder.join("root");
-    let sources = folder.join("debian.sources");
-    let own = sources::private(Path::new("/"), SUITE, std::env::var(sources::MIRROR).ok())?;
-    fs::write(&sources, own)?;
-    let mut mmdebstrap = Command::new("mmdebstrap");
-    mmdebstrap.args(["--mode=root", "--variant=essential", "--quiet"]);
-    mmdebstrap.arg(format!("--include={PACKAGES}"));
-    tools::run(mmdebstrap.arg(SUITE).arg(&root).arg(&sources))?;
+    debian::bootstrap(SUITE, "essential", PACKAGES, &root)?;
 
     // In the initrd, where dracut takes it along.
     let more = root.join("initrd");
