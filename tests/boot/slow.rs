@@ -3,6 +3,7 @@
 mod aarch64;
 mod debian;
 mod flatcar;
+mod mkosi;
 mod release;
 mod systemd;
 mod uki;
