@@ -27,8 +27,8 @@ pub struct Found {
     pub matches: u32,
     /// More than one device matches in the same role.
     pub ambiguous: bool,
-    /// The uevent of the device for each [`Role`], and of the boot loader's partition; empty until it
-    /// is found.
+    /// The uevent of the device for each [`Role`], and of the boot loader's partition; empty until
+    /// it is found.
     pub devices: [Line; ROLES.len() + 1],
 }
 

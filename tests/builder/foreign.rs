@@ -25,7 +25,7 @@ fn root(kernel: &Kernel) -> PathBuf {
     let key = cache::key(&[PACKAGES.as_bytes(), SCRIPT.as_bytes(), release.as_bytes()]);
     let folder = cache::folder(&paths::output().join("foreign").join(key), |folder| {
         let root = folder.join("root");
-        debian::install(PACKAGES, &root)?;
+        debian::bootstrap("bookworm", "essential", PACKAGES, &root)?;
         let config = kernel
             .modules_dir
             .join("../../../boot")

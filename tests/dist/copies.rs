@@ -1,10 +1,13 @@
-//! A copy of the repository, in another place and under other circumstances, gives the same archive.
+//! A copy of the repository, in another place and under other circumstances, gives the same archive and the same package.
 
 use std::{fs, path::Path, process::Command};
 
 use walkdir::WalkDir;
 use xtask::lab::{cache, paths, tools};
-use xtask::release::dist;
+use xtask::release::{
+    deb,
+    dist::{self, Release},
+};
 
 /// Copies all of the repository but what was made from it.
 fn copy(to: &Path) {
@@ -25,12 +28,12 @@ fn copy(to: &Path) {
     }
 }
 
-/// Makes the archive of the copy at `root`; returns its bytes, and what stands beside it.
-fn made(root: &Path, umask: &str, zone: &str, home: &Path) -> (Vec<u8>, String) {
+/// Makes the archive and the package of the copy at `root`; returns their bytes, and what stands beside them.
+fn made(root: &Path, umask: &str, zone: &str, home: &Path) -> ([Vec<u8>; 2], String) {
     copy(root);
     let out = root.join("out");
     // Relative: what it is called with must not matter either.
-    let script = "umask \"$1\" && exec \"$0\" dist --out out";
+    let script = "umask \"$1\" && exec \"$0\" dist --deb --out out";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_xtask"), umask]);
     shell
@@ -46,19 +49,28 @@ fn made(root: &Path, umask: &str, zone: &str, home: &Path) -> (Vec<u8>, String) 
         .args(["--check", "--strict", "SHA256SUMS"])
         .current_dir(&out);
     tools::run(&mut check).expect("the checksum is right");
-    let archive = fs::read(out.join(dist::file_name())).expect("an archive");
+    let files = names().map(|name| fs::read(out.join(name)).expect("a file"));
     let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("checksums");
-    (archive, sums)
+    (files, sums)
+}
+
+/// The names of archive and package.
+fn names() -> [String; 2] {
+    [dist::file_name(), deb::file_name().expect("a name")]
 }
 
 #[test]
 #[ignore = "slow: an optimised build of everything, from nothing"]
 fn made_twice_it_is_the_same() {
-    let here = dist::build().expect("a release");
+    let release = Release::build().expect("a release");
+    let here = [release.archive(), release.deb()].map(|made| made.expect("a file"));
     let room = paths::room().unwrap();
     let copy = room.path().join("quite/another place/two");
     let (there, sums) = made(&copy, "077", "Asia/Tokyo", &copy);
-    assert!(here == there, "what {} gives differs", copy.display());
-    let want = format!("{}  {}\n", cache::digest(&here), dist::file_name());
+    let mut want = String::new();
+    for ((name, here), there) in names().iter().zip(&here).zip(&there) {
+        assert!(here == there, "{name} of {} differs", copy.display());
+        want += &format!("{}  {name}\n", cache::digest(here));
+    }
     assert_eq!(sums, want);
 }

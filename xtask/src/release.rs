@@ -2,9 +2,11 @@
 //! use `lab`.
 
 pub mod archive;
+pub mod deb;
 pub mod dist;
 mod licences;
 pub mod manual;
+mod needs;
 pub mod packages;
 pub mod program;
 mod sbom;

@@ -11,7 +11,7 @@ use xtask::lab::build;
 use xtask::lab::kernels::{self, Series};
 use xtask::lab::qemu::Source;
 use xtask::lab::{paths, tools};
-use xtask::release::dist;
+use xtask::release::dist::{self, Release};
 
 use crate::harness::Boot;
 use crate::{IMAGE, expect};
@@ -26,7 +26,14 @@ fn install(root: &Path, modules_dir: &Path) {
     }
     let release = root.join("opt");
     fs::create_dir_all(&release).expect("a folder");
-    fs::write(release.join("archive"), dist::build().expect("a release")).expect("a file");
+    fs::write(
+        release.join("archive"),
+        Release::build()
+            .expect("a release")
+            .archive()
+            .expect("an archive"),
+    )
+    .expect("a file");
     let mut tar = Command::new("tar");
     tools::run(tar.args(["-xf", "archive"]).current_dir(&release)).expect("tar");
     let modules = root.join("lib/modules");

@@ -54,8 +54,16 @@ pub struct Check {
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
 /// How the names of tests begin, and what has to be over before them: they would only wait for it, and keep a processor from others.
-const AFTER: [(&str, &str); 2] = [
+const AFTER: [(&str, &str); 4] = [
     ("boot slow::systemd::", PREPARATION),
+    (
+        "boot slow::debian::",
+        "boot slow::release::built_by_the_release_in_an_empty_debian",
+    ),
+    (
+        "boot slow::mkosi::",
+        "boot slow::debian::kernels_come_and_go_in_a_debian_with_the_package",
+    ),
     (
         "dist copies::",
         "boot slow::release::built_by_the_release_in_an_empty_debian",

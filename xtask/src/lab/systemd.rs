@@ -64,7 +64,7 @@ pub fn make() -> Result<System> {
 
 fn install(folder: &Path) -> Result<()> {
     let root = folder.join("root");
-    debian::install(PACKAGES, &root)?;
+    debian::bootstrap("bookworm", "essential", PACKAGES, &root)?;
 
     // In the initrd, where dracut takes it along.
     let more = root.join("initrd");

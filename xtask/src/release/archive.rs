@@ -35,6 +35,11 @@ pub type Files = BTreeMap<String, File>;
 
 /// Packs `files` below `top`, with gzip, which everything unpacks. All have the time `time`, in seconds since 1970.
 pub fn pack(top: &str, files: &Files, time: u64) -> Result<Vec<u8>> {
+    Compression::Gzip.pack(tar(top, files, time)?)
+}
+
+/// The same, not compressed.
+pub fn tar(top: &str, files: &Files, time: u64) -> Result<Vec<u8>> {
     let mut entries: BTreeMap<String, Option<&File>> = BTreeMap::new();
     for (path, file) in files {
         let path = format!("{top}/{path}");
@@ -67,7 +72,7 @@ pub fn pack(top: &str, files: &Files, time: u64) -> Result<Vec<u8>> {
         header.set_cksum();
         archive.append(&header, bytes)?;
     }
-    Compression::Gzip.pack(archive.into_inner()?)
+    Ok(archive.into_inner()?)
 }
 
 /// The value of SOURCE_DATE_EPOCH, if there is one: the time that what is built gets.

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use super::archive::{self, File, Files};
 use super::packages::Packages;
-use super::{VERSION, licences, manual, program, sbom};
+use super::{VERSION, deb, licences, manual, program, sbom};
 use crate::lab::{build, paths};
 use builder::{arch::Arch, commands::mkinitrd, progress, shipped::INITS};
 
@@ -22,15 +22,34 @@ pub fn file_name() -> String {
     format!("{}-{}.tar.gz", top(), env::consts::ARCH)
 }
 
-/// Builds everything, and packs it.
-pub fn build() -> Result<Vec<u8>> {
-    let time = env::var("SOURCE_DATE_EPOCH").ok();
-    let time = archive::time(time.as_deref())?;
-    let packages = Packages::read()?;
-    let step = progress::step(format!("building {}, optimised", program::NAME));
-    let builder = program::build(&packages)?;
-    step.done();
-    archive::pack(&top(), &files(&packages, builder)?, time)
+/// All that ships, built.
+pub struct Release {
+    files: Files,
+    time: u64,
+}
+
+impl Release {
+    /// Builds everything.
+    pub fn build() -> Result<Self> {
+        let time = env::var("SOURCE_DATE_EPOCH").ok();
+        let time = archive::time(time.as_deref())?;
+        let packages = Packages::read()?;
+        let step = progress::step(format!("building {}, optimised", program::NAME));
+        let builder = program::build(&packages)?;
+        step.done();
+        let files = files(&packages, builder)?;
+        Ok(Self { files, time })
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> Result<Vec<u8>> {
+        archive::pack(&top(), &self.files, self.time)
+    }
+
+    /// The Debian package.
+    pub fn deb(&self) -> Result<Vec<u8>> {
+        deb::build(&self.files, self.time)
+    }
 }
 
 /// All files of the archive, of which `builder` is toehold-mkinitrd.
@@ -55,10 +74,37 @@ pub fn files(packages: &Packages, builder: Vec<u8>) -> Result<Files> {
     Ok(files)
 }
 
+/// The hooks for those who install kernels: their places in the archive, and in the repository.
+const HOOKS: [(&str, &str); 3] = [
+    (
+        "lib/kernel/install.d/56-toehold.install",
+        "56-toehold.install",
+    ),
+    (
+        "share/toehold/kernel/postinst.d/toehold",
+        "postinst.d/toehold",
+    ),
+    ("share/toehold/kernel/postrm.d/toehold", "postrm.d/toehold"),
+];
+
+/// What is written for those who have the archive and no checkout, likewise.
+const DOCUMENTS: [(&str, &str); 2] = [
+    ("INSTALL.md", "INSTALL.md"),
+    ("share/doc/toehold/CHANGELOG.md", "CHANGELOG.md"),
+];
+
 /// All that is neither compiled nor about what is.
 fn texts() -> Result<Files> {
     let mut files = Files::new();
-    for name in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+    for (place, name) in HOOKS {
+        let hook = paths::text(&format!("xtask/src/release/hooks/{name}"))?;
+        files.insert(place.to_owned(), File::program(hook.into_bytes()));
+    }
+    for (place, name) in DOCUMENTS {
+        let text = paths::text(&format!("xtask/src/release/pages/{name}"))?;
+        files.insert(place.to_owned(), File::text(text));
+    }
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
         files.insert(
             format!("share/doc/toehold/{name}"),
             File::text(paths::text(name)?),

@@ -103,6 +103,8 @@ Whoever made it, or a unified kernel image. Modules in Toehold's module pack are
 
 - `../share/toehold/profiles/NAME.toml`, from the program: ready profiles, which `--profile NAME` takes.
 - `../lib/toehold/ARCH/init`: the init of each architecture.
+- `/etc/toehold/profile.toml`, `/etc/toehold/hooks.conf`: what the hooks for kernel-install and for Debian's kernel packages make an initrd
+  of when a kernel is installed; without the first one Debian's do nothing. The packagers' page, `profiles/README.md`, tells of them.
 
 ## Environment
 
