@@ -1,11 +1,14 @@
 //! Disks beside the right one: they hang, fail, take their time, or have no medium, and the boot is as fast as without them.
 
+use std::thread;
 use std::time::Duration;
 
 use xtask::lab::disk::Recipe;
+use xtask::lab::kernels::Series;
 use xtask::lab::qemu::{ALL, Interface};
 
-use crate::harness::{Boot, Booted, recipe};
+use crate::harness::{Boot, Booted, recipe, see};
+use crate::initrds::Wanted;
 use crate::others::{Content, Other};
 
 /// A machine whose /usr is named by what stands in its superblock: every partition has to be read.
@@ -41,12 +44,16 @@ fn no_later(boot: impl Fn(bool) -> Boot) -> Booted {
             last = Some(booted);
         }
     }
-    let [without, with] = times;
+    not_late(times);
+    last.expect("a boot")
+}
+
+#[track_caller]
+fn not_late([without, with]: [Duration; 2]) {
     assert!(
         with.as_secs_f64() < without.as_secs_f64() * 1.10,
         "with: {with:?}, without: {without:?}"
     );
-    last.expect("a boot")
 }
 
 /// The same disk once more, but no partition of it can be read for two minutes.
@@ -93,6 +100,8 @@ fn one_that_hangs_is_named_in_the_report() {
     );
 }
 
+a_test! { [also] drives_without_a_medium no_medium() }
+a_test! { [also] a_tray_that_stays_open open_tray() }
 a_test! { [also] one_that_fails_every_read unreadable() }
 a_test! { [also] many_that_are_slow slow(32) }
 
@@ -117,4 +126,57 @@ fn slow(count: usize) {
             vec![other(Content::Partitions(1))]
         })
     });
+}
+
+/// An initrd for drives that take media.
+const WITH_MEDIA: Wanted = Wanted {
+    names: &["floppy", "sr_mod"],
+    ..Wanted::DEMO
+};
+
+/// A floppy drive and a CD drive, both empty.
+fn no_medium() {
+    let mut times = [Duration::MAX; 2];
+    for _ in 0..2 {
+        for (best, with) in times.iter_mut().zip([false, true]) {
+            let mut ready = Boot {
+                kernel: Series::Generic61,
+                initrd: WITH_MEDIA,
+                ..by_label(vec![other(Content::Partitions(1))])
+            }
+            .ready();
+            ready.machine.empty_drives = with;
+            let running = ready.start();
+            let booted = ready.stage2(running);
+            for driver in ["[sr0] scsi", "Floppy drive(s): fd0 is 1.44M"] {
+                let log = booted.log.tail(80);
+                assert_eq!(booted.log.contains(driver), with, "{driver}: {log}");
+            }
+            let time = booted.log.time_of_stage2().expect("the time of stage 2");
+            *best = time.min(*best);
+        }
+    }
+    not_late(times);
+}
+
+/// A tray that a person has opened while the disk is waited for stays open, however often everything is looked at: opening the drive as a file
+/// usually is opened would close it.
+fn open_tray() {
+    let mut ready = Boot {
+        kernel: Series::Generic61,
+        initrd: WITH_MEDIA,
+        unplugged: true,
+        interface: Interface::VirtioScsi,
+        ..by_label(vec![])
+    }
+    .ready();
+    ready.machine.empty_drives = true;
+    let mut running = ready.start();
+    // The driver's reset of its bus has closed the tray before.
+    see(&mut running, "[sr0] scsi");
+    running.open_tray().expect("an open tray");
+    thread::sleep(Duration::from_secs(15));
+    assert!(running.is_tray_open().expect("a tray"), "it was closed");
+    running.plug(ready.number).expect("a disk plugged in");
+    ready.stage2(running);
 }

@@ -60,6 +60,8 @@ pub struct Machine {
     pub keyboard: Option<Keyboard>,
     /// A virtio console beside the serial one.
     pub second_console: bool,
+    /// A floppy drive and a CD drive with nothing in them.
+    pub empty_drives: bool,
     /// The kernel as [`Kernel::unpacked`](crate::lab::kernels::Kernel::unpacked) has it. With it the machine lacks the controllers that nothing hangs
     /// on, and the kernel does not test its own cryptography: a fifth less to emulate. Firmware and a screen need the kernel that ships, and get it.
     pub unpacked: Option<PathBuf>,
@@ -111,6 +113,7 @@ impl Machine {
             firmware,
             keyboard: None,
             second_console: false,
+            empty_drives: false,
             unpacked: None,
             cpus: 2,
             counts_instructions: false,
@@ -171,6 +174,9 @@ impl Machine {
             qemu.args(variables.arguments(self.arch)?);
         }
         qemu.args(drives::arguments(&self.drives)?);
+        if self.empty_drives {
+            qemu.args(drives::EMPTY);
+        }
         Ok(qemu)
     }
 

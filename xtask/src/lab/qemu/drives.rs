@@ -120,6 +120,18 @@ impl Drive {
     }
 }
 
+/// QEMU's arguments for drives without a medium.
+pub const EMPTY: &[&str] = &[
+    "-device",
+    "virtio-scsi-pci,id=media",
+    "-device",
+    "scsi-cd,bus=media.0,id=cd",
+    "-device",
+    "isa-fdc",
+    "-device",
+    "floppy,drive-type=144",
+];
+
 /// Every byte that there is.
 pub const ALL: Range<u64> = 0..u64::MAX;
 

@@ -132,6 +132,24 @@ impl Running {
         Ok(())
     }
 
+    /// Opens the tray of the CD drive of [`Machine::empty_drives`](super::Machine::empty_drives).
+    pub fn open_tray(&self) -> Result<()> {
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let id = ("id".to_owned(), "cd".into());
+        qmp.execute("blockdev-open-tray", Map::from_iter([id]))?;
+        Ok(())
+    }
+
+    /// Whether that tray is open.
+    pub fn is_tray_open(&self) -> Result<bool> {
+        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let drives = qmp.execute("query-block", Map::new())?;
+        let mut drives = drives.as_array().into_iter().flatten();
+        let cd = drives.find(|drive| drive["qdev"] == "cd");
+        let cd = cd.context("there is no CD drive")?;
+        cd["tray_open"].as_bool().context("it has no tray")
+    }
+
     /// Waits until the machine ends by itself, or ends it when its time is over.
     pub fn finish(mut self) -> Result<Outcome> {
         let timed_out = loop {
