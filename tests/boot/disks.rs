@@ -9,6 +9,7 @@ use xtask::lab::qemu::{ALL, Interface};
 
 use crate::harness::{Boot, Booted, recipe, see};
 use crate::initrds::Wanted;
+use crate::misbehaving::HANGS;
 use crate::others::{Content, Other};
 
 /// A machine whose /usr is named by what stands in its superblock: every partition has to be read.
@@ -100,6 +101,7 @@ fn one_that_hangs_is_named_in_the_report() {
     );
 }
 
+a_test! { [also] a_usb_disk_that_comes_and_goes comes_and_goes() }
 a_test! { [also] drives_without_a_medium no_medium() }
 a_test! { [also] a_tray_that_stays_open open_tray() }
 a_test! { [also] one_that_fails_every_read unreadable() }
@@ -179,4 +181,45 @@ fn open_tray() {
     assert!(running.is_tray_open().expect("a tray"), "it was closed");
     running.plug(ready.number).expect("a disk plugged in");
     ready.stage2(running);
+}
+
+/// A USB disk that comes and goes every three seconds while the only processor has a driver that hangs.
+fn comes_and_goes() {
+    let time = |flaps: bool| {
+        let ready = Boot {
+            kernel: Series::Generic61,
+            initrd: Wanted {
+                names: &[HANGS, "xhci_pci", "usb_storage"],
+                misbehaving: &[HANGS],
+                ..Wanted::DEMO
+            },
+            after: vec![Other {
+                interface: Interface::Usb,
+                unplugged: true,
+                ..Other::new(Content::Partitions(2))
+            }],
+            ..Boot::default()
+        }
+        .ready();
+        let mut running = ready.start();
+        let other = ready.number + 1;
+        let mut is_in = false;
+        while flaps && !running.log().contains("toehold: stage=usr done") {
+            if is_in {
+                running.unplug(other).expect("a disk pulled out");
+            } else {
+                running.plug(other).expect("a disk plugged in");
+            }
+            is_in = !is_in;
+            thread::sleep(Duration::from_millis(1500));
+            running.catch_up();
+        }
+        let booted = ready.stage2(running);
+        let hangs = format!("toehold: module {HANGS}: takes long: not waited for");
+        assert!(booted.log.contains(&hangs), "{}", booted.log.tail(60));
+        let came = booted.log.contains("USB Mass Storage device detected");
+        assert_eq!(came, flaps, "{}", booted.log.tail(60));
+        booted.log.time_of_stage2().expect("the time of stage 2")
+    };
+    not_late([false, true].map(time));
 }
