@@ -14,7 +14,7 @@ use compare::{Case, check};
 mod compare;
 
 /// dracut and initramfs-tools exclude each other, but not what they consist of.
-const PACKAGES: &str = "bzip2,cpio,dracut-core,initramfs-tools-core,kmod,lz4,mount,systemd-sysv,udev,util-linux,xz-utils,zstd";
+const PACKAGES: &str = "bzip2,cpio,dracut-core,initramfs-tools-core,kmod,lz4,lzop,mount,systemd-sysv,udev,util-linux,xz-utils,zstd";
 
 /// A Debian with both, a kernel's modules, and microcode (no real one) where each of them looks for it.
 fn root(kernel: &Kernel) -> PathBuf {
@@ -87,6 +87,7 @@ fn dracuts() {
         small("--bzip2", Some("bzip2")),
         small("--lzma", Some("lzma")),
         small("--xz", Some("xz")),
+        small("--lzo", Some("lzo")),
         small("--lz4", Some("lz4")),
     ];
     for (make, compression, early) in cases {
@@ -120,6 +121,7 @@ fn initramfs_tools() {
         ("bzip2", "bzip2", true),
         ("lzma", "lzma", false),
         ("xz", "xz", true),
+        ("lzop", "lzo", true),
         ("lz4", "lz4", false),
     ] {
         // With one compressor all drivers, with the others none.

@@ -49,6 +49,7 @@ pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const SCRIPT: Tool = tool("script", "bsdutils");
 /// Reads what the builder packs.
 pub const CPIO: Tool = tool("cpio", "cpio");
+pub const LZOP: Tool = tool("lzop", "lzop");
 pub const MAKE: Tool = tool("make", "make");
 /// Compiles libFuzzer.
 pub const GXX: Tool = tool("g++", "g++");
@@ -106,6 +107,7 @@ const OTHERS: &[Tool] = &[
     MODPROBE,
     SCRIPT,
     CPIO,
+    LZOP,
     MAKE,
     GCC,
     GXX,
