@@ -104,7 +104,7 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
         Format::Cpio => format!("{} bytes", totals.compressed_bytes),
         Format::List => format!("files in {}", list::folder(&args.out).display()),
     };
-    print(&format!(
+    print(format_args!(
         "{}  {bytes}: {} modules, {} aliases, {} bytes before compression\n",
         args.out.display(),
         totals.modules,
