@@ -55,7 +55,7 @@ pub struct Check {
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
 /// How the names of tests begin, and what has to be over before them: they would only wait for it, and keep a processor from others.
-const AFTER: [(&str, &str); 4] = [
+const AFTER: [(&str, &str); 5] = [
     ("boot slow::systemd::", PREPARATION),
     (
         "boot slow::debian::",
@@ -63,6 +63,10 @@ const AFTER: [(&str, &str); 4] = [
     ),
     (
         "boot slow::mkosi::",
+        "boot slow::debian::kernels_come_and_go_in_a_debian_with_the_package",
+    ),
+    (
+        "builder foreign::mkosis",
         "boot slow::debian::kernels_come_and_go_in_a_debian_with_the_package",
     ),
     (
