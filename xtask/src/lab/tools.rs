@@ -58,6 +58,7 @@ pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
 /// Serves disks that are slow.
 pub const NBDKIT: Tool = tool("nbdkit", "nbdkit");
+pub const SHELLCHECK: Tool = tool("shellcheck", "shellcheck");
 pub const GROFF: Tool = tool("groff", "groff-base");
 pub const OPENSSL: Tool = tool("openssl", "openssl");
 pub const SBSIGN: Tool = tool("sbsign", "sbsigntool");
@@ -100,6 +101,7 @@ const OTHERS: &[Tool] = &[
     OVMF_CERTIFICATE,
     SGDISK,
     GROFF,
+    SHELLCHECK,
     OPENSSL,
     SBSIGN,
     SBVERIFY,
