@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use builder::archive::compress::Compression;
 use builder::archive::cpio::Entry;
+use builder::archive::stream::Method;
 use builder::profile::Pack;
 use builder::{
     archive::cpio,
@@ -15,7 +16,7 @@ use toehold::format::{pack::group, plan::Plan};
 use toehold_samples::noise::noise;
 use xtask::lab::build;
 use xtask::lab::kernels::{self, Series};
-use xtask::lab::{cache, packs, paths, spent};
+use xtask::lab::{cache, packs, paths, spent, tools};
 
 use crate::misbehaving;
 
@@ -201,7 +202,8 @@ impl Wanted {
 }
 
 impl Initrd {
-    /// Makes it one with a second archive behind it, as boot loaders and administrators do; it will lie at `path`.
+    /// Makes it one with a second archive behind it, as boot loaders and administrators do; it will lie at `path`. The second one is packed as
+    /// the builder packs nothing, and only reads it: by lzop.
     pub fn append(&mut self, files: Files, path: &Path) {
         let mut entries: Vec<Entry> = Vec::new();
         for (inside, bytes) in files {
@@ -217,7 +219,12 @@ impl Initrd {
         assert!(both.len().is_multiple_of(4), "nothing can be put behind it");
         let archive = cpio::pack(&entries).expect("cpio");
         self.bytes += archive.len();
-        both.extend(Compression::Zstd.pack(archive).expect("zstd"));
+        fs::write(path, &archive).expect("an archive");
+        let mut lzop = tools::LZOP.command().expect("lzop");
+        let packed = tools::run(lzop.arg("--stdout").arg(path)).expect("lzop");
+        let (unpacked, _) = Method::Lzo.unpack(&packed.stdout).expect("lzo");
+        assert!(unpacked == archive, "the builder reads something else");
+        both.extend(packed.stdout);
         fs::write(path, both).expect("an initrd");
         self.path = path.to_owned();
     }

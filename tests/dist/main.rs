@@ -206,6 +206,23 @@ fn the_builder_takes_what_lies_beside_it() {
 }
 
 #[test]
+fn links_lead_to_what_ships() {
+    let mut pages = 0;
+    for (path, file) in files().iter().filter(|(path, _)| path.ends_with(".md")) {
+        let text = std::str::from_utf8(&file.bytes).unwrap();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for link in text.split("](").skip(1) {
+            let target = link.split(')').next().unwrap();
+            let ships = files().contains_key(&format!("{folder}/{target}"));
+            assert!(ships || target.contains("://"), "{path}: {target}");
+        }
+        pages += 1;
+    }
+    assert!(pages > 3, "{pages} pages");
+    assert!(text("share/toehold/profiles/README.md").contains("[KEYS.md](KEYS.md)"));
+}
+
+#[test]
 fn help_and_completions_name_the_same_options() {
     let output = Command::new(program()).arg("--help").output();
     let help = String::from_utf8(output.unwrap().stdout).unwrap();

@@ -81,6 +81,19 @@ fn a_file_that_is_not_there_or_is_another() {
 }
 
 #[test]
+fn what_cannot_be_written_is_named() {
+    let room = tempfile::tempdir().unwrap();
+    let place = room.path().join("none/disk.img");
+    let place = place.to_str().unwrap();
+    let (said, code) = said(&["image", "--output", place]);
+    assert_eq!(code, Some(2));
+    let expected = format!(
+        "error: cannot write the disk {place}: it has to be a file in a folder that is there: No such file or directory"
+    );
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[test]
 fn what_is_wrong_in_a_file_has_its_line_and_the_nearest_name() {
     let room = tempfile::tempdir().unwrap();
     let file = room.path().join("my.toml");

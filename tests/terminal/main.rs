@@ -41,6 +41,33 @@ fn no_color_is_honoured() {
     assert!(!is_styled(&String::from_utf8(piped).unwrap()));
 }
 
+/// As with `| head`, which goes away when it has seen enough.
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let room = tempfile::tempdir().unwrap();
+    let path = |name: &str| room.path().join(name).display().to_string();
+    let (disk, archive) = (path("disk.img"), path("archive"));
+    let entry = builder::archive::cpio::Entry::file("name", 0o644, "text".into());
+    std::fs::write(&archive, builder::archive::cpio::pack(&[entry]).unwrap()).unwrap();
+    for arguments in [
+        &["build"][..],
+        &["image", "--output", &disk],
+        &["list", &archive],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(XTASK);
+        let output = command.args(arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (&*said, output.status.code()),
+            ("", Some(0)),
+            "{arguments:?}"
+        );
+    }
+    assert!(room.path().join("disk.img.json").exists());
+}
+
 #[test]
 fn progress_is_for_terminals() {
     let room = tempfile::tempdir().unwrap();

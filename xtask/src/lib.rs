@@ -8,6 +8,9 @@
 //! - `lab`: kernels, disks and machines to boot, and what builds for them
 //! - the crate `builder`: what ships as toehold-mkinitrd
 
+// `println!` panics when its reader goes away; `commands::print` does not.
+#![deny(clippy::print_stdout)]
+
 pub mod commands;
 pub mod lab;
 pub mod measure;

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod deb;
 pub mod dist;
 mod licences;
+pub mod links;
 pub mod manual;
 mod needs;
 pub mod packages;

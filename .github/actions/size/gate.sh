@@ -19,7 +19,8 @@ mark="<!-- sizes of $BUDGET -->"
     # A comment holds 65,536 characters.
     head -c 50000 "$FOLDER/table.md"
     if [ -s "$FOLDER/problems.txt" ]; then
-        printf '\n```\n%s\n```\n' "$(head -c 10000 "$FOLDER/problems.txt")"
+        fence='```'
+        printf '\n%s\n%s\n%s\n' "$fence" "$(head -c 10000 "$FOLDER/problems.txt")" "$fence"
     fi
 } >"$FOLDER/comment.md"
 cat "$FOLDER/comment.md" >>"$GITHUB_STEP_SUMMARY"

@@ -33,6 +33,13 @@ impl Arch {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
+    /// That of this machine, or the default where that is none of these.
+    pub fn host() -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|arch| arch.name() == std::env::consts::ARCH)
+            .unwrap_or_default()
+    }
+
     /// As the kernel's `uname -m` has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,5 +85,21 @@ impl Arch {
 impl Display for Arch {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::Arch;
+
+    #[test]
+    fn the_hosts_is_what_uname_says() {
+        let output = Command::new("uname").arg("-m").output().unwrap();
+        let name = String::from_utf8(output.stdout).unwrap();
+        let mut all = Arch::ALL.into_iter();
+        let known = all.find(|arch| arch.name() == name.trim());
+        assert_eq!(Arch::host(), known.unwrap_or(Arch::X86_64));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 pub mod compress;
 pub mod cpio;
 pub mod list;
+pub mod lzop;
 pub mod microcode;
 pub mod pieces;
 pub mod similar;

@@ -17,6 +17,9 @@
 //! - `archive`: formats of files: cpio, compressors, microcode
 //! - `arch`, `message`, `numbers` and `progress`: what all of them use
 
+// `println!` panics when its reader goes away; `commands::print` does not.
+#![deny(clippy::print_stdout)]
+
 pub mod arch;
 pub mod archive;
 pub mod commands;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod ratios;
 pub mod sizes;
+mod table;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use schemars::JsonSchema;
@@ -22,7 +23,6 @@ use crate::lab::{busybox, floor, packs, paths, tools};
 use crate::measure::matcher;
 use crate::measure::quiet::{DISTURBED, Watch};
 use crate::measure::size::measure::packed;
-use crate::measure::summary::milliseconds;
 use builder::arch::Arch;
 use builder::archive::compress::Compression;
 use builder::initrd::{Contents, Request};
@@ -173,7 +173,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         matcher: matching(&room.path().join(TOEHOLD))?,
         sides,
     };
-    print(&figures);
+    table::show(&figures)?;
     if let Some(path) = args.json {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -270,75 +270,6 @@ fn median(values: &[u64]) -> u64 {
     let mut values = values.to_owned();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
-}
-
-fn print(figures: &Figures) {
-    let runs = figures.sides.first().map_or(0, |side| side.boot.len());
-    println!(
-        "Linux {}, {} processors, software emulation; medians of {runs}\n",
-        figures.kernel, figures.cpus,
-    );
-    let row = |name: &str, of: &dyn Fn(&Side) -> String| {
-        let cells: Vec<String> = figures
-            .sides
-            .iter()
-            .map(|side| format!("{:>11}", of(side)))
-            .collect();
-        println!("{name:<34}{}", cells.concat());
-    };
-    let time = |micros| milliseconds(Duration::from_micros(micros));
-    row("", &|side| side.name.to_owned());
-    row("Run /init to stage 2, ms", &|side| time(side.boot_median));
-    for round in 0..runs {
-        row(&format!("  round {}", round + 1), &|side| {
-            side.boot.get(round).copied().map_or_else(String::new, time)
-        });
-    }
-    row("kernel's entry to stage 2, ms", &|side| {
-        time(side.whole_median)
-    });
-    for round in 0..runs {
-        row(&format!("  round {}", round + 1), &|side| {
-            let whole = side.whole.get(round);
-            whole.copied().map_or_else(String::new, time)
-        });
-    }
-    row("the kernel's unpacking, ms", &|side| {
-        time(side.unpacking_median)
-    });
-    row("others' part of the processors", &|side| {
-        let most = side.others.iter().copied().fold(0.0, f64::max);
-        format!("{:.0} %", most * 100.0)
-    });
-    row("packed with", &|side| side.compress.clone());
-    row("initrd, bytes", &|side| side.initrd_bytes.to_string());
-    row("modules loaded", &|side| side.modules.to_string());
-    println!();
-    print_verdicts(figures);
-}
-
-fn print_verdicts(figures: &Figures) {
-    for ratio in &figures.ratios {
-        println!("{}", ratio.text());
-    }
-    let all = || figures.sides.iter().flat_map(|side| &side.others);
-    let disturbed = all().filter(|others| **others >= DISTURBED).count();
-    if disturbed > 0 {
-        println!(
-            "{disturbed} of {} boots were disturbed by other work on this machine: measure again when it has none",
-            all().count()
-        );
-    }
-    let matcher = &figures.matcher;
-    println!(
-        "Matching the {} modaliases of this machine takes {:.0} µs of the host's processor; {} are allowed. Each of 10,000 takes \
-         {:.2} of what each of 1,000 does; {:.2} is allowed",
-        matcher.modaliases,
-        matcher.machine,
-        matcher::ALLOWED.as_micros(),
-        matcher.growth(),
-        matcher::ALLOWED_GROWTH,
-    );
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::print;
 use crate::Verdict;
 use crate::lab::build;
 use crate::lab::disk::{self, Disk, Recipe};
@@ -98,11 +99,11 @@ pub fn run(args: Args) -> Result<Verdict> {
     if args.repeat > 1 {
         return repeat(&machine, &log, &args);
     }
-    let verdict = judge(&machine.run()?, &log, args.timeout);
+    let verdict = judge(&machine.run()?, &log, args.timeout)?;
     if let Some(chart) = args.chart {
         let manifest = initrd.as_deref().map(Manifest::beside).transpose()?;
         super::chart::draw(&log, manifest.flatten().as_ref(), Some(&chart), None)?;
-        println!("chart: {}", chart.display());
+        print(format_args!("chart: {}\n", chart.display()))?;
     }
     Ok(verdict)
 }
@@ -112,19 +113,25 @@ fn repeat(machine: &Machine, log: &Path, args: &Args) -> Result<Verdict> {
     for number in 1..=args.repeat {
         let outcome = machine.run()?;
         match (&outcome.report, outcome.log.stage2()) {
-            (Some(_), Some(at)) => println!("{number}: stage 2 after {} ms", at.as_millis()),
+            (Some(_), Some(at)) => print(format_args!(
+                "{number}: stage 2 after {} ms\n",
+                at.as_millis()
+            ))?,
             _ => {
-                println!(
-                    "{} of {} boots reached stage 2; then:",
+                print(format_args!(
+                    "{} of {} boots reached stage 2; then:\n",
                     number - 1,
                     args.repeat
-                );
-                let _ = judge(&outcome, log, args.timeout);
+                ))?;
+                let _ = judge(&outcome, log, args.timeout)?;
                 return Ok(Verdict::Fail);
             }
         }
     }
-    println!("{0} of {0} boots reached stage 2", args.repeat);
+    print(format_args!(
+        "{0} of {0} boots reached stage 2\n",
+        args.repeat
+    ))?;
     Ok(Verdict::Pass)
 }
 
@@ -236,20 +243,24 @@ fn described(disk: &Path) -> Result<String> {
     Ok(disk.words())
 }
 
-fn judge(outcome: &Outcome, log: &Path, timeout: u64) -> Verdict {
-    println!();
+fn judge(outcome: &Outcome, log: &Path, timeout: u64) -> Result<Verdict> {
+    print("\n")?;
     match (&outcome.report, outcome.log.failed()) {
         (Some(report), _) => {
-            print!("{}", summary::boot(&outcome.log, report));
-            println!("\nconsole: {}", log.display());
-            return Verdict::Pass;
+            print(format_args!("{}", summary::boot(&outcome.log, report)))?;
+            print(format_args!("\nconsole: {}\n", log.display()))?;
+            return Ok(Verdict::Pass);
         }
-        (None, Some(failed)) => println!("{LOG_PREFIX}{failed}"),
+        (None, Some(failed)) => print(format_args!("{LOG_PREFIX}{failed}\n"))?,
         (None, None) if outcome.timed_out => {
-            println!("the machine did not reach stage 2 in {timeout} s (--timeout gives it more)");
+            print(format_args!(
+                "the machine did not reach stage 2 in {timeout} s (--timeout gives it more)\n"
+            ))?;
         }
-        (None, None) => println!("the machine ended before it reached stage 2"),
+        (None, None) => print(format_args!(
+            "the machine ended before it reached stage 2\n"
+        ))?,
     }
-    println!("console: {}", log.display());
-    Verdict::Fail
+    print(format_args!("console: {}\n", log.display()))?;
+    Ok(Verdict::Fail)
 }

@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Result;
 use builder::arch::Arch;
 
+use super::print;
 use crate::Verdict;
 use crate::lab::build::init;
 
@@ -17,6 +18,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Verdict> {
     let path = init(args.arch)?;
-    println!("{}  {} bytes", path.display(), fs::metadata(&path)?.len());
+    print(format_args!(
+        "{}  {} bytes\n",
+        path.display(),
+        fs::metadata(&path)?.len()
+    ))?;
     Ok(Verdict::Pass)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::bench;
+use super::{bench, print};
 use crate::Verdict;
 use crate::lab::disk::Disk;
 use crate::lab::{cache, documents, paths};
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     let mut sums = String::new();
     for (name, bytes) in &made {
         let path = write(&folder, name, bytes)?;
-        println!("{}  {} bytes", path.display(), bytes.len());
+        print(format_args!("{}  {} bytes\n", path.display(), bytes.len()))?;
         sums += &format!("{}  {name}\n", cache::digest(bytes));
     }
     write(&folder, "SHA256SUMS", sums.as_bytes())?;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use builder::{arch::Arch, message};
 
+use super::print;
 use crate::Verdict;
 use crate::lab::{paths, tools};
 
@@ -70,7 +71,7 @@ pub fn run(args: Args) -> Result<Verdict> {
         &args.targets
     };
     for name in chosen {
-        println!("== {name}, {} s", args.seconds);
+        print(format_args!("== {name}, {} s\n", args.seconds))?;
         let artifacts = paths::output().join("fuzz").join(name);
         std::fs::create_dir_all(&artifacts)?;
         // What is read of a command line stays, as in the init: memory has no limit.

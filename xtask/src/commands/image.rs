@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use uuid::Uuid;
 
+use super::print;
 use crate::Verdict;
 use crate::lab::disk::{
     self, Disk, FecRecipe, Filesystem, Identity, Layout, Place, Recipe, Table, Tree,
@@ -138,7 +139,8 @@ pub fn run(args: Args) -> Result<Verdict> {
     })?;
     let disk = made.copy(&std::path::absolute(args.output)?)?;
     let description = serde_json::to_string_pretty(&disk)? + "\n";
-    fs::write(Disk::description(&disk.path), &description)?;
-    print!("{description}");
+    let path = Disk::description(&disk.path);
+    fs::write(&path, &description).with_context(|| format!("cannot write {}", path.display()))?;
+    print(&description)?;
     Ok(Verdict::Pass)
 }

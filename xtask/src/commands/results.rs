@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::print;
 use crate::Verdict;
 use crate::lab::documents;
 use crate::measure::results;
@@ -19,7 +20,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Verdict> {
     let table = results::table(&results::read()?);
     if !args.readme {
-        super::print(&table)?;
+        print(&table)?;
         return Ok(Verdict::Pass);
     }
     documents::update(documents::README, COMMAND, &table)?;
@@ -32,8 +33,8 @@ pub fn check() -> Result<Verdict> {
     if documents::has(documents::README, COMMAND, &table)? {
         return Ok(Verdict::Pass);
     }
-    println!(
-        "\nREADME.md has another table of results than this run, `cargo xtask results --readme` puts it there:\n\n{table}"
-    );
+    print(format_args!(
+        "\nREADME.md has another table of results than this run, `cargo xtask results --readme` puts it there:\n\n{table}\n"
+    ))?;
     Ok(Verdict::Fail)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
+use super::print;
 use crate::Verdict;
 use crate::commands::results as table;
 use crate::lab::guest::Stage2;
@@ -54,7 +55,7 @@ pub struct Check {
 /// What [`Args::prepare`] makes.
 const PREPARATION: &str = "the system with systemd";
 /// How the names of tests begin, and what has to be over before them: they would only wait for it, and keep a processor from others.
-const AFTER: [(&str, &str); 4] = [
+const AFTER: [(&str, &str); 5] = [
     ("boot slow::systemd::", PREPARATION),
     (
         "boot slow::debian::",
@@ -62,6 +63,10 @@ const AFTER: [(&str, &str); 4] = [
     ),
     (
         "boot slow::mkosi::",
+        "boot slow::debian::kernels_come_and_go_in_a_debian_with_the_package",
+    ),
+    (
+        "builder foreign::mkosis",
         "boot slow::debian::kernels_come_and_go_in_a_debian_with_the_package",
     ),
     (
@@ -77,7 +82,7 @@ pub fn run(args: Args) -> Result<Verdict> {
 /// Runs the tests, and beside them these checks.
 pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
     if args.slowest {
-        print!("{}", Times::read()?.text());
+        print(format_args!("{}", Times::read()?.text()))?;
         return Ok(Verdict::Pass);
     }
     if args.prepare {
@@ -120,16 +125,16 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
         &spent::read(&log)?,
     );
     times.write()?;
-    println!("\n{}", times.text());
+    print(format_args!("\n{}\n", times.text()))?;
     let names: Vec<&str> = all.iter().map(|test| test.name.as_str()).collect();
     if is_whole && args.all {
         // What is a share of less than everything is another one.
         for line in record.dearer(&outcome.ran) {
-            println!("dearer than it was: {line}");
+            print(format_args!("dearer than it was: {line}\n"))?;
         }
     }
     for name in record.gone(&names) {
-        println!("recorded, and not there any more: {name}");
+        print(format_args!("recorded, and not there any more: {name}\n"))?;
     }
     if args.record {
         Record::of(&outcome.ran).write()?;
@@ -141,20 +146,20 @@ pub fn run_with(args: Args, mut checks: Vec<Check>) -> Result<Verdict> {
     };
     // Logs of CI are long, and not every one keeps all of it: what matters stands at the end once more.
     for (name, output) in &outcome.failed {
-        println!("\n{name} said:\n{}", excerpt::of(output));
+        print(format_args!("\n{name} said:\n{}\n", excerpt::of(output)))?;
     }
     if !outcome.failed.is_empty() {
-        println!();
+        print("\n")?;
     }
     for (name, _) in &outcome.failed {
-        println!("failed: {name}");
+        print(format_args!("failed: {name}\n"))?;
     }
     let failed = outcome.failed.len();
     let passed = outcome.ran.len() + outcome.checks.len() - failed;
-    println!(
-        "{passed} passed, {failed} failed, {} skipped",
+    print(format_args!(
+        "{passed} passed, {failed} failed, {} skipped\n",
         all.len() - chosen.len()
-    );
+    ))?;
     // A run that tested nothing proves nothing.
     let good = !outcome.ran.is_empty() && failed == 0 && table == Verdict::Pass;
     Ok(if good { Verdict::Pass } else { Verdict::Fail })
@@ -240,7 +245,7 @@ fn perform(
     let available = || thread::available_parallelism().map_or(2, |count| count.get());
     let processors = args.processors.unwrap_or_else(available);
     let number = jobs.len();
-    println!("\nrunning {number} tests and checks");
+    print(format_args!("\nrunning {number} tests and checks\n"))?;
     runner::run(jobs, processors as f64, |done| {
         let is_check = names.contains(&done.name.as_str());
         let passed = if is_check {
@@ -252,9 +257,9 @@ fn perform(
             if passed { "ok    " } else { "FAILED" },
             done.wall.as_secs_f64(),
         );
-        println!("{word} {seconds:7.1} s  {}", done.name);
+        print(format_args!("{word} {seconds:7.1} s  {}\n", done.name))?;
         if !passed {
-            println!("{}\n", done.output.trim_end());
+            print(format_args!("{}\n\n", done.output.trim_end()))?;
             outcome
                 .failed
                 .push((done.name.clone(), done.output.clone()));

@@ -232,6 +232,15 @@ impl Disk {
 
     /// A copy at `path`, sharing or skipping what it can.
     pub fn copy(&self, path: &Path) -> Result<Self> {
+        // Says better than cp why there can be none.
+        let mut file = File::options();
+        file.write(true).create(true).truncate(false);
+        file.open(path).with_context(|| {
+            format!(
+                "cannot write the disk {}: it has to be a file in a folder that is there",
+                path.display()
+            )
+        })?;
         let mut copy = std::process::Command::new("cp");
         copy.args(["--reflink=auto", "--sparse=always"]);
         tools::run(copy.arg(&self.path).arg(path))?;

@@ -49,6 +49,7 @@ pub const MODPROBE: Tool = tool("modprobe", "kmod");
 pub const SCRIPT: Tool = tool("script", "bsdutils");
 /// Reads what the builder packs.
 pub const CPIO: Tool = tool("cpio", "cpio");
+pub const LZOP: Tool = tool("lzop", "lzop");
 pub const MAKE: Tool = tool("make", "make");
 /// Compiles libFuzzer.
 pub const GXX: Tool = tool("g++", "g++");
@@ -57,6 +58,7 @@ pub const DPKG_DEB: Tool = tool("dpkg-deb", "dpkg");
 pub const MMDEBSTRAP: Tool = tool("mmdebstrap", "mmdebstrap");
 /// Serves disks that are slow.
 pub const NBDKIT: Tool = tool("nbdkit", "nbdkit");
+pub const SHELLCHECK: Tool = tool("shellcheck", "shellcheck");
 pub const GROFF: Tool = tool("groff", "groff-base");
 pub const OPENSSL: Tool = tool("openssl", "openssl");
 pub const SBSIGN: Tool = tool("sbsign", "sbsigntool");
@@ -99,6 +101,7 @@ const OTHERS: &[Tool] = &[
     OVMF_CERTIFICATE,
     SGDISK,
     GROFF,
+    SHELLCHECK,
     OPENSSL,
     SBSIGN,
     SBVERIFY,
@@ -106,6 +109,7 @@ const OTHERS: &[Tool] = &[
     MODPROBE,
     SCRIPT,
     CPIO,
+    LZOP,
     MAKE,
     GCC,
     GXX,

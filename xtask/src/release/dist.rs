@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use super::archive::{self, File, Files};
 use super::packages::Packages;
-use super::{VERSION, deb, licences, manual, program, sbom};
+use super::{VERSION, deb, licences, links, manual, program, sbom};
 use crate::lab::{build, paths};
 use builder::{arch::Arch, commands::mkinitrd, progress, shipped::INITS};
 
@@ -118,6 +118,12 @@ fn texts() -> Result<Files> {
         let name = name.to_str().context("a profile with a strange name")?;
         if name.ends_with(".toml") || name.ends_with(".md") {
             let text = paths::text(&format!("xtask/profiles/{name}"))?;
+            let text = match name.ends_with(".md") {
+                true => links::shipped(&text, |target| {
+                    folder.join(target).is_file() && !target.contains('/')
+                }),
+                false => text,
+            };
             files.insert(format!("share/toehold/profiles/{name}"), File::text(text));
         }
     }

@@ -211,7 +211,7 @@ mod tests {
             ),
             (
                 b"\x89LZO\0".to_vec(),
-                "the piece at offset 0 (lzo): it cannot be unpacked here: lzo".to_owned(),
+                "the piece at offset 0 (lzo): the lzo data is damaged: it is cut off".to_owned(),
             ),
         ] {
             let error = format!("{:#}", unpack_all(&initrd).unwrap_err());

@@ -32,7 +32,7 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
     let catalogue = args.modules_dir.as_deref().map(Catalogue::read);
     match check(&file, catalogue.transpose()?.as_ref()) {
         Ok(text) => {
-            print(&format!("{}: {text}\n", file.display()))?;
+            print(format_args!("{}: {text}\n", file.display()))?;
             Ok(Verdict::Pass)
         }
         Err(error) => {

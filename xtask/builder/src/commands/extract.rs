@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     if !is_root {
         message::warning("all files are yours, because only root can give them to others");
     }
-    print(&format!("{out}: {} files and folders\n", written.count))?;
+    print(format_args!("{out}: {} files and folders\n", written.count))?;
     Ok(match tree.refused.is_empty() {
         true => Verdict::Pass,
         false => Verdict::Fail,

@@ -29,9 +29,9 @@ pub struct Args {
     /// The initrd to write; OUT.json gets the manifest
     #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
-    /// Architecture of the kernel
-    #[arg(long, value_enum, default_value = "x86_64")]
-    arch: Arch,
+    /// Architecture of the kernel [default: this machine's; x86_64 where there is no init for that]
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
     /// The init to put in [default: the one for this architecture]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -68,9 +68,10 @@ enum Format {
 /// Builds the initrd; `source` has what the arguments do not give.
 pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
     let profile = source.profile(&args.profile)?;
+    let arch = args.arch.unwrap_or_else(Arch::host);
     let init = match args.init {
         Some(init) => init,
-        None => source.init(args.arch)?,
+        None => source.init(arch)?,
     };
     ensure!(
         args.format == Format::Cpio || args.compress.is_none(),
@@ -79,7 +80,7 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
     let request = Request {
         modules_dir: args.modules_dir,
         profile,
-        arch: args.arch,
+        arch,
         init,
         compress: args.compress.unwrap_or(Compression::Zstd),
         module_compress: args.module_compress,
@@ -104,7 +105,7 @@ pub fn run(args: Args, source: &dyn Source) -> Result<Verdict> {
         Format::Cpio => format!("{} bytes", totals.compressed_bytes),
         Format::List => format!("files in {}", list::folder(&args.out).display()),
     };
-    print(&format!(
+    print(format_args!(
         "{}  {bytes}: {} modules, {} aliases, {} bytes before compression\n",
         args.out.display(),
         totals.modules,

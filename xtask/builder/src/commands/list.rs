@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<Verdict> {
     let (offset, initrd) = uki::initrd(&file).with_context(cannot)?;
     let (contents, result) = Contents::read(offset, initrd);
     if !args.json {
-        print(&contents.text())?;
+        print(contents.text())?;
     }
     result.with_context(cannot)?;
     if args.json {

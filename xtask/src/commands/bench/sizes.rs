@@ -103,10 +103,10 @@ pub fn run(args: Args) -> Result<Verdict> {
     if !args.groups {
         // What follows takes as long again.
         let verdicts: String = limits.iter().map(Limit::text).collect();
-        crate::commands::print(&format!("{}\n{verdicts}\n", ways::text(&ways)))?;
+        crate::commands::print(format_args!("{}\n{verdicts}\n", ways::text(&ways)))?;
     }
     let by_group = by_group::measure(&flatcar)?;
-    crate::commands::print(&by_group::text(&by_group))?;
+    crate::commands::print(by_group::text(&by_group))?;
     let good = limits.iter().all(Limit::good);
     if let Some(path) = &args.json {
         let figures = Figures {
