@@ -22,10 +22,8 @@ pub fn generations(kernel: Series) {
     expect::everything(&booted, IMAGE);
 
     let lines = booted.report.files["/run/toehold/trace"].lines();
-    let calls: Vec<Call> = lines
-        .filter_map(|line| trace::parse(line)?.ok())
-        .filter(|call| call.pid == 1)
-        .collect();
+    let all: Vec<Call> = lines.filter_map(|line| trace::parse(line)?.ok()).collect();
+    let calls: Vec<&Call> = all.iter().filter(|call| call.pid == 1).collect();
     let result = |name: &str| {
         let mut calls = calls.iter().filter(|call| call.name == name);
         let found = calls.next().map(|call| call.result);
@@ -49,8 +47,8 @@ pub fn generations(kernel: Series) {
         assert_eq!((result("pivot_root"), result("chroot")), (refused, done));
     }
     assert_eq!(attached, !mounts, "an image on a loop device");
-    // The partition's name is asked of its disk's table where the kernel does not tell it. (The report asks for everything.)
-    let search = calls
+    // The partition's name is asked of its disk's table, by a child, where the kernel does not tell it.
+    let search = all
         .iter()
         .take_while(|call| !call.text().contains("stage=device done"));
     let mut paths = search.filter_map(|call| call.path(1));
