@@ -33,7 +33,8 @@ fn other(content: Content) -> Other {
     }
 }
 
-/// Boots with the others and without them, in turns, and compares the shortest times from the kernel's entry to stage 2. The machine has the controller of the others in both.
+/// Boots with the others and without them, in turns, and compares the shortest times from the kernel's entry to stage 2. The machine has the
+/// controller of the others in both.
 fn no_later(boot: impl Fn(bool) -> Boot) -> Booted {
     let mut last = None;
     let mut times = [Duration::MAX; 2];
@@ -102,28 +103,18 @@ fn one_that_hangs_is_named_in_the_report() {
 }
 
 a_test! { [also] a_usb_disk_that_comes_and_goes comes_and_goes() }
-a_test! { [also] drives_without_a_medium no_medium() }
 a_test! { [also] a_tray_that_stays_open open_tray() }
-a_test! { [also] one_that_fails_every_read unreadable() }
-a_test! { [also] many_that_are_slow slow(32) }
+a_test! { [also] one_that_hangs_one_that_fails_and_two_without_a_medium all_kinds() }
+a_test! { [also] many_that_are_slow slow() }
 
-fn unreadable() {
-    no_later(|with| {
-        by_label(vec![Other {
-            unreadable: if with { |_| Some(ALL) } else { |_| None },
-            ..other(Content::Twin)
-        }])
-    });
-}
-
-fn slow(count: usize) {
+fn slow() {
     no_later(|with| {
         let slow = Other {
             seconds: 2,
             ..other(Content::Partitions(2))
         };
         by_label(if with {
-            vec![slow; count]
+            vec![slow; 32]
         } else {
             vec![other(Content::Partitions(1))]
         })
@@ -136,23 +127,35 @@ const WITH_MEDIA: Wanted = Wanted {
     ..Wanted::DEMO
 };
 
-/// A floppy drive and a CD drive, both empty.
-fn no_medium() {
+/// A disk that hangs, one that fails every read, and a floppy drive and a CD drive that are empty.
+fn all_kinds() {
+    let fails = Other {
+        unreadable: |_| Some(ALL),
+        ..other(Content::Twin)
+    };
     let mut times = [Duration::MAX; 2];
     for _ in 0..2 {
         for (best, with) in times.iter_mut().zip([false, true]) {
             let mut ready = Boot {
                 kernel: Series::Generic61,
                 initrd: WITH_MEDIA,
-                ..by_label(vec![other(Content::Partitions(1))])
+                ..by_label(if with {
+                    vec![hanging(), fails.clone()]
+                } else {
+                    vec![other(Content::Partitions(1)); 2]
+                })
             }
             .ready();
             ready.machine.empty_drives = with;
             let running = ready.start();
             let booted = ready.stage2(running);
-            for driver in ["[sr0] scsi", "Floppy drive(s): fd0 is 1.44M"] {
+            for sign in [
+                "[sr0] scsi",
+                "Floppy drive(s): fd0 is 1.44M",
+                "I/O error, dev sdb",
+            ] {
                 let log = booted.log.tail(80);
-                assert_eq!(booted.log.contains(driver), with, "{driver}: {log}");
+                assert_eq!(booted.log.contains(sign), with, "{sign}: {log}");
             }
             let time = booted.log.time_of_stage2().expect("the time of stage 2");
             *best = time.min(*best);
