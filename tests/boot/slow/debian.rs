@@ -28,14 +28,20 @@ fn run(debian: &Debian, script: &str) -> String {
     debian.run(&script).expect("the script")
 }
 
-/// Takes root, for a system of its own.
-#[test]
-#[ignore = "slow: a Debian system, and an optimised build of the builder"]
-fn kernels_come_and_go_in_a_debian_with_the_package() {
+/// A system with the package of this release in it as `/toehold.deb`, not installed.
+pub fn with_the_package() -> (Debian, Release) {
     let debian = Debian::copy().expect("Debian");
     let release = Release::build().expect("a release");
     let deb = release.deb().expect("a package");
     fs::write(debian.root().join("toehold.deb"), deb).expect("a file");
+    (debian, release)
+}
+
+/// Takes root, for a system of its own.
+#[test]
+#[ignore = "slow: a Debian system, and an optimised build of the builder"]
+fn kernels_come_and_go_in_a_debian_with_the_package() {
+    let (debian, release) = with_the_package();
     package_is_installed(&debian);
     run(&debian, SYSTEMD_BOOT);
     let kernel = kernel_is_installed(&debian);

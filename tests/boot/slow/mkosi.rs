@@ -11,7 +11,8 @@ use xtask::lab::debian::Debian;
 use xtask::lab::paths;
 use xtask::lab::qemu::Machine;
 use xtask::lab::qemu::firmware::Variables;
-use xtask::release::dist::Release;
+
+use super::debian::with_the_package;
 
 /// Says on the second serial line what came up, and ends the machine.
 const REPORT: &str = "\
@@ -62,10 +63,7 @@ fn additions(folder: &Path) {
 #[test]
 #[ignore = "slow: mkosi makes a disk, and systemd starts twice"]
 fn the_recipe_of_the_packagers_page() {
-    let debian = Debian::copy().expect("Debian");
-    let release = Release::build().expect("a release");
-    let deb = release.deb().expect("a package");
-    fs::write(debian.root().join("toehold.deb"), deb).expect("a file");
+    let (debian, _) = with_the_package();
     let folder = debian.root().join("recipe");
     let files = recipe();
     assert!(files.len() > 5, "{files:?}");

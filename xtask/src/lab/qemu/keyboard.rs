@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, json};
 
-use super::qmp::Qmp;
 use super::running::Running;
 
 /// Columns and rows of VGA's text mode, which lies here in memory: a byte for each character, and one for its colours.
@@ -43,7 +42,7 @@ impl Keyboard {
 impl Running {
     /// Presses a key for each of these characters: lower-case letters, digits, blanks, `\n` for Enter.
     pub fn press(&self, text: &str) -> Result<()> {
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let mut qmp = self.qmp()?;
         for character in text.chars() {
             let key = match character {
                 'a'..='z' | '0'..='9' => character.to_string(),
@@ -61,7 +60,7 @@ impl Running {
 
     /// The screen's text, a line of 80 characters each row. The kernel has to be started with `no-scroll`: otherwise what is shown does not begin where the memory does.
     pub fn screen(&self) -> Result<Vec<String>> {
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let mut qmp = self.qmp()?;
         let file = self.room.path().join("screen");
         let len = COLUMNS * ROWS * 2;
         let arguments = json!({ "val": ADDRESS, "size": len, "filename": file });

@@ -109,11 +109,16 @@ impl Running {
         self.lines.recv_timeout(left)
     }
 
+    /// A connection to QEMU's control socket.
+    pub(super) fn qmp(&self) -> Result<Qmp> {
+        Qmp::connect(&self.room.path().join("qmp"))
+    }
+
     /// Puts in the disk of this number in [`Machine::drives`](super::Machine::drives), which is
     /// [`Drive::unplugged`] or was pulled out.
     pub fn plug(&mut self, number: usize) -> Result<()> {
+        let mut qmp = self.qmp()?;
         let drive = self.drives.get_mut(number).context("no such drive")?;
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
         // A device that was pulled out took its drive with it.
         if !std::mem::replace(&mut drive.unplugged, false) {
             qmp.add_drive(&drive.medium(number)?)?;
@@ -123,7 +128,7 @@ impl Running {
 
     /// Pulls out the disk of this number, which has to be on a controller that admits of it.
     pub fn unplug(&self, number: usize) -> Result<()> {
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let mut qmp = self.qmp()?;
         let name = drives::name(number);
         qmp.execute(
             "device_del",
@@ -134,7 +139,7 @@ impl Running {
 
     /// Opens the tray of the CD drive of [`Machine::empty_drives`](super::Machine::empty_drives).
     pub fn open_tray(&self) -> Result<()> {
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let mut qmp = self.qmp()?;
         let id = ("id".to_owned(), "cd".into());
         qmp.execute("blockdev-open-tray", Map::from_iter([id]))?;
         Ok(())
@@ -142,7 +147,7 @@ impl Running {
 
     /// Whether that tray is open.
     pub fn is_tray_open(&self) -> Result<bool> {
-        let mut qmp = Qmp::connect(&self.room.path().join("qmp"))?;
+        let mut qmp = self.qmp()?;
         let drives = qmp.execute("query-block", Map::new())?;
         let mut drives = drives.as_array().into_iter().flatten();
         let cd = drives.find(|drive| drive["qdev"] == "cd");

@@ -46,7 +46,7 @@ impl Server {
             drive.file.display()
         );
         let mut command = tools::ends_with_this_process()?;
-        command.arg(tools::NBDKIT.find().context("nbdkit is not installed")?);
+        command.arg(tools::NBDKIT.command()?.get_program());
         command.args(["--foreground", "--readonly", "--threads", "64", "--unix"]);
         command.arg(&slow.socket).arg("--pidfile").arg(&started);
         command.args(["eval", "thread_model=echo parallel"]);
