@@ -1,10 +1,8 @@
 //! Wrong arguments and wrong files: every command says what is wrong in the same way, and exits as it should.
 
-use std::{fs, process::Command};
+use std::fs;
 
-use xtask::lab::tools;
-
-use super::{XTASK, in_a_pipe, is_styled};
+use super::{in_a_pipe, is_styled, on_a_terminal};
 
 /// What is said of it, and the exit code.
 fn said(arguments: &[&str]) -> (String, Option<i32>) {
@@ -128,24 +126,17 @@ fn what_is_wrong_in_a_file_has_its_line_and_the_nearest_name() {
 
 #[test]
 fn errors_are_coloured_on_terminals_that_want_it() {
-    let on_a_terminal = |variable: &str| {
-        let mut script = tools::SCRIPT.command().unwrap();
-        script.args(["--quiet", "--return", "--command"]);
-        script
-            .arg(format!("{XTASK} list /nowhere"))
-            .arg("/dev/null");
-        script.env_remove("NO_COLOR").env("TERM", "xterm");
-        let (name, value) = variable.split_once('=').unwrap();
-        let output = Command::output(script.env(name, value)).unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8(output.stdout).unwrap()
+    let on_a_terminal = |variable| {
+        let (seen, code) = on_a_terminal("list /nowhere", &[variable]);
+        assert_eq!(code, Some(2));
+        seen
     };
-    let coloured = on_a_terminal("TERM=xterm");
+    let coloured = on_a_terminal(("TERM", "xterm"));
     assert!(
         is_styled(&coloured) && coloured.contains("cannot read /nowhere"),
         "{coloured:?}"
     );
-    for variable in ["NO_COLOR=1", "TERM=dumb"] {
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let plain = on_a_terminal(variable);
         assert!(
             !is_styled(&plain) && plain.starts_with("error: "),

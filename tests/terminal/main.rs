@@ -8,18 +8,29 @@ use xtask::lab::tools;
 
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 
-/// Runs xtask on a terminal, with this in its environment.
-fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
+/// What asks for colours, or for none. `CI` does, too: whoever shows a CI's output shows them, whatever `TERM` is.
+const COLOURS: [&str; 4] = ["CI", "CLICOLOR", "CLICOLOR_FORCE", "NO_COLOR"];
+
+fn undecided(command: &mut Command) -> &mut Command {
+    COLOURS
+        .iter()
+        .fold(command, |command, variable| command.env_remove(variable))
+}
+
+/// Runs xtask on a terminal, with this in its environment; returns what is to be seen, and the exit code.
+fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> (String, Option<i32>) {
     let mut script = tools::SCRIPT.command().unwrap();
     script.args(["--quiet", "--return", "--command"]);
     script.arg(format!("{XTASK} {arguments}")).arg("/dev/null");
-    script.env_remove("NO_COLOR").env("TERM", "xterm");
-    script.envs(variables.iter().copied());
-    tools::capture(&mut script).unwrap()
+    let script = undecided(&mut script).env("TERM", "xterm");
+    let output = script.envs(variables.iter().copied()).output().unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    (seen, output.status.code())
 }
 
 fn in_a_pipe(arguments: &[&str]) -> Output {
-    Command::new(XTASK).args(arguments).output().unwrap()
+    let mut command = Command::new(XTASK);
+    undecided(&mut command).args(arguments).output().unwrap()
 }
 
 /// Whether text is coloured, bold or underlined: an escape sequence that ends in `m`.
@@ -34,8 +45,8 @@ fn is_styled(text: &str) -> bool {
 
 #[test]
 fn no_color_is_honoured() {
-    assert!(is_styled(&on_a_terminal("--help", &[])));
-    let plain = on_a_terminal("--help", &[("NO_COLOR", "1")]);
+    assert!(is_styled(&on_a_terminal("--help", &[]).0));
+    let (plain, _) = on_a_terminal("--help", &[("NO_COLOR", "1")]);
     assert!(plain.contains("Usage:") && !is_styled(&plain), "{plain:?}");
     let piped = in_a_pipe(&["--help"]).stdout;
     assert!(!is_styled(&String::from_utf8(piped).unwrap()));
@@ -82,7 +93,9 @@ fn progress_is_for_terminals() {
     let unique = room.path().display();
     let budget = budget.display().to_string();
     archive(&format!("one{unique}"));
-    let seen = on_a_terminal(&format!("size --budget {budget}"), &[("NO_COLOR", "1")]);
+    let size = format!("size --budget {budget}");
+    let (seen, code) = on_a_terminal(&size, &[("NO_COLOR", "1")]);
+    assert_eq!(code, Some(0), "{seen:?}");
     assert!(seen.contains("measuring file.boot"), "{seen:?}");
     assert!(!is_styled(&seen), "{seen:?}");
     archive(&format!("two{unique}"));
