@@ -106,6 +106,7 @@ fn one_that_hangs_is_named_in_the_report() {
 }
 
 a_test! { [also] a_usb_disk_that_comes_and_goes comes_and_goes() }
+a_test! { [also] drives_without_a_medium without_medium() }
 a_test! { [also] a_tray_that_stays_open open_tray() }
 a_test! { [also] one_that_fails_every_read unreadable() }
 a_test! { [also] many_that_are_slow slow() }
@@ -135,18 +136,34 @@ const WITH_MEDIA: Wanted = Wanted {
     ..Wanted::DEMO
 };
 
+/// The right disk is found among them: their drivers are loaded before anything else could end the search.
+fn without_medium() {
+    let booted = no_later(|with| Boot {
+        kernel: Series::Generic61,
+        initrd: Wanted {
+            always: WITH_MEDIA.names,
+            ..WITH_MEDIA
+        },
+        empty_drives: with,
+        ..by_label(vec![])
+    });
+    for drive in ["[sr0] scsi", "Floppy drive(s)"] {
+        assert!(booted.log.contains(drive), "{}", booted.log.tail(60));
+    }
+}
+
 /// A tray that a person has opened while the disk is waited for stays open, however often everything is looked at: opening the drive as a file
 /// usually is opened would close it.
 fn open_tray() {
-    let mut ready = Boot {
+    let ready = Boot {
         kernel: Series::Generic61,
         initrd: WITH_MEDIA,
         unplugged: true,
         interface: Interface::VirtioScsi,
+        empty_drives: true,
         ..by_label(vec![])
     }
     .ready();
-    ready.machine.empty_drives = true;
     let mut running = ready.start();
     // The driver's reset of its bus has closed the tray before.
     see(&mut running, "[sr0] scsi");

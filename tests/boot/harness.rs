@@ -49,6 +49,8 @@ pub struct Boot {
     pub cpus: u32,
     /// The clock counts instructions.
     pub counts_instructions: bool,
+    /// A floppy drive and a CD drive with nothing in them.
+    pub empty_drives: bool,
     pub memory: u32,
 }
 
@@ -72,6 +74,7 @@ impl Default for Boot {
             append: "",
             cpus: 1,
             counts_instructions: false,
+            empty_drives: false,
             memory: 1024,
         }
     }
@@ -169,6 +172,7 @@ impl Boot {
             drives,
             cpus: self.cpus,
             counts_instructions: self.counts_instructions,
+            empty_drives: self.empty_drives,
             memory: self.memory,
             ..machine
         };
